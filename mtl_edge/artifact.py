@@ -1,0 +1,134 @@
+"""An artifact: an ``.onnx`` and its manifest, which travels both beside the file and inside it.
+
+The manifest stands in the model's metadata under :data:`METADATA_KEY`, as the last bytes of the file. That is valid
+protobuf wherever it stands, and it lets one file vouch for itself: the manifest holds the SHA-256 of all the bytes
+before it. Reading needs no onnx package.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from mtl_edge.errors import ModelError
+from mtl_edge.preprocessing import Preprocessing
+from mtl_edge.storage import sha256_of, write_atomically
+from mtl_edge.tasks import Task
+
+METADATA_KEY = "mtl_edge.manifest"
+MODEL_FILE = "model.onnx"
+MANIFEST_FILE = "manifest.json"
+
+
+class ModelInput(msgspec.Struct, frozen=True, kw_only=True):
+    """The graph's input: a name stands for a dimension that the caller chooses."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+    preprocessing: Preprocessing
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """Metrics under ONNX Runtime: task name -> metric name -> value."""
+
+    split: str
+    samples: int
+    values: dict[str, dict[str, float]]
+
+
+class Lineage(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a model comes from: the steps since the untrained network, and the hashes that identify its makers."""
+
+    recipe_sha256: str
+    data_sha256: str
+    seed: int
+    steps: tuple[str, ...]
+    parent: str | None = None
+    parent_sha256: str | None = None
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a client must know to use a model, and a reviewer to trust it.
+
+    Every task's ``name`` is the name of its output ``(batch, width)``. ``sha256`` is that of the model's bytes before
+    the manifest itself.
+    """
+
+    format: int = 1
+    name: str
+    variant: str
+    tasks: tuple[Task, ...]
+    inputs: tuple[ModelInput, ...]
+    metrics: Measured
+    lineage: Lineage
+    parameters: int
+    opset: int
+    versions: dict[str, str]
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A model file and what its manifest says."""
+
+    path: Path
+    manifest: Manifest
+
+
+def write_artifact(folder: Path, model: bytes, manifest: Manifest) -> Artifact:
+    """Write ``model.onnx`` with the manifest inside, and ``manifest.json`` beside it."""
+    sealed = msgspec.structs.replace(manifest, sha256=sha256_of(model))
+    text = msgspec.json.encode(sealed)
+    write_atomically(folder / MODEL_FILE, model + _metadata_entry(text))
+    write_atomically(folder / MANIFEST_FILE, msgspec.json.format(text, indent=2) + b"\n")
+    return Artifact(folder / MODEL_FILE, sealed)
+
+
+def read_manifest(path: Path, metadata: Mapping[str, str]) -> Manifest | None:
+    """The manifest from a model's metadata, or None when it has none.
+
+    Raises:
+        ModelError: the manifest is damaged, or is not the one that belongs to the file's other bytes.
+    """
+    text = metadata.get(METADATA_KEY)
+    if text is None:
+        return None
+    manifest = parse_manifest(text, place=f"{path}: manifest")
+    content = path.read_bytes()
+    entry = _metadata_entry(text.encode())
+    if not content.endswith(entry) or sha256_of(content[: -len(entry)]) != manifest.sha256:
+        raise ModelError(f"{path}: the file's bytes must have the manifest's SHA-256: it was changed after export")
+    return manifest
+
+
+def parse_manifest(text: str | bytes, place: str) -> Manifest:
+    """Read a manifest's JSON.
+
+    Raises:
+        ModelError: it is not JSON, lacks a field, or is of a format that this version does not know.
+    """
+    try:
+        manifest = msgspec.json.decode(text, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ModelError(f"{place}: is not a readable manifest: {error}") from error
+    if manifest.format != 1:
+        raise ModelError(f"{place}: format must be 1, found {manifest.format}: a newer mtl-edge is needed")
+    return manifest
+
+
+def _metadata_entry(text: bytes) -> bytes:
+    """``ModelProto.metadata_props`` (field 14) with one ``StringStringEntryProto``, in protobuf's wire format."""
+    key = METADATA_KEY.encode()
+    entry = b"\x0a" + _varint(len(key)) + key + b"\x12" + _varint(len(text)) + text
+    return b"\x72" + _varint(len(entry)) + entry
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)

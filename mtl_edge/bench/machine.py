@@ -1,0 +1,54 @@
+"""Which box the figures were measured on."""
+
+import platform
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnxruntime
+import psutil
+
+import mtl_edge
+
+_ISA_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "asimddp", "i8mm")
+"""Instruction sets that decide how fast, and on x86 without VNNI how exact, int8 kernels are."""
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """CPU, memory, system and the versions that the figures depend on."""
+
+    cpu: str
+    cores: int
+    isa: tuple[str, ...]
+    memory_bytes: int
+    system: str
+    versions: dict[str, str]
+
+
+def this_machine() -> Machine:
+    """Read off this box."""
+    fields = _cpuinfo()
+    flags = set(fields.get("flags", fields.get("Features", "")).split())
+    return Machine(
+        cpu=fields.get("model name") or platform.processor() or platform.machine(),
+        cores=psutil.cpu_count() or 1,
+        isa=tuple(flag for flag in _ISA_FLAGS if flag in flags),
+        memory_bytes=psutil.virtual_memory().total,
+        system=f"{platform.system()} {platform.machine()}",
+        versions={
+            "mtl-edge": mtl_edge.__version__,
+            "onnxruntime": onnxruntime.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+    )
+
+
+def _cpuinfo() -> dict[str, str]:
+    """The first processor of Linux's list; empty elsewhere."""
+    try:
+        first = Path("/proc/cpuinfo").read_text().split("\n\n")[0]
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}

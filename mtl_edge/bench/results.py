@@ -1,0 +1,127 @@
+"""What a benchmark measured: every raw sample is kept, every statistic is derived from them."""
+
+import math
+import statistics
+
+import msgspec
+
+from mtl_edge.artifact import Manifest
+from mtl_edge.bench.machine import Machine
+
+
+class ColdStart(msgspec.Struct, frozen=True, kw_only=True):
+    """One fresh process: load the model, run it once, run it a few times more.
+
+    ``runtime_rss_bytes`` is resident before the model is loaded, ``peak_rss_bytes`` the most that ever was.
+    """
+
+    load_ms: float
+    first_run_ms: float
+    runtime_rss_bytes: int
+    peak_rss_bytes: int
+
+
+class Latency(msgspec.Struct, frozen=True, kw_only=True):
+    """Latencies of one model with one number of threads: one list of samples per round."""
+
+    threads: int
+    rounds_ms: tuple[tuple[float, ...], ...]
+
+    @property
+    def p50_ms(self) -> float:
+        """Median over all samples."""
+        return percentile(self._samples, 50)
+
+    @property
+    def p90_ms(self) -> float:
+        """90th percentile over all samples."""
+        return percentile(self._samples, 90)
+
+    @property
+    def round_medians_ms(self) -> tuple[float, ...]:
+        """Median of each round."""
+        return tuple(statistics.median(samples) for samples in self.rounds_ms)
+
+    @property
+    def _samples(self) -> list[float]:
+        return [sample for samples in self.rounds_ms for sample in samples]
+
+
+class Ratio(msgspec.Struct, frozen=True, kw_only=True):
+    """How a model's latency stands to the base's, from the medians of the same rounds; below 1 is faster."""
+
+    median: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> str:
+        """Faster or slower only if nine rounds of ten agree."""
+        if self.high < 1:
+            return "faster"
+        return "SLOWER" if self.low > 1 else "no clear difference"
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """All that was measured of one model; ``metrics`` only where test data was given."""
+
+    name: str
+    path: str
+    file_bytes: int
+    manifest: Manifest | None
+    inputs: str
+    cold_starts: tuple[ColdStart, ...]
+    latencies: tuple[Latency, ...]
+    metrics: dict[str, dict[str, float]] | None = None
+
+    @property
+    def load_ms(self) -> float:
+        """Median time to create a session."""
+        return statistics.median(start.load_ms for start in self.cold_starts)
+
+    @property
+    def peak_rss_bytes(self) -> float:
+        """Median peak resident memory of a process that loads and runs the model."""
+        return statistics.median(start.peak_rss_bytes for start in self.cold_starts)
+
+    @property
+    def model_rss_bytes(self) -> float:
+        """Median of the part of that peak that the runtime alone does not need."""
+        return statistics.median(start.peak_rss_bytes - start.runtime_rss_bytes for start in self.cold_starts)
+
+    def latency(self, threads: int) -> Latency:
+        """The latencies with this number of threads."""
+        return next(latency for latency in self.latencies if latency.threads == threads)
+
+
+class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
+    """One run of the benchmark; every result was measured in turn with ``base``."""
+
+    machine: Machine
+    base: str
+    batch: int
+    results: tuple[Result, ...]
+
+    @property
+    def threads(self) -> tuple[int, ...]:
+        """The numbers of threads that were measured."""
+        return tuple(latency.threads for latency in self.results[0].latencies)
+
+    @property
+    def base_result(self) -> Result:
+        """What the others are compared to."""
+        return next(result for result in self.results if result.name == self.base)
+
+    def ratio(self, result: Result, threads: int) -> Ratio:
+        """A model's latency over the base's, round by round, and the range that holds at least nine rounds of ten."""
+        pairs = zip(
+            result.latency(threads).round_medians_ms, self.base_result.latency(threads).round_medians_ms, strict=True
+        )
+        ratios = [mine / base for mine, base in pairs]
+        return Ratio(median=statistics.median(ratios), low=percentile(ratios, 5), high=percentile(ratios, 95))
+
+
+def percentile(values: list[float], share: float) -> float:
+    """Nearest rank: the smallest value that at least ``share`` per cent of the values do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(math.ceil(share / 100 * len(ordered)), 1) - 1]

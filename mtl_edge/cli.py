@@ -1,0 +1,134 @@
+"""The command line: one command per verb; what a command needs is imported in its body."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mtl_edge import __version__
+from mtl_edge.errors import MtlEdgeError, needs_extra
+
+
+class _Group(click.Group):
+    """Errors that are the user's to mend are one line and exit code 2; tracebacks only with ``--debug``."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except MtlEdgeError as error:
+            if ctx.params.get("debug"):
+                raise
+            click.echo(f"mtl-edge: error: {error}", err=True)
+            ctx.exit(2)
+        except KeyboardInterrupt:
+            click.echo("mtl-edge: interrupted; the same command goes on with the stage that was not finished", err=True)
+            ctx.exit(130)
+
+
+class _Numbers(click.ParamType):
+    """``1,2``: whole numbers above zero."""
+
+    name = "N,N,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, tuple):
+            return value
+        if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", value):
+            self.fail(f"must be whole numbers above zero with commas between, found {value!r}", param, ctx)
+        return tuple(dict.fromkeys(map(int, value.split(","))))
+
+
+class _Dim(click.ParamType):
+    """``name=size``."""
+
+    name = "NAME=SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if isinstance(value, tuple):
+            return value
+        name, _, size = value.partition("=")
+        if not name or not re.fullmatch(r"[1-9]\d*", size):
+            self.fail(f"must be a dimension's name and size such as seq=128, found {value!r}", param, ctx)
+        return name, int(size)
+
+
+_existing = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="mtl-edge")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main(debug: bool) -> None:
+    """From data with several targets to one small, fast, verified .onnx, measured on the runtime that will run it."""
+
+
+@main.command()
+@click.argument("recipe")
+@click.option(
+    "--workdir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to work and to put the results.  [default: runs/NAME]",
+)
+def run(recipe: str, workdir: Path | None) -> None:
+    """Train, compress, export and measure what RECIPE says.
+
+    RECIPE is the name of a reference recipe, such as mnist-pairs, or the path of a recipe.toml. A run that was
+    interrupted goes on where it stopped when the same command is given again.
+    """
+    with needs_extra("train"):
+        from rich.console import Console
+
+        from mtl_edge.pipeline import run as run_recipe
+        from mtl_edge.recipe import load_recipe
+        from mtl_edge.report.terminal import show
+        from mtl_edge.zoo import find_recipe
+
+    loaded = load_recipe(find_recipe(recipe))
+    folder = workdir or Path("runs") / loaded.name
+    report = run_recipe(loaded, folder)
+    show(report.benchmark, Console())
+    click.echo(f"models  {folder / 'artifacts'}\nreport  {folder / 'report.html'}")
+
+
+@main.command()
+@click.argument("models", nargs=-1, required=True, type=_existing)
+@click.option("--against", type=_existing, help="The model that the others are compared to.  [default: the first]")
+@click.option("--data", type=_existing, help="Test samples (.npz) for every task's metrics; models need a manifest.")
+@click.option("--threads", type=_Numbers(), default="1,2", show_default=True, help="Intra-op threads to measure with.")
+@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Size of a symbolic first axis.")
+@click.option("--dim", "dims", type=_Dim(), multiple=True, help="Size of another symbolic axis, such as seq=128.")
+@click.option("--rounds", type=click.IntRange(2), default=10, show_default=True, help="Interleaved rounds.")
+@click.option("--seconds", type=click.FloatRange(0.01), default=0.2, show_default=True, help="Length of a turn.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all raw samples.")
+def bench(
+    models: tuple[Path, ...],
+    against: Path | None,
+    data: Path | None,
+    threads: tuple[int, ...],
+    batch: int,
+    dims: tuple[tuple[str, int], ...],
+    rounds: int,
+    seconds: float,
+    json_file: Path | None,
+) -> None:
+    """Measure MODELS (any .onnx) under ONNX Runtime on this CPU.
+
+    Each model runs in fresh processes, in turn with the one that it is compared to. Inputs are random, of the shapes
+    and dtypes that the graph names. Needs no torch.
+    """
+    import msgspec
+    from rich.console import Console
+
+    from mtl_edge.bench.suite import Settings, benchmark
+    from mtl_edge.report.terminal import show
+    from mtl_edge.storage import write_atomically
+
+    settings = Settings(
+        threads=threads, batch=batch, dims=dict(dims), rounds=rounds, round_seconds=seconds, data=data
+    )
+    measured = benchmark(models, base=against, settings=settings)
+    show(measured, Console())
+    if json_file is not None:
+        write_atomically(json_file, msgspec.json.encode(measured))
+        click.echo(f"samples  {json_file}")

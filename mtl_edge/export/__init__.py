@@ -1,0 +1,1 @@
+"""From torch to ONNX, and the proof that nothing changed on the way."""

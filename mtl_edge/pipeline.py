@@ -1,0 +1,69 @@
+"""The straight line from a recipe to a report: data -> train -> prune -> export -> quantize -> bench -> report."""
+
+from pathlib import Path
+
+import msgspec
+
+from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE
+from mtl_edge.bench.results import Benchmark
+from mtl_edge.provenance import canonical_json, recipe_body
+from mtl_edge.recipe import Recipe
+from mtl_edge.report.document import EpochRecord, RunReport
+from mtl_edge.report.html import to_html
+from mtl_edge.report.markdown import to_markdown
+from mtl_edge.report.picture import chart, to_svg
+from mtl_edge.stages import BENCHMARK_FILE, HISTORY_FILE, PARITY_FILE, Stages, artifacts
+from mtl_edge.storage import Stage, StageCache, exclusive, write_atomically
+
+
+def run(recipe: Recipe, workdir: Path) -> RunReport:
+    """Do everything that a recipe says, or what is still missing of it.
+
+    Writes ``artifacts/<variant>/`` and ``report.{json,md,svg,html}`` into the workdir; finished stages stay below
+    ``stages/``.
+
+    Args:
+        recipe: from :func:`mtl_edge.recipe.load_recipe`.
+        workdir: where to work; several recipes may share a folder, one after the other.
+
+    Raises:
+        MtlEdgeError: anything that the caller can mend; finished stages are kept.
+    """
+    with exclusive(workdir):
+        cache = StageCache(workdir / "stages")
+        cache.sweep()
+        stages = Stages(recipe, cache)
+        data = stages.data()
+        dense = stages.train(data)
+        pruned = stages.prune(data, dense)
+        exported = stages.export(data, dense, pruned)
+        quantized = stages.quantize(data, exported)
+        measured = stages.bench(data, exported, quantized)
+        report = _report(recipe, {"dense": dense, "pruned": pruned}, exported, measured)
+        _publish(report, artifacts(exported, quantized), workdir)
+    return report
+
+
+def _report(recipe: Recipe, trained: dict[str, Stage], exported: Stage, measured: Stage) -> RunReport:
+    return RunReport(
+        name=recipe.name,
+        recipe=msgspec.json.format(canonical_json(recipe_body(recipe)), indent=2).decode(),
+        training={
+            name: msgspec.json.decode((stage.folder / HISTORY_FILE).read_bytes(), type=tuple[EpochRecord, ...])
+            for name, stage in trained.items()
+        },
+        parity=msgspec.json.decode((exported.folder / PARITY_FILE).read_bytes()),
+        benchmark=msgspec.json.decode((measured.folder / BENCHMARK_FILE).read_bytes(), type=Benchmark),
+    )
+
+
+def _publish(report: RunReport, variants: list[Path], workdir: Path) -> None:
+    """Put the results where people look for them; each file is replaced as a whole."""
+    for folder in variants:
+        for file in (MODEL_FILE, MANIFEST_FILE):
+            write_atomically(workdir / "artifacts" / folder.name / file, (folder / file).read_bytes())
+    picture = chart(report.benchmark)
+    write_atomically(workdir / "report.svg", to_svg(picture))
+    write_atomically(workdir / "report.json", msgspec.json.encode(report))
+    write_atomically(workdir / "report.md", to_markdown(report, picture="report.svg"))
+    write_atomically(workdir / "report.html", to_html(report, picture))

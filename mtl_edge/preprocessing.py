@@ -1,0 +1,47 @@
+"""What is done to raw samples before they enter the network: part of the artifact, so that every client does the same."""
+
+import msgspec
+import numpy as np
+
+
+class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``network input = (raw * scale - mean[channel]) / std[channel]``, in float32.
+
+    Attributes:
+        raw_dtype: numpy name of what the data holds, such as ``uint8``.
+        scale: brings raw values to the range that mean and std are given in.
+        mean, std: one value per channel (axis 1).
+    """
+
+    raw_dtype: str
+    scale: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def apply(self, raw: np.ndarray) -> np.ndarray:
+        """Raw samples ``(N, C, …)`` -> float32 network input of the same shape."""
+        channels = (1, -1) + (1,) * (raw.ndim - 2)
+        factor = (np.float32(self.scale) / np.asarray(self.std, np.float32)).reshape(channels)
+        offset = (np.asarray(self.mean, np.float32) / np.asarray(self.std, np.float32)).reshape(channels)
+        return raw.astype(np.float32) * factor - offset
+
+
+def fit_preprocessing(raw: np.ndarray) -> Preprocessing:
+    """Bring unsigned pixels to [0, 1] and standardise each channel; floating-point inputs pass unchanged.
+
+    Args:
+        raw: training inputs ``(N, C, …)``.
+    """
+    channels = raw.shape[1] if raw.ndim > 1 else 1
+    if raw.dtype.kind == "f":
+        return Preprocessing(raw_dtype=raw.dtype.name, scale=1.0, mean=(0.0,) * channels, std=(1.0,) * channels)
+    scale = 1 / np.iinfo(raw.dtype).max if raw.dtype.kind == "u" else 1.0
+    axes = tuple(axis for axis in range(raw.ndim) if axis != 1)
+    mean = raw.mean(axis=axes, dtype=np.float64) * scale
+    std = raw.std(axis=axes, dtype=np.float64) * scale
+    return Preprocessing(
+        raw_dtype=raw.dtype.name,
+        scale=float(scale),
+        mean=tuple(round(float(value), 6) for value in mean),
+        std=tuple(round(float(value), 6) or 1.0 for value in std),
+    )

@@ -1,0 +1,26 @@
+"""All that a run found out, as one value: ``report.json`` is its JSON."""
+
+import msgspec
+
+from mtl_edge.bench.results import Benchmark
+
+
+class EpochRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One epoch: mean loss per task on the training samples, metrics per task on the validation samples."""
+
+    losses: dict[str, float]
+    metrics: dict[str, dict[str, float]]
+
+
+class RunReport(msgspec.Struct, frozen=True, kw_only=True):
+    """A finished run.
+
+    ``training`` has one list of epochs per trained network. ``parity`` is the worst difference between torch and ONNX
+    Runtime per exported network, in standard deviations of the output.
+    """
+
+    name: str
+    recipe: str
+    training: dict[str, tuple[EpochRecord, ...]]
+    parity: dict[str, float]
+    benchmark: Benchmark

@@ -1,0 +1,41 @@
+"""The table in the terminal."""
+
+from rich import box
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from mtl_edge.bench.results import Benchmark
+from mtl_edge.report.table import Cell, comparison, slower_than_base
+
+
+def show(benchmark: Benchmark, console: Console) -> None:
+    """Print the comparison, what it was measured on, and each model that is slower than the base."""
+    table = comparison(benchmark)
+    shown = RichTable(box=box.SIMPLE_HEAD, show_lines=True, padding=(0, 1))
+    for index, column in enumerate(table.columns):
+        shown.add_column(column, justify="right" if index else "left", no_wrap=True)
+    for row in table.rows:
+        shown.add_row(*map(_dress, row))
+    console.print(shown)
+    console.print(caption(benchmark), style="dim", soft_wrap=True)
+    for sentence in slower_than_base(benchmark):
+        console.print(f"Warning: {sentence}", style="bold red", soft_wrap=True)
+
+
+def caption(benchmark: Benchmark) -> str:
+    """How and where the figures were measured, in one line."""
+    machine = benchmark.machine
+    rounds = len(benchmark.results[0].latencies[0].rounds_ms)
+    isa = ", ".join(machine.isa) or "no flags known"
+    return (
+        f"batch {benchmark.batch}; ratios to {benchmark.base} are medians over {rounds} interleaved rounds; "
+        f"ONNX Runtime {machine.versions['onnxruntime']} on {machine.cpu}, {machine.cores} cores ({isa})"
+    )
+
+
+def _dress(cell: Cell) -> Text:
+    text = Text(cell.value, style="bold red" if cell.warning else "")
+    if cell.note:
+        text.append(f"\n{cell.note}", style="red" if cell.warning else "dim")
+    return text

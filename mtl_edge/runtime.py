@@ -1,0 +1,108 @@
+"""ONNX Runtime on CPU: sessions, predictions and every task's metrics from the runtime's own outputs."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from mtl_edge.artifact import Manifest, ModelInput, read_manifest
+from mtl_edge.errors import DataError, ModelError
+from mtl_edge.tasks import Task
+
+_BATCH = 250
+
+
+def open_session(model: Path | bytes, threads: int = 0) -> onnxruntime.InferenceSession:
+    """Load a model with ONNX Runtime's default optimizations.
+
+    Args:
+        model: a file, or a serialized model.
+        threads: intra-op threads; 0 lets the runtime take one per core.
+
+    Raises:
+        ModelError: the file cannot be read, is not an ONNX model, or is one that the runtime does not support.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    place = str(model) if isinstance(model, Path) else "model"
+    if isinstance(model, Path):
+        try:
+            with model.open("rb"):
+                pass
+        except OSError as error:
+            raise ModelError(f"{place}: cannot be read: {error.strerror}") from error
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime's own exception types are not public
+        reason = " ".join(str(error).split())
+        raise ModelError(f"{place}: ONNX Runtime cannot load it: {reason[:200]}") from error
+
+
+def manifest_of(path: Path, session: onnxruntime.InferenceSession) -> Manifest | None:
+    """The manifest inside a loaded model, or None for a model that mtl-edge did not make.
+
+    Raises:
+        ModelError: the manifest is damaged, or names inputs or outputs that the graph lacks.
+    """
+    manifest = read_manifest(path, session.get_modelmeta().custom_metadata_map)
+    if manifest is not None:
+        wanted = {
+            "input": ([item.name for item in manifest.inputs], [item.name for item in session.get_inputs()]),
+            "output": ([task.name for task in manifest.tasks], [item.name for item in session.get_outputs()]),
+        }
+        for kind, (named, present) in wanted.items():
+            for name in named:
+                if name not in present:
+                    raise ModelError(
+                        f"{path}: the manifest names the {kind} {name!r}, the graph has {', '.join(present)}"
+                    )
+    return manifest
+
+
+def predict(
+    session: onnxruntime.InferenceSession, source: ModelInput, raw: np.ndarray, batch_size: int = _BATCH
+) -> dict[str, np.ndarray]:
+    """Run a model over raw samples, batch after batch.
+
+    Args:
+        session: the loaded model.
+        source: the model's input, with the preprocessing to apply.
+        raw: samples ``(N, …)`` as the data set holds them.
+        batch_size: samples per run.
+
+    Returns:
+        Output name -> array ``(N, …)``.
+    """
+    names = [item.name for item in session.get_outputs()]
+    batches = [
+        session.run(names, {source.name: source.preprocessing.apply(raw[start : start + batch_size])})
+        for start in range(0, len(raw), batch_size)
+    ]
+    return {name: np.concatenate(parts) for name, parts in zip(names, zip(*batches, strict=True), strict=True)}
+
+
+def evaluate(
+    session: onnxruntime.InferenceSession,
+    tasks: Sequence[Task],
+    source: ModelInput,
+    arrays: Mapping[str, np.ndarray],
+) -> dict[str, dict[str, float]]:
+    """Every task's metrics over all samples, computed from ONNX Runtime's outputs.
+
+    Args:
+        session: the loaded model.
+        tasks: what the outputs mean.
+        source: the model's input.
+        arrays: the samples, with the input and each target under its name.
+
+    Raises:
+        DataError: an array is missing.
+    """
+    for name in (source.name, *(task.target for task in tasks)):
+        if name not in arrays:
+            raise DataError(f"test data: no array {name!r}, found {', '.join(sorted(arrays))}")
+    outputs = predict(session, source, arrays[source.name])
+    return {task.name: task.measure(outputs[task.name], arrays[task.target]) for task in tasks}

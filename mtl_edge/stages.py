@@ -1,0 +1,329 @@
+"""The stages of the line: each is a function from finished stages to files in a folder of its own.
+
+A stage's key holds all that it depends on: its part of the recipe, what its parents wrote, the source code that it
+runs and the libraries that it calls. So a run that was interrupted anywhere goes on with the first stage that is not
+finished, and nothing stale is ever reused.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor
+
+from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE, Lineage, Manifest, Measured, ModelInput, write_artifact
+from mtl_edge.bench.machine import this_machine
+from mtl_edge.bench.suite import Settings, benchmark
+from mtl_edge.compress.prune import prune_channels
+from mtl_edge.compress.quantize import quantize_static
+from mtl_edge.data.source import load_splits, source_fingerprint
+from mtl_edge.data.splits import Splits, load_splits_from
+from mtl_edge.export.parity import check_parity
+from mtl_edge.export.to_onnx import OPSET, export_onnx
+from mtl_edge.nets.build import build_net, load_weights
+from mtl_edge.nets.checkpoint import read_weights, save_weights
+from mtl_edge.nets.multitask import MultiTaskNet
+from mtl_edge.preprocessing import Preprocessing, fit_preprocessing
+from mtl_edge.progress import console
+from mtl_edge.provenance import canonical_json, code_hash, library_versions, recipe_body
+from mtl_edge.recipe import Recipe
+from mtl_edge.runtime import evaluate, open_session, predict
+from mtl_edge.storage import Stage, StageCache, sha256_of, write_atomically
+from mtl_edge.tasks import Standardisation
+from mtl_edge.train.loop import FitOptions, Learner, Teacher, bf16_is_fast, fit
+
+HISTORY_FILE = "history.json"
+PARITY_FILE = "parity.json"
+BENCHMARK_FILE = "benchmark.json"
+
+_WEIGHTS_FILE = "weights.safetensors"
+_FACTS_FILE = "facts.json"
+_ARTIFACT_LIBRARIES = ("torch", "torch-pruning", "onnx", "onnxscript", "onnxruntime", "numpy")
+_TASK_CODE = ("tasks", "preprocessing.py")
+_TRAINING_CODE = ("train", "nets", *_TASK_CODE)
+_RUNTIME_CODE = ("artifact.py", "runtime.py", *_TASK_CODE)
+_IMPORTANCE_BATCHES = 10
+_CALIBRATION_BATCH = 32
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What is fitted on the training split before any training."""
+
+    preprocessing: Preprocessing
+    scales: dict[str, Standardisation]
+
+
+class Stages:
+    """The stages of one recipe, kept in one cache."""
+
+    def __init__(self, recipe: Recipe, cache: StageCache) -> None:
+        self._recipe = recipe
+        self._cache = cache
+        wanted = recipe.train.precision
+        self._bf16 = wanted == "bf16" or (wanted == "auto" and bf16_is_fast())
+
+    def data(self) -> Stage:
+        """The splits, and what is fitted on them before training."""
+        recipe = self._recipe
+
+        def work(folder: Path) -> None:
+            splits = load_splits(recipe)
+            splits.save(folder)
+            scales = {task.name: task.standardisation(splits.train[task.target]) for task in recipe.tasks}
+            facts = Facts(fit_preprocessing(splits.train[recipe.data.input]), scales)
+            write_atomically(folder / _FACTS_FILE, canonical_json(facts))
+
+        return self._stage(
+            "data",
+            work,
+            {"data": recipe.data, "tasks": recipe.tasks, "seed": recipe.seed, "file": source_fingerprint(recipe)},
+            code=("data", *_TASK_CODE),
+            libraries=("numpy",),
+        )
+
+    def train(self, data: Stage) -> Stage:
+        """The dense network, from labels."""
+        recipe, spec = self._recipe, self._recipe.train
+
+        def work(folder: Path) -> None:
+            splits, learner = self._learner(data)
+            net = self._untrained(splits, learner)
+            self._fit(net, learner, splits, folder, "train dense", spec.epochs, spec.learning_rate, recipe.seed)
+
+        return self._stage(
+            "train",
+            work,
+            {"train": spec, "net": recipe.net, "bf16": self._bf16, "seed": recipe.seed, "data": data.digest},
+            code=_TRAINING_CODE,
+            libraries=("torch",),
+        )
+
+    def prune(self, data: Stage, dense: Stage) -> Stage:
+        """The dense network with fewer channels, fine-tuned with the dense one as its teacher."""
+        recipe, spec = self._recipe, self._recipe.compress.prune
+
+        def work(folder: Path) -> None:
+            splits, learner = self._learner(data)
+            teacher = self._trained(dense, splits, learner)
+            net = prune_channels(
+                teacher,
+                learner.inputs(splits.train, slice(2)),
+                _losses(teacher, learner, splits, recipe.train.batch_size),
+                ratio=spec.ratio,
+                round_to=spec.round_to,
+            )
+            lesson = Teacher(teacher, recipe.compress.distill)
+            seed = recipe.seed + 1
+            self._fit(net, learner, splits, folder, "fine-tune", spec.epochs, spec.learning_rate, seed, lesson)
+
+        return self._stage(
+            "prune",
+            work,
+            {
+                "prune": spec,
+                "distill": recipe.compress.distill,
+                "train": recipe.train,
+                "bf16": self._bf16,
+                "seed": recipe.seed,
+                "data": data.digest,
+                "parent": dense.digest,
+            },
+            code=("compress/prune.py", *_TRAINING_CODE),
+            libraries=("torch", "torch-pruning"),
+        )
+
+    def export(self, data: Stage, dense: Stage, pruned: Stage) -> Stage:
+        """Both networks as ONNX, proved equal to torch."""
+        recipe = self._recipe
+
+        def work(folder: Path) -> None:
+            splits, learner = self._learner(data)
+            raw = splits.calib[recipe.data.input]
+            parity: dict[str, float] = {}
+            parent: Manifest | None = None
+            for variant, stage, step in (("dense", dense, "train"), ("pruned", pruned, "prune + distill")):
+                net = self._trained(stage, splits, learner)
+                model = export_onnx(net, raw.shape[1:], recipe.data.input)
+                with torch.inference_mode():
+                    expected = {name: out.numpy() for name, out in net(learner.inputs(splits.calib)).items()}
+                found = predict(open_session(model), _model_input(learner, raw), raw)
+                parity[variant] = check_parity(expected, found).difference
+                manifest = self._manifest(variant, step, model, net.parameter_count, data, parent)
+                artifact = write_artifact(folder / variant, model, manifest)
+                parent = parent or artifact.manifest
+            write_atomically(folder / PARITY_FILE, canonical_json(parity))
+
+        return self._stage(
+            "export",
+            work,
+            {"recipe": recipe_body(recipe), "data": data.digest, "dense": dense.digest, "pruned": pruned.digest},
+            code=("export", "nets", *_RUNTIME_CODE),
+            libraries=_ARTIFACT_LIBRARIES,
+        )
+
+    def quantize(self, data: Stage, exported: Stage) -> Stage:
+        """Both networks in static int8."""
+        recipe, spec = self._recipe, self._recipe.compress.quantize
+
+        def work(folder: Path) -> None:
+            splits, learner = self._learner(data)
+            inputs = learner.preprocessing.apply(splits.calib[recipe.data.input])
+            parts = np.array_split(inputs, -(-len(inputs) // _CALIBRATION_BATCH))
+            batches = [{recipe.data.input: part} for part in parts]
+            for variant in ("dense", "pruned"):
+                source = exported.folder / variant
+                parent = msgspec.json.decode((source / MANIFEST_FILE).read_bytes(), type=Manifest)
+                model = quantize_static((source / MODEL_FILE).read_bytes(), batches, method=spec.method)
+                name = f"{variant}-int8"
+                manifest = self._manifest(name, "static int8", model, parent.parameters, data, parent)
+                write_artifact(folder / name, model, manifest)
+
+        return self._stage(
+            "quantize",
+            work,
+            {"recipe": recipe_body(recipe), "data": data.digest, "parent": exported.digest},
+            code=("compress/quantize.py", *_RUNTIME_CODE),
+            libraries=_ARTIFACT_LIBRARIES,
+        )
+
+    def bench(self, data: Stage, exported: Stage, quantized: Stage) -> Stage:
+        """All variants under ONNX Runtime, each in fresh processes."""
+        spec = self._recipe.bench
+
+        def work(folder: Path) -> None:
+            settings = Settings(
+                threads=spec.threads,
+                rounds=spec.rounds,
+                round_seconds=spec.round_seconds,
+                cold_starts=spec.cold_starts,
+                data=data.folder / "test.npz",
+            )
+            models = [artifact / MODEL_FILE for artifact in artifacts(exported, quantized)]
+            write_atomically(folder / BENCHMARK_FILE, msgspec.json.encode(benchmark(models, settings=settings)))
+
+        return self._stage(
+            "bench",
+            work,
+            {
+                "bench": spec,
+                "data": data.digest,
+                "exported": exported.digest,
+                "quantized": quantized.digest,
+                "machine": this_machine(),
+            },
+            code=("bench", *_RUNTIME_CODE),
+            libraries=("onnxruntime",),
+        )
+
+    def _stage(
+        self,
+        name: str,
+        work: Callable[[Path], None],
+        parts: Mapping[str, object],
+        *,
+        code: tuple[str, ...],
+        libraries: tuple[str, ...],
+    ) -> Stage:
+        depends_on: dict[str, object] = {
+            **{key: msgspec.to_builtins(value) for key, value in parts.items()},
+            "code": code_hash(code),
+            "versions": library_versions(libraries),
+        }
+        found = self._cache.find(name, depends_on)
+        if found is not None:
+            console.print(f"  {name:<9} done before", style="dim")
+            return found
+        started = time.perf_counter()
+        stage = self._cache.build(name, depends_on, work)
+        console.print(f"  {name:<9} {time.perf_counter() - started:6.1f} s")
+        return stage
+
+    def _learner(self, data: Stage) -> tuple[Splits, Learner]:
+        facts = msgspec.json.decode((data.folder / _FACTS_FILE).read_bytes(), type=Facts)
+        learner = Learner(self._recipe.tasks, facts.scales, facts.preprocessing, self._recipe.data.input)
+        return load_splits_from(data.folder), learner
+
+    def _untrained(self, splits: Splits, learner: Learner) -> MultiTaskNet:
+        with torch.random.fork_rng():
+            torch.manual_seed(self._recipe.seed)
+            return build_net(self._recipe, splits.train[learner.input].shape[1:], learner.scales)
+
+    def _trained(self, stage: Stage, splits: Splits, learner: Learner) -> MultiTaskNet:
+        net = self._untrained(splits, learner)
+        load_weights(net, read_weights(stage.folder / _WEIGHTS_FILE))
+        return net.eval()
+
+    def _fit(
+        self,
+        net: MultiTaskNet,
+        learner: Learner,
+        splits: Splits,
+        folder: Path,
+        title: str,
+        epochs: int,
+        learning_rate: float,
+        seed: int,
+        teacher: Teacher | None = None,
+    ) -> None:
+        options = FitOptions(
+            epochs=epochs,
+            batch_size=self._recipe.train.batch_size,
+            learning_rate=learning_rate,
+            weight_decay=self._recipe.train.weight_decay,
+            bf16=self._bf16,
+            seed=seed,
+        )
+        history = fit(net, learner, splits, options, title=title, teacher=teacher)
+        save_weights(net, folder / _WEIGHTS_FILE)
+        write_atomically(folder / HISTORY_FILE, msgspec.json.encode(history))
+
+    def _manifest(
+        self, variant: str, step: str, model: bytes, parameters: int, data: Stage, parent: Manifest | None
+    ) -> Manifest:
+        splits, learner = self._learner(data)
+        source = _model_input(learner, splits.test[learner.input])
+        values = evaluate(open_session(model), self._recipe.tasks, source, splits.test.arrays)
+        return Manifest(
+            name=self._recipe.name,
+            variant=variant,
+            tasks=self._recipe.tasks,
+            inputs=(source,),
+            metrics=Measured(split="test", samples=len(splits.test), values=values),
+            lineage=Lineage(
+                recipe_sha256=sha256_of(canonical_json(recipe_body(self._recipe))),
+                data_sha256=data.digest,
+                seed=self._recipe.seed,
+                steps=(*(parent.lineage.steps if parent else ()), step),
+                parent=parent.variant if parent else None,
+                parent_sha256=parent.sha256 if parent else None,
+            ),
+            parameters=parameters,
+            opset=OPSET,
+            versions=library_versions(_ARTIFACT_LIBRARIES),
+        )
+
+
+def artifacts(exported: Stage, quantized: Stage) -> list[Path]:
+    """The folders of all variants, each fp32 network before its int8 one."""
+    return [
+        stage.folder / f"{variant}{suffix}"
+        for variant in ("dense", "pruned")
+        for stage, suffix in ((exported, ""), (quantized, "-int8"))
+    ]
+
+
+def _losses(net: MultiTaskNet, learner: Learner, splits: Splits, batch_size: int) -> Iterator[Tensor]:
+    """Summed losses of a few training batches, for the importance of channels."""
+    for start in range(0, min(len(splits.train), _IMPORTANCE_BATCHES * batch_size), batch_size):
+        part = slice(start, start + batch_size)
+        targets = {task.name: torch.from_numpy(splits.train[task.target][part]) for task in learner.tasks}
+        yield torch.stack(list(learner.losses(net(learner.inputs(splits.train, part)), targets).values())).sum()
+
+
+def _model_input(learner: Learner, raw: np.ndarray) -> ModelInput:
+    return ModelInput(
+        name=learner.input, dtype="float32", shape=("batch", *raw.shape[1:]), preprocessing=learner.preprocessing
+    )

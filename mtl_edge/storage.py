@@ -1,0 +1,191 @@
+"""Files that are whole or absent: atomic writes, and a cache of finished stages keyed by content.
+
+A stage's key is the hash of everything that it depends on, so a changed recipe, data set, parent or line of code makes
+a new entry and never reuses an old one. A stage writes into a temporary folder that is renamed when it is complete:
+a killed process leaves a folder that nobody reads, and the next run sweeps it away.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from mtl_edge.errors import WorkdirError
+
+_UNFINISHED = ".unfinished-"
+_RECORD = "stage.json"
+_NOT_WRITABLE = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.EEXIST,
+    errno.EFBIG,
+    errno.EIO,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+
+
+def sha256_of(*parts: bytes) -> str:
+    """The SHA-256 of the parts, one after the other, as hexadecimal digits."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def sha256_of_file(path: Path) -> str:
+    """The SHA-256 of a file's content, read in pieces."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Write a file so that a reader sees the old content or the new, whatever happens in between.
+
+    Raises:
+        WorkdirError: the folder cannot be written to, or the disk is full; the old file is untouched.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    with _storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=_UNFINISHED, dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        _fsync_folder(path.parent)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A finished stage: where its files are, and the hash of what is in them."""
+
+    folder: Path
+    digest: str
+
+
+@dataclass(frozen=True)
+class StageCache:
+    """Finished stages below one folder, each under the hash of all that it was made from."""
+
+    root: Path
+
+    def find(self, name: str, depends_on: Mapping[str, object]) -> Stage | None:
+        """The finished stage, or None when it is absent or when one of its files is not what was written."""
+        folder = self._folder(name, depends_on)
+        try:
+            recorded = json.loads((folder / _RECORD).read_bytes())["files"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        present = _hashes(folder)
+        return Stage(folder, _digest(present)) if present == recorded else None
+
+    def build(self, name: str, depends_on: Mapping[str, object], work: Callable[[Path], None]) -> Stage:
+        """Run ``work`` on an empty folder; the stage exists only once all of it has been written.
+
+        Raises:
+            WorkdirError: the folder cannot be written to, or the disk is full.
+        """
+        folder = self._folder(name, depends_on)
+        with _storage_errors(folder):
+            self.root.mkdir(parents=True, exist_ok=True)
+            unfinished = Path(tempfile.mkdtemp(prefix=f"{_UNFINISHED}{name}-", dir=self.root))
+            try:
+                work(unfinished)
+                files = _hashes(unfinished)
+                record = {"stage": name, "depends_on": depends_on, "files": files}
+                (unfinished / _RECORD).write_text(json.dumps(record, indent=1, sort_keys=True))
+                for path in unfinished.rglob("*"):
+                    _fsync(path)
+                _fsync(unfinished)
+                if folder.exists():  # find() refused it: a file in it was damaged
+                    shutil.rmtree(folder)
+                os.replace(unfinished, folder)
+            except BaseException:
+                shutil.rmtree(unfinished, ignore_errors=True)
+                raise
+            _fsync_folder(self.root)
+        return Stage(folder, _digest(files))
+
+    def sweep(self) -> None:
+        """Remove what killed runs have left; only for the holder of the workdir's lock."""
+        for leftover in self.root.glob(f"{_UNFINISHED}*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+    def _folder(self, name: str, depends_on: Mapping[str, object]) -> Path:
+        canonical = json.dumps({"stage": name, "depends_on": depends_on}, sort_keys=True)
+        return self.root / f"{name}-{sha256_of(canonical.encode())[:16]}"
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process alone; the lock goes with the process, however it ends.
+
+    Raises:
+        WorkdirError: the folder cannot be made or written to, or another process holds it.
+    """
+    from filelock import FileLock, Timeout
+
+    with _storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise WorkdirError(f"{folder}: another run is using this workdir; wait for it, or give --workdir") from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+@contextmanager
+def _storage_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NOT_WRITABLE:
+            raise
+        raise WorkdirError(f"{error.filename or path}: cannot be written: {error.strerror}") from error
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != _RECORD)
+    return {path.relative_to(folder).as_posix(): sha256_of_file(path) for path in files}
+
+
+def _digest(files: Mapping[str, str]) -> str:
+    return sha256_of(json.dumps(files, sort_keys=True).encode())
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _fsync_folder(path: Path) -> None:
+    if os.name == "posix":  # elsewhere a folder cannot be opened
+        _fsync(path)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,13 @@
+"""Task kinds, one file each: what a task is, its loss, its metrics, and how its output is decoded.
+
+To add a kind, write its file with the members of :class:`~mtl_edge.tasks.base.TaskKind` and add it to :data:`Task`;
+recipes, training, distillation, manifests, measurement and reports follow from there.
+"""
+
+from mtl_edge.tasks.base import Metric, Standardisation, TaskKind
+from mtl_edge.tasks.multiclass import Multiclass
+from mtl_edge.tasks.regression import Regression
+
+Task = Multiclass | Regression
+
+__all__ = ["Metric", "Multiclass", "Regression", "Standardisation", "Task", "TaskKind"]

@@ -1,0 +1,53 @@
+"""One real number; the output is in the target's own unit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mtl_edge.tasks.base import Metric, Standardisation, TaskFields
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+
+class Regression(TaskFields, frozen=True, kw_only=True, tag="regression"):
+    """Labels are finite numbers; losses are taken on the standardised scale, so that no unit outweighs a task."""
+
+    @property
+    def width(self) -> int:
+        """One number."""
+        return 1
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Mean absolute error, mean squared error, and the share of the variance that is explained."""
+        return (
+            Metric("mae", "MAE", higher_is_better=False),
+            Metric("mse", "MSE", higher_is_better=False),
+            Metric("r2", "R²", higher_is_better=True),
+        )
+
+    def find_fault(self, targets: np.ndarray) -> str | None:
+        """Any finite number will do, but not the same one everywhere."""
+        return "every label is the same number" if len(targets) > 1 and targets.min() == targets.max() else None
+
+    def standardisation(self, targets: np.ndarray) -> Standardisation:
+        """Mean and standard deviation of the training labels."""
+        return Standardisation(mean=float(targets.mean()), std=float(targets.std()))
+
+    def measure(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+        """MAE, MSE and R² in the target's unit."""
+        error = outputs[:, 0].astype("float64") - targets
+        mse = float((error**2).mean())
+        return {"mae": float(abs(error).mean()), "mse": mse, "r2": 1 - mse / float(targets.var())}
+
+    def loss(self, outputs: torch.Tensor, targets: torch.Tensor, scale: Standardisation) -> torch.Tensor:
+        """Mean squared error in standard deviations of the target."""
+        return (((outputs[:, 0] - targets) / scale.std) ** 2).mean()
+
+    def distillation_loss(
+        self, outputs: torch.Tensor, teacher: torch.Tensor, scale: Standardisation, temperature: float
+    ) -> torch.Tensor:
+        """Mean squared distance to the teacher, in standard deviations of the target."""
+        return (((outputs - teacher) / scale.std) ** 2).mean()

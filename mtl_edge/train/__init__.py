@@ -1,0 +1,1 @@
+"""Training of multi-task networks, alone or under a teacher."""
