@@ -124,9 +124,7 @@ def bench(
     from mtl_edge.report.terminal import show
     from mtl_edge.storage import write_atomically
 
-    settings = Settings(
-        threads=threads, batch=batch, dims=dict(dims), rounds=rounds, round_seconds=seconds, data=data
-    )
+    settings = Settings(threads=threads, batch=batch, dims=dict(dims), rounds=rounds, round_seconds=seconds, data=data)
     measured = benchmark(models, base=against, settings=settings)
     show(measured, Console())
     if json_file is not None:

@@ -70,7 +70,7 @@ class PruneSpec(_Section):
 
     ratio: Annotated[float, Meta(ge=0, lt=1)] = 0.5
     round_to: _Count = 8
-    epochs: _Count = 5
+    epochs: _Count = 8
     learning_rate: _Positive = 3e-3
 
 
@@ -167,7 +167,7 @@ def _tasks(path: Path, tables: object) -> tuple[Task, ...]:
         if "name" in table:
             raise RecipeError(f"{path}: tasks.{name}: unknown key 'name': a task's name is that of its table")
         if "target" not in table:
-            raise RecipeError(f"{path}: tasks.{name}: has no target: name the data's array of labels, target = \"…\"")
+            raise RecipeError(f'{path}: tasks.{name}: has no target: name the data\'s array of labels, target = "…"')
         try:
             task: Task = msgspec.convert({**table, "name": name}, Task)
         except msgspec.ValidationError as error:
@@ -205,5 +205,3 @@ def _explain(message: str, raw: dict[str, Any], shape: type) -> str:
 def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}…"
-
-

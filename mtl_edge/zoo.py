@@ -25,4 +25,6 @@ def find_recipe(name_or_path: str) -> Path:
     if path.is_file():
         return path
     known = ", ".join(sorted(recipe.parent.name for recipe in zoo.glob("*/recipe.toml")))
-    raise RecipeError(f"{name_or_path}: must be a recipe's file or one of the reference recipes ({known}), found neither")
+    raise RecipeError(
+        f"{name_or_path}: must be a recipe's file or one of the reference recipes ({known}), found neither"
+    )

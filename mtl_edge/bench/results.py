@@ -59,7 +59,7 @@ class Ratio(msgspec.Struct, frozen=True, kw_only=True):
         """Faster or slower only if nine rounds of ten agree."""
         if self.high < 1:
             return "faster"
-        return "SLOWER" if self.low > 1 else "no clear difference"
+        return "SLOWER" if self.low > 1 else "undecided"
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,9 +28,7 @@ def build_net(recipe: Recipe, input_shape: tuple[int, ...], scales: Mapping[str,
             if len(input_shape) != 3:
                 raise RecipeError(f"net.trunk: 'resnet' reads images (C, H, W), found inputs of shape {input_shape}")
             trunk = ResNetTrunk(input_shape[0], spec.width, spec.depth)
-    heads = {
-        task.name: Head(trunk.features, spec.head_hidden, task.width, scales[task.name]) for task in recipe.tasks
-    }
+    heads = {task.name: Head(trunk.features, spec.head_hidden, task.width, scales[task.name]) for task in recipe.tasks}
     return MultiTaskNet(trunk, heads)
 
 

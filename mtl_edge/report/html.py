@@ -22,7 +22,7 @@ def to_html(report: RunReport, picture: altair.HConcatChart) -> str:
     )
     return environment.get_template("report.html.j2").render(
         report=report,
-        table=comparison(report.benchmark),
+        tables=comparison(report.benchmark),
         warnings=slower_than_base(report.benchmark),
         caption=caption(report.benchmark),
         javascript=javascript().replace("</script", "<\\/script"),

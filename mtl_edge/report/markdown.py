@@ -6,16 +6,19 @@ from mtl_edge.report.terminal import caption
 
 
 def to_markdown(report: RunReport, picture: str) -> str:
-    """The comparison as a Markdown table, with a link to the picture's file."""
-    table = comparison(report.benchmark)
-    lines = [
-        f"# {report.name}",
-        "",
-        _line([column.replace("\n", "<br>") for column in table.columns]),
-        _line(["---", *["---:"] * (len(table.columns) - 1)]),
-        *(_line([_dress(cell) for cell in row]) for row in table.rows),
-        "",
-        *(f"**Warning: {sentence}**\n" for sentence in slower_than_base(report.benchmark)),
+    """The comparison as Markdown tables, with a link to the picture's file."""
+    lines = [f"# {report.name}", ""]
+    for table in comparison(report.benchmark):
+        lines += [
+            f"## {table.title}",
+            "",
+            _line([column.replace("\n", "<br>") for column in table.columns]),
+            _line(["---", *["---:"] * (len(table.columns) - 1)]),
+            *(_line([_dress(cell) for cell in row]) for row in table.rows),
+            "",
+        ]
+    lines += [f"**Warning: {sentence}**\n" for sentence in slower_than_base(report.benchmark)]
+    lines += [
         f"Metrics on the test split, from ONNX Runtime's outputs; {caption(report.benchmark)}.",
         "",
         f"![Each task's metric against latency; the points' size is the file's]({picture})",

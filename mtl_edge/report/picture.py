@@ -57,7 +57,9 @@ def _rows(benchmark: Benchmark, threads: int) -> list[dict[str, Any]]:
             "task": task.name,
             "metric": f"{task.metrics[0].title}{', %' * task.metrics[0].percent}"
             + ("" if task.metrics[0].higher_is_better else " (lower is better)"),
-            "value": round(result.metrics[task.name][task.metrics[0].name] * (100 if task.metrics[0].percent else 1), 4),
+            "value": round(
+                result.metrics[task.name][task.metrics[0].name] * (100 if task.metrics[0].percent else 1), 4
+            ),
             "latency": round(result.latency(threads).p50_ms, 4),
             "ratio": round(benchmark.ratio(result, threads).median, 3),
             "size": round(result.file_bytes / 1024),

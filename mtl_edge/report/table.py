@@ -1,9 +1,9 @@
-"""The comparison of models as a table of text; terminal, Markdown and HTML only dress it."""
+"""The comparison of models as tables of text; terminal, Markdown and HTML only dress it."""
 
 from dataclasses import dataclass
 
 from mtl_edge.bench.results import Benchmark, Result
-from mtl_edge.tasks import Task
+from mtl_edge.tasks import Metric, Task
 
 
 @dataclass(frozen=True)
@@ -19,28 +19,43 @@ class Cell:
 class Table:
     """Column titles and one row per model."""
 
+    title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
 
 
-def comparison(benchmark: Benchmark) -> Table:
-    """One row per model: its tasks, latency at each number of threads, memory, load time and size."""
-    tasks = _tasks(benchmark)
-    columns = (
-        "model",
-        *(f"{task.name}\n{task.metrics[0].title}" for task in tasks),
-        *(f"latency p50\n{threads} thread{'s' * (threads > 1)}" for threads in benchmark.threads),
-        "peak memory\nof process",
-        "load",
-        "file",
+def comparison(benchmark: Benchmark, *, first_metric_only: bool = False) -> list[Table]:
+    """What each model gives (its tasks' metrics, where test data was given), and what it costs."""
+    cost = Table(
+        "What it costs",
+        (
+            "model",
+            *(f"latency p50\n{_threads(threads)}" for threads in benchmark.threads),
+            "peak memory",
+            "load",
+            "file",
+        ),
+        tuple(_cost(result, benchmark) for result in benchmark.results),
     )
-    return Table(columns, tuple(_row(result, benchmark, tasks) for result in benchmark.results))
+    tasks = _tasks(benchmark)
+    if not tasks:
+        return [cost]
+    metrics = [(task, metric) for task in tasks for metric in task.metrics[: 1 if first_metric_only else None]]
+    gives = Table(
+        "What it gives",
+        ("model", *(f"{task.name}\n{metric.title}" for task, metric in metrics)),
+        tuple(
+            (Cell(result.name), *(_metric(task, metric, result, benchmark.base_result) for task, metric in metrics))
+            for result in benchmark.results
+        ),
+    )
+    return [gives, cost]
 
 
 def slower_than_base(benchmark: Benchmark) -> list[str]:
     """One sentence for each model and number of threads that came out slower than the base."""
     return [
-        f"{result.name} is slower than {benchmark.base} with {threads} thread{'s' * (threads > 1)}: "
+        f"{result.name} is slower than {benchmark.base} with {_threads(threads)}: "
         f"{benchmark.ratio(result, threads).median:.2f}x its latency"
         for result in benchmark.results
         for threads in benchmark.threads
@@ -59,20 +74,19 @@ def _tasks(benchmark: Benchmark) -> tuple[Task, ...]:
     return tuple(tasks.values())
 
 
-def _row(result: Result, benchmark: Benchmark, tasks: tuple[Task, ...]) -> tuple[Cell, ...]:
+def _cost(result: Result, benchmark: Benchmark) -> tuple[Cell, ...]:
     base = benchmark.base_result
+    share = "" if result is base else f"{result.file_bytes / base.file_bytes:.2f}x"
     return (
         Cell(result.name),
-        *(_metric(task, result, base) for task in tasks),
         *(_latency(result, benchmark, threads) for threads in benchmark.threads),
-        Cell(f"{result.peak_rss_bytes / 2**20:.1f} MiB", f"{result.model_rss_bytes / 2**20:.1f} for the model"),
+        Cell(f"{result.peak_rss_bytes / 2**20:.1f} MiB", f"{result.model_rss_bytes / 2**20:.1f} model"),
         Cell(f"{result.load_ms:.1f} ms"),
-        Cell(f"{result.file_bytes / 1024:.0f} KiB", "" if result is base else f"{result.file_bytes / base.file_bytes:.2f}x"),
+        Cell(f"{result.file_bytes / 1024:.0f} KiB", share),
     )
 
 
-def _metric(task: Task, result: Result, base: Result) -> Cell:
-    metric = task.metrics[0]
+def _metric(task: Task, metric: Metric, result: Result, base: Result) -> Cell:
     value = (result.metrics or {}).get(task.name)
     if value is None:
         return Cell("-")
@@ -89,4 +103,8 @@ def _latency(result: Result, benchmark: Benchmark, threads: int) -> Cell:
     if result.name == benchmark.base:
         return Cell(value, p90)
     ratio = benchmark.ratio(result, threads)
-    return Cell(value, f"{p90}\n{ratio.median:.2f}x, {ratio.verdict}", warning=ratio.verdict == "SLOWER")
+    return Cell(value, f"{p90}\n{ratio.median:.2f}x {ratio.verdict}", warning=ratio.verdict == "SLOWER")
+
+
+def _threads(count: int) -> str:
+    return f"{count} thread{'s' * (count > 1)}"

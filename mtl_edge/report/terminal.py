@@ -11,13 +11,15 @@ from mtl_edge.report.table import Cell, comparison, slower_than_base
 
 def show(benchmark: Benchmark, console: Console) -> None:
     """Print the comparison, what it was measured on, and each model that is slower than the base."""
-    table = comparison(benchmark)
-    shown = RichTable(box=box.SIMPLE_HEAD, show_lines=True, padding=(0, 1))
-    for index, column in enumerate(table.columns):
-        shown.add_column(column, justify="right" if index else "left", no_wrap=True)
-    for row in table.rows:
-        shown.add_row(*map(_dress, row))
-    console.print(shown)
+    for table in comparison(benchmark, first_metric_only=True):
+        shown = RichTable(
+            box=box.SIMPLE_HEAD, show_lines=True, title=table.title, title_justify="left", title_style="bold"
+        )
+        for index, column in enumerate(table.columns):
+            shown.add_column(column, justify="right" if index else "left", overflow="fold", no_wrap=index == 0)
+        for row in table.rows:
+            shown.add_row(*map(_dress, row))
+        console.print(shown)
     console.print(caption(benchmark), style="dim", soft_wrap=True)
     for sentence in slower_than_base(benchmark):
         console.print(f"Warning: {sentence}", style="bold red", soft_wrap=True)

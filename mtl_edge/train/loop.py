@@ -126,7 +126,9 @@ def fit(
                 bar.advance(f"epoch {epoch}/{options.epochs}  " + "  ".join(f"{k} {v:.3f}" for k, v in values.items()))
             means = {name: value / len(train) for name, value in sums.items()}
             if not all(map(math.isfinite, means.values())):
-                raise DataError(f"{title}: losses must stay finite, found {means} in epoch {epoch}: lower learning_rate")
+                raise DataError(
+                    f"{title}: losses must stay finite, found {means} in epoch {epoch}: lower learning_rate"
+                )
             history.append(Epoch(means, measure(net, learner, splits.val, options.batch_size)))
     return history
 
@@ -158,9 +160,7 @@ def measure(net: MultiTaskNet, learner: Learner, samples: Samples, batch_size: i
     with torch.inference_mode():
         batches = [net(inputs) for inputs in _batches(learner, samples, batch_size)]
     return {
-        task.name: task.measure(
-            torch.cat([batch[task.name] for batch in batches]).numpy(), samples[task.target]
-        )
+        task.name: task.measure(torch.cat([batch[task.name] for batch in batches]).numpy(), samples[task.target])
         for task in learner.tasks
     }
 
