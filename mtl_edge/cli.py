@@ -26,7 +26,7 @@ class _Group(click.Group):
             ctx.exit(130)
 
 
-class _Numbers(click.ParamType):
+class _Numbers(click.ParamType[tuple[int, ...]]):
     """``1,2``: whole numbers above zero."""
 
     name = "N,N,…"
@@ -39,7 +39,7 @@ class _Numbers(click.ParamType):
         return tuple(dict.fromkeys(map(int, value.split(","))))
 
 
-class _Dim(click.ParamType):
+class _Dim(click.ParamType[tuple[str, int]]):
     """``name=size``."""
 
     name = "NAME=SIZE"

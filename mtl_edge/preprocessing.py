@@ -1,4 +1,4 @@
-"""What is done to raw samples before they enter the network: part of the artifact, so that every client does the same."""
+"""What is done to raw samples before they enter the network; part of the artifact, so every client does the same."""
 
 import msgspec
 import numpy as np

@@ -25,7 +25,7 @@ class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """A table of the recipe."""
 
 
-class DataSpec(_Section):
+class DataSpec(_Section, frozen=True):
     """``[data]``: where the samples come from and how they are split.
 
     ``source`` is ``mnist-pairs`` or ``npz:FILE`` (relative to the recipe). ``split`` gives the shares of train,
@@ -39,7 +39,7 @@ class DataSpec(_Section):
     calibration: _Count = 512
 
 
-class NetSpec(_Section):
+class NetSpec(_Section, frozen=True):
     """``[net]``: the shared trunk and the heads' hidden width.
 
     ``width`` is the number of channels of the trunk's first stage; each further stage doubles it. ``depth`` is the
@@ -52,7 +52,7 @@ class NetSpec(_Section):
     head_hidden: _Count = 64
 
 
-class TrainSpec(_Section):
+class TrainSpec(_Section, frozen=True):
     """``[train]``: AdamW with a one-cycle schedule; equal task weights.
 
     ``precision`` is that of the forward pass; ``auto`` takes bf16 where the CPU has instructions for it.
@@ -65,7 +65,7 @@ class TrainSpec(_Section):
     precision: Literal["auto", "bf16", "fp32"] = "auto"
 
 
-class PruneSpec(_Section):
+class PruneSpec(_Section, frozen=True):
     """``[compress.prune]``: the share of channels to remove, and the fine-tuning that follows."""
 
     ratio: Annotated[float, Meta(ge=0, lt=1)] = 0.5
@@ -74,7 +74,7 @@ class PruneSpec(_Section):
     learning_rate: _Positive = 3e-3
 
 
-class DistillSpec(_Section):
+class DistillSpec(_Section, frozen=True):
     """``[compress.distill]``: how the dense network teaches the pruned one.
 
     The loss is ``(1 - weight) * labels + weight * teacher``.
@@ -84,13 +84,13 @@ class DistillSpec(_Section):
     temperature: _Positive = 2.0
 
 
-class QuantizeSpec(_Section):
+class QuantizeSpec(_Section, frozen=True):
     """``[compress.quantize]``: how the ranges of activations are taken from the calibration samples."""
 
     method: Literal["minmax", "percentile", "entropy"] = "minmax"
 
 
-class CompressSpec(_Section):
+class CompressSpec(_Section, frozen=True):
     """``[compress]``: pruning, distillation and static int8 quantization."""
 
     prune: PruneSpec = PruneSpec()
@@ -98,7 +98,7 @@ class CompressSpec(_Section):
     quantize: QuantizeSpec = QuantizeSpec()
 
 
-class BenchSpec(_Section):
+class BenchSpec(_Section, frozen=True):
     """``[bench]``: batch-1 latency in interleaved rounds, and cold starts in fresh processes."""
 
     threads: Annotated[tuple[_Count, ...], Meta(min_length=1)] = (1, 2)

@@ -62,8 +62,8 @@ def write_atomically(path: Path, content: bytes | str) -> None:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, path)
+            Path(temporary).chmod(0o666 & ~_umask())
+            Path(temporary).replace(path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
@@ -114,7 +114,7 @@ class StageCache:
                 _fsync(unfinished)
                 if folder.exists():  # find() refused it: a file in it was damaged
                     shutil.rmtree(folder)
-                os.replace(unfinished, folder)
+                unfinished.replace(folder)
             except BaseException:
                 shutil.rmtree(unfinished, ignore_errors=True)
                 raise

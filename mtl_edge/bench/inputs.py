@@ -69,6 +69,6 @@ def describe(arrays: Mapping[str, np.ndarray]) -> str:
 def _size(size: int | str | None, axis: int, batch: int, dims: Mapping[str, int]) -> int:
     if isinstance(size, int):
         return size
-    if size in dims:
+    if size is not None and size in dims:
         return dims[size]
     return batch if axis == 0 else 1

@@ -162,14 +162,17 @@ class _Process:
         return self._exchange({"do": what, **details})
 
     def _exchange(self, request: Mapping[str, object]) -> Any:
-        assert self._child.stdin is not None and self._child.stdout is not None and self._child.stderr is not None
+        stdin, stdout, stderr = self._child.stdin, self._child.stdout, self._child.stderr
+        assert stdin is not None
+        assert stdout is not None
+        assert stderr is not None
         with contextlib.suppress(BrokenPipeError):
-            self._child.stdin.write(json.dumps(request) + "\n")
-            self._child.stdin.flush()
-        line = self._child.stdout.readline()
+            stdin.write(json.dumps(request) + "\n")
+            stdin.flush()
+        line = stdout.readline()
         if not line:
             code = self._child.wait()
-            last = (self._child.stderr.read().strip().splitlines() or ["no message"])[-1]
+            last = (stderr.read().strip().splitlines() or ["no message"])[-1]
             raise BenchError(f"{self._path}: the measuring process ended with status {code}: {last}")
         reply = json.loads(line)
         if "error" in reply:

@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Iterable
 
-import torch
 import torch_pruning
 from torch import Tensor
 
@@ -46,4 +45,4 @@ def prune_channels(
         ignored_layers=[head.output for head in pruned.heads.values() if isinstance(head, Head)],
     ).step()
     pruned.zero_grad()
-    return pruned.to(memory_format=torch.channels_last)
+    return pruned

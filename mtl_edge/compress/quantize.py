@@ -1,5 +1,6 @@
 """Static int8 quantization of any fp32 ``.onnx``; needs onnx and onnxruntime, no torch."""
 
+import contextlib
 import logging
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -90,15 +91,15 @@ def _without_descriptions(model: bytes) -> bytes:
     proto = onnx.load_from_string(model)
     proto.graph.ClearField("value_info")
     proto.ClearField("metadata_props")
-    return proto.SerializeToString(deterministic=True)
+    return bytes(proto.SerializeToString(deterministic=True))
 
 
-class _quiet:
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
     """ONNX Runtime's quantizer logs hints on the root logger that do not apply here."""
-
-    def __enter__(self) -> None:
-        self._level = logging.root.level
-        logging.root.setLevel(logging.ERROR)
-
-    def __exit__(self, *_: object) -> None:
-        logging.root.setLevel(self._level)
+    level = logging.root.level
+    logging.root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.root.setLevel(level)

@@ -33,7 +33,7 @@ class Samples:
     def save(self, path: Path) -> None:
         """Write an ``.npz`` with the arrays under their own names."""
         stream = io.BytesIO()
-        np.savez(stream, **self.arrays)
+        np.savez(stream, allow_pickle=False, **self.arrays)
         write_atomically(path, stream.getvalue())
 
 

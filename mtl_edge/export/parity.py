@@ -25,7 +25,8 @@ def compare(reference: Mapping[str, np.ndarray], candidate: Mapping[str, np.ndar
     """Find the worst difference.
 
     Args:
-        reference, candidate: output name -> values ``(N, width)``.
+        reference: output name -> expected values ``(N, width)``.
+        candidate: output name -> found values, of the same shapes.
 
     Raises:
         ParityError: an output is missing, or has another shape.

@@ -17,7 +17,7 @@ def chart(benchmark: Benchmark) -> altair.HConcatChart:
     rows = _rows(benchmark, threads)
     panels = []
     for task, title in dict.fromkeys((row["task"], row["metric"]) for row in rows):
-        base = altair.Chart(altair.Data(values=[row for row in rows if row["task"] == task])).encode(
+        base = altair.Chart(altair.InlineData(values=[row for row in rows if row["task"] == task])).encode(
             x=altair.X("latency:Q").title(f"latency p50, ms ({threads} thread)").scale(zero=True),
             y=altair.Y("value:Q").title(title).scale(zero=False, padding=24),
             tooltip=["model:N", "latency:Q", "value:Q", "size:Q", "ratio:Q"],
@@ -30,12 +30,13 @@ def chart(benchmark: Benchmark) -> altair.HConcatChart:
         panels.append((points + names).properties(title=task, width=250, height=230))
     picture = altair.hconcat(*panels, background="transparent").resolve_scale(size="shared")
     axis = {"labelColor": _INK, "titleColor": _INK, "gridColor": f"{_INK}40", "domainColor": _INK, "tickColor": _INK}
-    return (
+    styled: altair.HConcatChart = (
         picture.configure_axis(**axis)
         .configure_title(color=_INK)
         .configure_legend(labelColor=_INK, titleColor=_INK, orient="bottom")
         .configure_view(stroke=None)
     )
+    return styled
 
 
 def to_svg(picture: altair.HConcatChart) -> str:
@@ -46,7 +47,7 @@ def to_svg(picture: altair.HConcatChart) -> str:
 
 def javascript() -> str:
     """What a page needs to draw a picture without asking the network."""
-    bundle: str = vl_convert.javascript_bundle()
+    bundle: str = vl_convert.javascript_bundle()  # type: ignore[call-arg]  # the stub lacks the default
     return bundle
 
 

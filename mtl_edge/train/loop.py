@@ -114,7 +114,7 @@ def fit(
         for epoch in range(1, options.epochs + 1):
             net.train()
             sums = dict.fromkeys(targets, 0.0)
-            for indices in torch.randperm(len(train), generator=order).split(options.batch_size):
+            for indices in torch.randperm(len(train), generator=order).split(options.batch_size):  # type: ignore[no-untyped-call]
                 labels = {name: values[indices] for name, values in targets.items()}
                 losses = _losses(net, learner, learner.inputs(train, indices.numpy()), labels, options.bf16, teacher)
                 optimizer.zero_grad()
