@@ -109,6 +109,7 @@ class StageCache:
                 files = _hashes(unfinished)
                 record = {"stage": name, "depends_on": depends_on, "files": files}
                 (unfinished / _RECORD).write_text(json.dumps(record, indent=1, sort_keys=True))
+                unfinished.chmod(0o777 & ~_umask())
                 for path in unfinished.rglob("*"):
                     _fsync(path)
                 _fsync(unfinished)

@@ -8,6 +8,8 @@ import msgspec
 from mtl_edge.artifact import Manifest
 from mtl_edge.bench.machine import Machine
 
+_ROUNDS_FOR_A_VERDICT = 5
+
 
 class ColdStart(msgspec.Struct, frozen=True, kw_only=True):
     """One fresh process: load the model, run it once, run it a few times more.
@@ -53,13 +55,14 @@ class Ratio(msgspec.Struct, frozen=True, kw_only=True):
     median: float
     low: float
     high: float
+    rounds: int
 
     @property
     def verdict(self) -> str:
-        """Faster or slower only if nine rounds of ten agree."""
-        if self.high < 1:
-            return "faster"
-        return "SLOWER" if self.low > 1 else "undecided"
+        """Faster or slower only if nine rounds of ten agree, and only from five rounds on."""
+        if self.rounds < _ROUNDS_FOR_A_VERDICT or self.low <= 1 <= self.high:
+            return "undecided"
+        return "faster" if self.high < 1 else "SLOWER"
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,7 +121,8 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
             result.latency(threads).round_medians_ms, self.base_result.latency(threads).round_medians_ms, strict=True
         )
         ratios = [mine / base for mine, base in pairs]
-        return Ratio(median=statistics.median(ratios), low=percentile(ratios, 5), high=percentile(ratios, 95))
+        low, high = percentile(ratios, 5), percentile(ratios, 95)
+        return Ratio(median=statistics.median(ratios), low=low, high=high, rounds=len(ratios))
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -12,28 +12,27 @@ _INK = "#7f8790"
 
 
 def chart(benchmark: Benchmark) -> altair.HConcatChart:
-    """One panel per task; models are told apart by colour and by name."""
+    """One panel per task; models are told apart by colour."""
     threads = benchmark.threads[0]
     rows = _rows(benchmark, threads)
     panels = []
     for task, title in dict.fromkeys((row["task"], row["metric"]) for row in rows):
         base = altair.Chart(altair.InlineData(values=[row for row in rows if row["task"] == task])).encode(
             x=altair.X("latency:Q").title(f"latency p50, ms ({threads} thread)").scale(zero=True),
-            y=altair.Y("value:Q").title(title).scale(zero=False, padding=24),
+            y=altair.Y("value:Q").title(title).scale(zero=False, padding=16),
             tooltip=["model:N", "latency:Q", "value:Q", "size:Q", "ratio:Q"],
         )
         points = base.mark_circle(opacity=0.85).encode(
-            color=altair.Color("model:N").legend(None).sort(None),
+            color=altair.Color("model:N").title("model").sort(None),
             size=altair.Size("size:Q").title("file, KiB").scale(range=[80, 900], zero=True),
         )
-        names = base.mark_text(dy=-18, color=_INK, fontSize=11).encode(text="model:N")
-        panels.append((points + names).properties(title=task, width=250, height=230))
-    picture = altair.hconcat(*panels, background="transparent").resolve_scale(size="shared")
+        panels.append(points.properties(title=task, width=250, height=230))
+    picture = altair.hconcat(*panels, background="transparent").resolve_scale(size="shared", color="shared")
     axis = {"labelColor": _INK, "titleColor": _INK, "gridColor": f"{_INK}40", "domainColor": _INK, "tickColor": _INK}
     styled: altair.HConcatChart = (
         picture.configure_axis(**axis)
         .configure_title(color=_INK)
-        .configure_legend(labelColor=_INK, titleColor=_INK, orient="bottom")
+        .configure_legend(labelColor=_INK, titleColor=_INK, symbolStrokeColor=_INK, orient="bottom")
         .configure_view(stroke=None)
     )
     return styled
@@ -52,20 +51,23 @@ def javascript() -> str:
 
 
 def _rows(benchmark: Benchmark, threads: int) -> list[dict[str, Any]]:
-    return [
-        {
-            "model": result.name,
-            "task": task.name,
-            "metric": f"{task.metrics[0].title}{', %' * task.metrics[0].percent}"
-            + ("" if task.metrics[0].higher_is_better else " (lower is better)"),
-            "value": round(
-                result.metrics[task.name][task.metrics[0].name] * (100 if task.metrics[0].percent else 1), 4
-            ),
-            "latency": round(result.latency(threads).p50_ms, 4),
-            "ratio": round(benchmark.ratio(result, threads).median, 3),
-            "size": round(result.file_bytes / 1024),
-        }
-        for result in benchmark.results
-        if result.manifest is not None and result.metrics is not None
-        for task in result.manifest.tasks
-    ]
+    rows = []
+    for result in benchmark.results:
+        if result.manifest is None or result.metrics is None:
+            continue
+        for task in result.manifest.tasks:
+            metric = task.metrics[0]
+            value = result.metrics[task.name][metric.name]
+            shown, sign = (100 * value, ", %") if metric.unit == "share" else (value, "")
+            rows.append(
+                {
+                    "model": result.name,
+                    "task": task.name,
+                    "metric": metric.title + sign + ("" if metric.higher_is_better else " (lower is better)"),
+                    "value": round(shown, 4),
+                    "latency": round(result.latency(threads).p50_ms, 4),
+                    "ratio": round(benchmark.ratio(result, threads).median, 3),
+                    "size": round(result.file_bytes / 1024),
+                }
+            )
+    return rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import msgspec
 
@@ -16,23 +16,36 @@ if TYPE_CHECKING:
 class Metric:
     """One figure of merit of a task.
 
-    ``format`` shows a value to people; ``change`` shows how far it moved, in the unit that people speak of.
+    ``unit`` says how people speak of it: a ``share`` in per cent and its changes in points, an ``error`` as a number
+    and its changes in per cent, a ``score`` as a number and its changes as numbers.
     """
 
     name: str
     title: str
-    higher_is_better: bool
-    percent: bool = False
+    unit: Literal["share", "error", "score"]
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Of errors one wants less."""
+        return self.unit != "error"
 
     def format(self, value: float) -> str:
         """The value as people write it: ``97.30 %``, ``0.5561``."""
-        return f"{100 * value:.2f} %" if self.percent else f"{value:.4f}"
+        return f"{100 * value:.2f} %" if self.unit == "share" else f"{value:.4f}"
 
     def change(self, value: float, base: float) -> str:
-        """The signed difference to a base: percentage points for shares, per cent of the base otherwise."""
-        if self.percent:
-            return f"{100 * (value - base):+.2f} pt"
-        return f"{100 * (value - base) / base:+.1f} %" if base else f"{value - base:+.4f}"
+        """The signed difference to a base: ``-0.20 pt``, ``+1.4 %``, ``-0.0009``."""
+        difference = value - base
+        if self.unit == "share":
+            return f"{_unsigned_zero(100 * difference, 2):+.2f} pt"
+        if self.unit == "error" and base:
+            return f"{_unsigned_zero(100 * difference / base, 1):+.1f} %"
+        return f"{_unsigned_zero(difference, 4):+.4f}"
+
+
+def _unsigned_zero(value: float, digits: int) -> float:
+    """Rounded, with 0.0 instead of -0.0."""
+    return round(value, digits) + 0.0
 
 
 @dataclass(frozen=True)

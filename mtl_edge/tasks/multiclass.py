@@ -27,8 +27,8 @@ class Multiclass(TaskFields, frozen=True, kw_only=True, tag="multiclass"):
     def metrics(self) -> tuple[Metric, ...]:
         """Accuracy, and recall averaged over the classes that occur."""
         return (
-            Metric("accuracy", "accuracy", higher_is_better=True, percent=True),
-            Metric("macro_recall", "macro recall", higher_is_better=True, percent=True),
+            Metric("accuracy", "accuracy", unit="share"),
+            Metric("macro_recall", "macro recall", unit="share"),
         )
 
     def find_fault(self, targets: np.ndarray) -> str | None:

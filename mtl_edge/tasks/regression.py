@@ -23,9 +23,9 @@ class Regression(TaskFields, frozen=True, kw_only=True, tag="regression"):
     def metrics(self) -> tuple[Metric, ...]:
         """Mean absolute error, mean squared error, and the share of the variance that is explained."""
         return (
-            Metric("mae", "MAE", higher_is_better=False),
-            Metric("mse", "MSE", higher_is_better=False),
-            Metric("r2", "R²", higher_is_better=True),
+            Metric("mae", "MAE", unit="error"),
+            Metric("mse", "MSE", unit="error"),
+            Metric("r2", "R²", unit="score"),
         )
 
     def find_fault(self, targets: np.ndarray) -> str | None:

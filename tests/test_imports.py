@@ -1,0 +1,53 @@
+"""What may be imported where: a target box has no torch, and help must be instant."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "onnx", "onnxruntime", "numpy")
+
+
+def _loaded(statement: str, modules: tuple[str, ...]) -> set[str]:
+    code = f"import sys\n{statement}\nprint(*(m for m in {modules!r} if m in sys.modules), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "artifact",
+        "bench.suite",
+        "bench.worker",
+        "cli",
+        "errors",
+        "preprocessing",
+        "progress",
+        "recipe",
+        "report.document",
+        "report.html",
+        "report.markdown",
+        "report.picture",
+        "report.terminal",
+        "runtime",
+        "storage",
+        "tasks",
+        "zoo",
+    ],
+)
+def test_what_runs_on_a_target_box_imports_no_torch(module: str) -> None:
+    """Everything after the export knows only artifacts."""
+    assert _loaded(f"import mtl_edge.{module}", ("torch", "torch_pruning", "onnxscript")) == set()
+
+
+def test_quantization_imports_no_torch() -> None:
+    """Quantizing an fp32 .onnx needs onnx and onnxruntime only."""
+    assert _loaded("import mtl_edge.compress.quantize", ("torch",)) == set()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["bench", "--help"], ["--version"]])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    """Help comes before any library that takes time to load."""
+    statement = f"from mtl_edge.cli import main\ntry:\n    main({arguments!r})\nexcept SystemExit:\n    pass"
+    assert _loaded(statement, HEAVY) == set()
