@@ -21,6 +21,7 @@ from mtl_edge.bench.results import Benchmark, ColdStart, Latency, Result
 from mtl_edge.errors import BenchError
 from mtl_edge.progress import progress_bar
 
+_WORKER = ("-m", "mtl_edge.bench.worker")
 _GROUP = 7
 """Models measured in turn with the base at a time: memory stays bounded however many there are."""
 
@@ -138,7 +139,7 @@ class _Process:
 
     def __enter__(self) -> "_Process":
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "mtl_edge.bench.worker"],
+            [sys.executable, *_WORKER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
