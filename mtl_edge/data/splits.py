@@ -66,7 +66,7 @@ def load_samples(path: Path) -> Samples:
         DataError: the file cannot be read, is not an npz, holds no array, objects, or arrays of unequal length.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
