@@ -1,0 +1,256 @@
+import ast
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from mtl_edge.artifact import Artifact, Lineage, Manifest, Measured, ModelInput, write_artifact
+from mtl_edge.preprocessing import Preprocessing
+from mtl_edge.runtime import open_session, predict
+from mtl_edge.tasks import Multiclass, Regression
+
+CLIENT = Path(__file__).parents[2] / "exporters" / "python" / "mtl_edge_client.py"
+CLASSES = 3
+CHANNELS, HEIGHT, WIDTH = 2, 4, 3
+PIXELS = CHANNELS * HEIGHT * WIDTH
+
+
+@pytest.fixture(scope="module")
+def client() -> ModuleType:
+    """The client, loaded from its file as an app would."""
+    spec = importlib.util.spec_from_file_location("mtl_edge_client", CLIENT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Artifact:
+    """A linear network of two tasks over two-channel images, as mtl-edge writes it."""
+    return write_artifact(tmp_path, _network(), _manifest())
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    """Raw samples that reach both ends of their range."""
+    raw = np.random.default_rng(1).integers(0, 256, (5, CHANNELS, HEIGHT, WIDTH), np.uint8)
+    raw[0], raw[1] = 0, 255
+    return raw
+
+
+def test_answers_are_the_runtime_outputs_decoded(client: Any, artifact: Artifact, images: np.ndarray) -> None:
+    """Labels, probabilities and values are those of the outputs that mtl-edge itself computes."""
+    outputs = predict(open_session(artifact.path), artifact.manifest.inputs[0], images)
+    shares = np.exp(outputs["kind"]) / np.exp(outputs["kind"]).sum(axis=1, keepdims=True)
+
+    answers = client.Model(artifact.path).predict(images)
+
+    assert [answer["kind"].label for answer in answers] == outputs["kind"].argmax(axis=1).tolist()
+    assert [answer["kind"].probability for answer in answers] == pytest.approx(shares.max(axis=1).tolist(), rel=1e-5)
+    assert [answer["size"].value for answer in answers] == outputs["size"][:, 0].tolist()
+
+
+def test_preprocessing_is_bit_for_bit_that_of_the_library(client: Any, artifact: Artifact, images: np.ndarray) -> None:
+    """The network's input is the same in every bit as the one that the metrics were measured with."""
+    expected = artifact.manifest.inputs[0].preprocessing.apply(images)
+    found = client.Model(artifact.path).input.preprocess(images)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_probability_of_large_logits_is_finite(client: Any, tmp_path: Path, images: np.ndarray) -> None:
+    """Logits beyond what exp can hold still give probabilities."""
+    artifact = write_artifact(tmp_path, _network(gain=1e5), _manifest())
+    probabilities = [answer["kind"].probability for answer in client.Model(artifact.path).predict(images)]
+    assert all(1 / CLASSES <= probability <= 1 for probability in probabilities)
+
+
+def test_answers_are_immutable(client: Any, artifact: Artifact, images: np.ndarray) -> None:
+    """An answer cannot be changed after the fact."""
+    answer = client.Model(artifact.path).predict(images)[0]["size"]
+    with pytest.raises(AttributeError):
+        answer.value = 0.0
+
+
+def test_model_says_what_it_is_and_reads_and_answers(client: Any, artifact: Artifact) -> None:
+    """Name, variant, tasks and the raw input are there without a look into the manifest."""
+    model = client.Model(artifact.path)
+    assert (model.name, model.variant) == ("shapes", "dense")
+    assert model.tasks == {"kind": "multiclass", "size": "regression"}
+    assert (model.input.name, model.input.dtype) == ("image", "uint8")
+    assert model.input.shape == ("batch", CHANNELS, HEIGHT, WIDTH)
+
+
+def test_no_samples_give_no_answers(client: Any, artifact: Artifact, images: np.ndarray) -> None:
+    """An empty batch is not an error."""
+    assert client.Model(artifact.path).predict(images[:0]) == []
+
+
+def test_any_changed_byte_of_the_network_is_refused(client: Any, artifact: Artifact, tmp_path: Path) -> None:
+    """Wherever one bit of the network is flipped, the file is not used."""
+    content = artifact.path.read_bytes()
+    changed = tmp_path / "changed.onnx"
+    for place in range(len(_network())):
+        changed.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(client.ModelFileError):
+            client.Model(changed)
+
+
+def test_changed_weight_is_named_as_a_change(client: Any, artifact: Artifact) -> None:
+    """A network that still loads but has another weight is refused for its SHA-256."""
+    weight = np.float32(_weights()[0, 0]).tobytes()
+    content = artifact.path.read_bytes()
+    assert content.count(weight) == 1
+    artifact.path.write_bytes(content.replace(weight, np.float32(7).tobytes()))
+    with pytest.raises(client.ModelFileError, match=r"model\.onnx: the file was changed after export: SHA-256 must be"):
+        client.Model(artifact.path)
+
+
+def test_bytes_after_the_manifest_are_refused(client: Any, artifact: Artifact) -> None:
+    """Metadata appended to a finished file makes it another file."""
+    extra = onnx.ModelProto()
+    extra.metadata_props.add(key="note", value="mine")
+    artifact.path.write_bytes(artifact.path.read_bytes() + extra.SerializeToString())
+    with pytest.raises(client.ModelFileError, match="changed after export"):
+        client.Model(artifact.path)
+
+
+def test_file_without_manifest_is_refused(client: Any, tmp_path: Path) -> None:
+    """Any other ONNX model is told apart."""
+    path = tmp_path / "plain.onnx"
+    path.write_bytes(_network())
+    with pytest.raises(client.ModelFileError, match=r"plain\.onnx: must carry mtl-edge's manifest, found none"):
+        client.Model(path)
+
+
+def test_missing_file_is_an_error_that_names_it(client: Any, tmp_path: Path) -> None:
+    """A wrong path is told apart from a wrong file."""
+    with pytest.raises(client.ModelFileError, match=r"absent\.onnx: cannot be read: No such file"):
+        client.Model(tmp_path / "absent.onnx")
+
+
+def test_file_that_is_no_model_is_refused(client: Any, tmp_path: Path) -> None:
+    """What the runtime cannot load is an error of the client's own kind."""
+    path = tmp_path / "text.onnx"
+    path.write_text("hello")
+    with pytest.raises(client.ModelFileError, match=r"text\.onnx: ONNX Runtime cannot load it"):
+        client.Model(path)
+
+
+def test_newer_manifest_format_is_refused(client: Any, tmp_path: Path) -> None:
+    """A manifest of another format is not guessed at."""
+    artifact = write_artifact(tmp_path, _network(), _manifest(format=2))
+    with pytest.raises(client.ModelFileError, match="format must be 1, found 2"):
+        client.Model(artifact.path)
+
+
+@pytest.mark.parametrize("shape", [(CHANNELS, HEIGHT, WIDTH), (1, CHANNELS, WIDTH, HEIGHT), (1, 1, HEIGHT, WIDTH)])
+def test_wrong_shape_is_refused(client: Any, artifact: Artifact, shape: tuple[int, ...]) -> None:
+    """A missing batch axis, swapped axes and a missing channel are errors, not broadcasts."""
+    with pytest.raises(client.SampleError, match=r"image: shape must be \(batch, 2, 4, 3\), found \("):
+        client.Model(artifact.path).predict(np.zeros(shape, np.uint8))
+
+
+def test_wrong_dtype_is_refused(client: Any, artifact: Artifact, images: np.ndarray) -> None:
+    """Samples that were scaled already would be scaled twice."""
+    with pytest.raises(client.SampleError, match="image: dtype must be uint8, found float32"):
+        client.Model(artifact.path).predict(images.astype(np.float32))
+
+
+def test_client_prints_answers_as_a_script(artifact: Artifact, images: np.ndarray, tmp_path: Path) -> None:
+    """Copied beside a model, the client shows the answers for the first samples."""
+    np.savez(tmp_path / "samples.npz", image=images)
+    finished = _run(tmp_path, "model.onnx", "samples.npz", "--count", "3")
+    assert finished.returncode == 0, finished.stderr
+    head, *lines = finished.stdout.splitlines()
+    assert head == "shapes dense: reads image, uint8 (batch, 2, 4, 3)"
+    assert [line.partition(":")[0] for line in lines] == ["sample 0", "sample 1", "sample 2"]
+    assert all("kind " in line and ", size " in line for line in lines)
+
+
+def test_script_error_is_one_line(artifact: Artifact, images: np.ndarray, tmp_path: Path) -> None:
+    """Samples under another name end the script with the place, the rule and what was found."""
+    np.savez(tmp_path / "samples.npz", picture=images)
+    finished = _run(tmp_path, "model.onnx", "samples.npz")
+    assert finished.returncode == 1
+    assert finished.stderr.splitlines() == ["error: samples.npz: must hold 'image', found picture"]
+
+
+def test_client_imports_only_onnxruntime_numpy_and_the_standard_library() -> None:
+    """The one file is all that an app must copy."""
+    nodes = list(ast.walk(ast.parse(CLIENT.read_text(encoding="utf-8"))))
+    imported = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module or "." for node in nodes if isinstance(node, ast.ImportFrom)}
+    assert {name.partition(".")[0] for name in imported} - sys.stdlib_module_names == {"numpy", "onnxruntime"}
+
+
+def _run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    shutil.copy(CLIENT, folder)
+    return subprocess.run(
+        [sys.executable, "-W", "error", CLIENT.name, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def _weights() -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((PIXELS, CLASSES)).astype(np.float32)
+
+
+def _network(gain: float = 1.0) -> bytes:
+    """``kind`` and ``size`` are two linear functions of the image."""
+    shape = ["batch", CHANNELS, HEIGHT, WIDTH]
+    graph = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["image"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "by_class"], ["kind"]),
+            helper.make_node("MatMul", ["flat", "by_size"], ["size"]),
+        ],
+        "shapes",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
+        [
+            helper.make_tensor_value_info("kind", TensorProto.FLOAT, ["batch", CLASSES]),
+            helper.make_tensor_value_info("size", TensorProto.FLOAT, ["batch", 1]),
+        ],
+        [
+            numpy_helper.from_array(_weights() * np.float32(gain), "by_class"),
+            numpy_helper.from_array(np.linspace(-1, 1, PIXELS, dtype=np.float32).reshape(-1, 1), "by_size"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    return bytes(model.SerializeToString())
+
+
+def _manifest(**changes: Any) -> Manifest:
+    values: dict[str, Any] = {
+        "name": "shapes",
+        "variant": "dense",
+        "tasks": (Multiclass(name="kind", target="kind", classes=CLASSES), Regression(name="size", target="size")),
+        "inputs": (
+            ModelInput(
+                name="image",
+                dtype="float32",
+                shape=("batch", CHANNELS, HEIGHT, WIDTH),
+                preprocessing=Preprocessing(raw_dtype="uint8", scale=1 / 255, mean=(0.4, 0.1), std=(0.3, 0.7)),
+            ),
+        ),
+        "metrics": Measured(split="test", samples=0, values={}),
+        "lineage": Lineage(recipe_sha256="", data_sha256="", seed=0, steps=("train",)),
+        "parameters": PIXELS * (CLASSES + 1),
+        "opset": 20,
+        "versions": {},
+    }
+    return Manifest(**values | changes)
