@@ -1,8 +1,9 @@
 """An artifact: an ``.onnx`` and its manifest, which travels both beside the file and inside it.
 
-The manifest stands in the model's metadata under :data:`METADATA_KEY`, as the last bytes of the file. That is valid
-protobuf wherever it stands, and it lets one file vouch for itself: the manifest holds the SHA-256 of all the bytes
-before it. Reading needs no onnx package.
+The manifest stands in the model's metadata under :data:`METADATA_KEY`, and is the last thing in the file. That is
+valid protobuf wherever it stands, and it lets one file vouch for itself: the manifest's last value is the SHA-256 of
+the whole file without these 64 digits. It finds accidents, such as a broken copy or a tool that rewrote the file; it is
+no signature. Reading needs no onnx package.
 """
 
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from mtl_edge.tasks import Task
 METADATA_KEY = "mtl_edge.manifest"
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
+_DIGITS = 64
 
 
 class ModelInput(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,8 +54,8 @@ class Lineage(msgspec.Struct, frozen=True, kw_only=True):
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a client must know to use a model, and a reviewer to trust it.
 
-    Every task's ``name`` is the name of its output ``(batch, width)``. ``sha256`` is that of the model's bytes before
-    the manifest itself.
+    Every task's ``name`` is the name of its output ``(batch, width)``. ``sha256`` is that of the model's file without
+    these digits, and the last field, because the file ends with it.
     """
 
     format: int = 1
@@ -79,10 +81,11 @@ class Artifact:
 
 def write_artifact(folder: Path, model: bytes, manifest: Manifest) -> Artifact:
     """Write ``model.onnx`` with the manifest inside, and ``manifest.json`` beside it."""
-    sealed = msgspec.structs.replace(manifest, sha256=sha256_of(model))
-    text = msgspec.json.encode(sealed)
-    write_atomically(folder / MODEL_FILE, model + _metadata_entry(text))
-    write_atomically(folder / MANIFEST_FILE, msgspec.json.format(text, indent=2) + b"\n")
+    blank = msgspec.structs.replace(manifest, sha256="0" * _DIGITS)
+    before, after = _around_digits(model + _metadata_entry(msgspec.json.encode(blank)))
+    sealed = msgspec.structs.replace(manifest, sha256=sha256_of(before, after))
+    write_atomically(folder / MODEL_FILE, before + sealed.sha256.encode() + after)
+    write_atomically(folder / MANIFEST_FILE, msgspec.json.format(msgspec.json.encode(sealed), indent=2) + b"\n")
     return Artifact(folder / MODEL_FILE, sealed)
 
 
@@ -90,16 +93,15 @@ def read_manifest(path: Path, metadata: Mapping[str, str]) -> Manifest | None:
     """The manifest from a model's metadata, or None when it has none.
 
     Raises:
-        ModelError: the manifest is damaged, or is not the one that belongs to the file's other bytes.
+        ModelError: the manifest is damaged, or the file is not the one that was written.
     """
     text = metadata.get(METADATA_KEY)
     if text is None:
         return None
     manifest = parse_manifest(text, place=f"{path}: manifest")
     content = path.read_bytes()
-    entry = _metadata_entry(text.encode())
-    if not content.endswith(entry) or sha256_of(content[: -len(entry)]) != manifest.sha256:
-        raise ModelError(f"{path}: the file's bytes must have the manifest's SHA-256: it was changed after export")
+    if not content.endswith(text.encode()) or sha256_of(*_around_digits(content)) != manifest.sha256:
+        raise ModelError(f"{path}: the file must have the SHA-256 that its manifest names: it was changed after export")
     return manifest
 
 
@@ -116,6 +118,11 @@ def parse_manifest(text: str | bytes, place: str) -> Manifest:
     if manifest.format != 1:
         raise ModelError(f"{place}: format must be 1, found {manifest.format}: a newer mtl-edge is needed")
     return manifest
+
+
+def _around_digits(content: bytes) -> tuple[bytes, bytes]:
+    """What stands before the digits of the file's SHA-256, and the ``"}`` behind them."""
+    return content[: -_DIGITS - 2], content[-2:]
 
 
 def _metadata_entry(text: bytes) -> bytes:

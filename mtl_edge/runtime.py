@@ -47,7 +47,11 @@ def manifest_of(path: Path, session: onnxruntime.InferenceSession) -> Manifest |
     Raises:
         ModelError: the manifest is damaged, or names inputs or outputs that the graph lacks.
     """
-    manifest = read_manifest(path, session.get_modelmeta().custom_metadata_map)
+    try:
+        metadata = session.get_modelmeta().custom_metadata_map
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path}: metadata must be UTF-8: {error}") from error
+    manifest = read_manifest(path, metadata)
     if manifest is not None:
         wanted = {
             "input": ([item.name for item in manifest.inputs], [item.name for item in session.get_inputs()]),

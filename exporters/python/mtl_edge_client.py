@@ -98,7 +98,7 @@ class Model:
         tasks: what it answers: task name -> ``multiclass`` or ``regression``.
 
     Raises:
-        ModelFileError: the file cannot be read, has no manifest, or its network is not the one that was exported.
+        ModelFileError: the file cannot be read, has no manifest, or is not the one that was exported.
     """
 
     def __init__(self, path: str | Path, threads: int = 0) -> None:
@@ -163,7 +163,7 @@ def _input(entry: dict[str, Any]) -> Input:
 
 
 def _verified_manifest(path: str | Path, content: bytes, text: str | None) -> dict[str, Any]:
-    """The manifest, once the bytes before it have the SHA-256 that it names."""
+    """The manifest, once the file without the manifest's last value, 64 digits, has the SHA-256 that they state."""
     if text is None:
         raise ModelFileError(f"{path}: must carry mtl-edge's manifest, found none: was it made by mtl-edge?")
     try:
@@ -173,28 +173,10 @@ def _verified_manifest(path: str | Path, content: bytes, text: str | None) -> di
         raise ModelFileError(f"{path}: the manifest cannot be understood: {error!r}") from error
     if version != 1:
         raise ModelFileError(f"{path}: the manifest's format must be 1, found {version!r}: update this client")
-    entry = _metadata_entry(text.encode())
-    found = hashlib.sha256(content.removesuffix(entry)).hexdigest()
-    if not content.endswith(entry) or found != expected:
+    found = hashlib.sha256(content[:-66] + content[-2:]).hexdigest()
+    if not content.endswith(text.encode()) or found != expected:
         raise ModelFileError(f"{path}: the file was changed after export: SHA-256 must be {expected}, found {found}")
     return dict(manifest)
-
-
-def _metadata_entry(text: bytes) -> bytes:
-    """The manifest as the file's last bytes hold it: ``ModelProto.metadata_props`` in protobuf's wire format."""
-    entry = b"".join(
-        tag + _varint(len(value)) + value for tag, value in ((b"\x0a", _METADATA_KEY.encode()), (b"\x12", text))
-    )
-    return b"\x72" + _varint(len(entry)) + entry
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
 
 
 def _shown(shape: tuple[int | str, ...]) -> str:

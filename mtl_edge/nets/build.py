@@ -1,6 +1,7 @@
 """From a recipe to an untrained network, and from a checkpoint to the network that it was saved from."""
 
 from collections.abc import Mapping
+from typing import assert_never
 
 from torch import Tensor, nn
 
@@ -28,6 +29,8 @@ def build_net(recipe: Recipe, input_shape: tuple[int, ...], scales: Mapping[str,
             if len(input_shape) != 3:
                 raise RecipeError(f"net.trunk: 'resnet' reads images (C, H, W), found inputs of shape {input_shape}")
             trunk = ResNetTrunk(input_shape[0], spec.width, spec.depth)
+        case _:
+            assert_never(spec.trunk)
     heads = {task.name: Head(trunk.features, spec.head_hidden, task.width, scales[task.name]) for task in recipe.tasks}
     return MultiTaskNet(trunk, heads)
 

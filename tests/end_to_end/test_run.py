@@ -26,7 +26,7 @@ def report(finished_run: Path) -> RunReport:
 
 
 def test_four_variants_are_published_with_their_manifests(finished_run: Path) -> None:
-    """Each variant has a model and a manifest; both hold the same text, and the hash is that of the model's bytes."""
+    """Each variant has a model and a manifest; both hold the same text, and the hash is that of the file without it."""
     for variant in VARIANTS:
         folder = finished_run / "artifacts" / variant
         beside = json.loads((folder / "manifest.json").read_bytes())
@@ -34,8 +34,7 @@ def test_four_variants_are_published_with_their_manifests(finished_run: Path) ->
         inside = session.get_modelmeta().custom_metadata_map[METADATA_KEY]
         assert json.loads(inside) == beside
         content = (folder / "model.onnx").read_bytes()
-        model = content[: content.rindex(b"\x72", 0, content.index(METADATA_KEY.encode()))]
-        assert hashlib.sha256(model).hexdigest() == beside["sha256"]
+        assert hashlib.sha256(content[:-66] + content[-2:]).hexdigest() == beside["sha256"]
         assert beside["variant"] == variant
 
 
