@@ -26,7 +26,7 @@ class _Group(click.Group):
             ctx.exit(130)
 
 
-class _Numbers(click.ParamType[tuple[int, ...]]):
+class _Numbers(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.3
     """``1,2``: whole numbers above zero."""
 
     name = "N,N,…"
@@ -39,7 +39,7 @@ class _Numbers(click.ParamType[tuple[int, ...]]):
         return tuple(dict.fromkeys(map(int, value.split(","))))
 
 
-class _Dim(click.ParamType[tuple[str, int]]):
+class _Dim(click.ParamType):  # type: ignore[type-arg]
     """``name=size``."""
 
     name = "NAME=SIZE"
@@ -76,7 +76,9 @@ def run(recipe: str, workdir: Path | None) -> None:
     RECIPE is the name of a reference recipe, such as mnist-pairs, or the path of a recipe.toml. A run that was
     interrupted goes on where it stopped when the same command is given again.
     """
-    with needs_extra("train"):
+    from mtl_edge.progress import spinner
+
+    with needs_extra("train"), spinner("loading torch"):
         from rich.console import Console
 
         from mtl_edge.pipeline import run as run_recipe

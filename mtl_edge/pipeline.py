@@ -6,6 +6,7 @@ import msgspec
 
 from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE
 from mtl_edge.bench.results import Benchmark
+from mtl_edge.progress import spinner
 from mtl_edge.provenance import canonical_json, recipe_body
 from mtl_edge.recipe import Recipe
 from mtl_edge.report.document import EpochRecord, RunReport
@@ -39,8 +40,9 @@ def run(recipe: Recipe, workdir: Path) -> RunReport:
         exported = stages.export(data, dense, pruned)
         quantized = stages.quantize(data, exported)
         measured = stages.bench(data, exported, quantized)
-        report = _report(recipe, {"dense": dense, "pruned": pruned}, exported, measured)
-        _publish(report, artifacts(exported, quantized), workdir)
+        with spinner("report"):
+            report = _report(recipe, {"dense": dense, "pruned": pruned}, exported, measured)
+            _publish(report, artifacts(exported, quantized), workdir)
     return report
 
 

@@ -26,6 +26,16 @@ class Bar:
 
 
 @contextmanager
+def spinner(title: str) -> Iterator[None]:
+    """Show that a step of unknown length is under way."""
+    if console.is_terminal:
+        with console.status(title):
+            yield
+    else:
+        yield
+
+
+@contextmanager
 def progress_bar(title: str, total: int) -> Iterator[Bar]:
     """Show a bar while a step runs; it disappears when the step is done.
 
@@ -41,7 +51,7 @@ def progress_bar(title: str, total: int) -> Iterator[Bar]:
         BarColumn(bar_width=30),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeElapsedColumn(),
-        TextColumn("left"),
+        TextColumn("eta"),
         TimeRemainingColumn(),
         TextColumn("[dim]{task.fields[note]}"),
     )

@@ -27,7 +27,7 @@ from mtl_edge.nets.build import build_net, load_weights
 from mtl_edge.nets.checkpoint import read_weights, save_weights
 from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.preprocessing import Preprocessing, fit_preprocessing
-from mtl_edge.progress import console
+from mtl_edge.progress import console, spinner
 from mtl_edge.provenance import canonical_json, code_hash, library_versions, recipe_body
 from mtl_edge.recipe import Recipe
 from mtl_edge.runtime import evaluate, open_session, predict
@@ -70,11 +70,12 @@ class Stages:
         recipe = self._recipe
 
         def work(folder: Path) -> None:
-            splits = load_splits(recipe)
-            splits.save(folder)
-            scales = {task.name: task.standardisation(splits.train[task.target]) for task in recipe.tasks}
-            facts = Facts(fit_preprocessing(splits.train[recipe.data.input]), scales)
-            write_atomically(folder / _FACTS_FILE, canonical_json(facts))
+            with spinner("data"):
+                splits = load_splits(recipe)
+                splits.save(folder)
+                scales = {task.name: task.standardisation(splits.train[task.target]) for task in recipe.tasks}
+                facts = Facts(fit_preprocessing(splits.train[recipe.data.input]), scales)
+                write_atomically(folder / _FACTS_FILE, canonical_json(facts))
 
         return self._stage(
             "data",
@@ -145,15 +146,16 @@ class Stages:
             parity: dict[str, float] = {}
             parent: Manifest | None = None
             for variant, stage, step in (("dense", dense, "train"), ("pruned", pruned, "prune + distill")):
-                net = self._trained(stage, splits, learner)
-                model = export_onnx(net, raw.shape[1:], recipe.data.input)
-                with torch.inference_mode():
-                    expected = {name: out.numpy() for name, out in net(learner.inputs(splits.calib)).items()}
-                found = predict(open_session(model), _model_input(learner, raw), raw)
-                parity[variant] = check_parity(expected, found).difference
-                manifest = self._manifest(variant, step, model, net.parameter_count, data, parent)
-                artifact = write_artifact(folder / variant, model, manifest)
-                parent = parent or artifact.manifest
+                with spinner(f"export {variant}"):
+                    net = self._trained(stage, splits, learner)
+                    model = export_onnx(net, raw.shape[1:], recipe.data.input)
+                    with torch.inference_mode():
+                        expected = {name: out.numpy() for name, out in net(learner.inputs(splits.calib)).items()}
+                    found = predict(open_session(model), _model_input(learner, raw), raw)
+                    parity[variant] = check_parity(expected, found).difference
+                    manifest = self._manifest(variant, step, model, net.parameter_count, data, parent)
+                    artifact = write_artifact(folder / variant, model, manifest)
+                    parent = parent or artifact.manifest
             write_atomically(folder / PARITY_FILE, canonical_json(parity))
 
         return self._stage(

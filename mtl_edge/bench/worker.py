@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 import onnxruntime
 import psutil
 
 from mtl_edge.bench.inputs import describe, random_inputs
+from mtl_edge.data.splits import load_samples
 from mtl_edge.errors import BenchError, MtlEdgeError
 from mtl_edge.runtime import evaluate, manifest_of, open_session
 
@@ -99,9 +99,7 @@ class Worker:
         manifest = manifest_of(self._path, self._session)
         if manifest is None:
             return None
-        with np.load(data, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        return evaluate(self._session, manifest.tasks, manifest.inputs[0], arrays)
+        return evaluate(self._session, manifest.tasks, manifest.inputs[0], load_samples(data).arrays)
 
     def _run(self) -> None:
         try:

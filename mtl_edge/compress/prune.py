@@ -42,7 +42,7 @@ def prune_channels(
         importance=torch_pruning.importance.GroupTaylorImportance(),
         pruning_ratio=ratio,
         round_to=round_to,
-        ignored_layers=[head.output for head in pruned.heads.values() if isinstance(head, Head)],
+        ignored_layers=[head.output for head in pruned.heads if isinstance(head, Head)],
     ).step()
     pruned.zero_grad()
     return pruned

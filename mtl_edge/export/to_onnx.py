@@ -34,7 +34,7 @@ def export_onnx(net: MultiTaskNet, input_shape: tuple[int, ...], input_name: str
             (torch.zeros(2, *input_shape),),
             dynamo=True,
             input_names=[input_name],
-            output_names=list(net.heads),
+            output_names=list(net.tasks),
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             opset_version=OPSET,
             verbose=False,

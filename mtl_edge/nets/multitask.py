@@ -42,17 +42,18 @@ class MultiTaskNet(nn.Module):
     def __init__(self, trunk: nn.Module, heads: Mapping[str, nn.Module]) -> None:
         super().__init__()
         self.trunk = trunk
-        self.heads = nn.ModuleDict(dict(heads))
+        self.tasks = tuple(heads)
+        self.heads = nn.ModuleList(heads.values())  # not a ModuleDict, which forbids names such as "keys"
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """A batch of inputs -> task name -> ``(N, width)``."""
         features = self.trunk(x)
-        return {name: head(features) for name, head in self.heads.items()}
+        return {name: head(features) for name, head in zip(self.tasks, self.heads, strict=True)}
 
     def for_export(self) -> "MultiTaskNet":
         """A copy in evaluation mode that computes the same with fewer steps."""
-        heads = {name: head.folded() if isinstance(head, Head) else head for name, head in self.heads.items()}
-        return MultiTaskNet(copy.deepcopy(self.trunk), copy.deepcopy(heads)).eval()
+        heads = [head.folded() if isinstance(head, Head) else copy.deepcopy(head) for head in self.heads]
+        return MultiTaskNet(copy.deepcopy(self.trunk), dict(zip(self.tasks, heads, strict=True))).eval()
 
     @property
     def parameter_count(self) -> int:

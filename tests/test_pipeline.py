@@ -1,0 +1,100 @@
+"""Stages are reused only where nothing that they depend on has changed, and fail as a whole."""
+
+import os
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from mtl_edge import stages
+from mtl_edge.artifact import MODEL_FILE
+from mtl_edge.errors import ParityError
+from mtl_edge.pipeline import run
+from mtl_edge.recipe import BenchSpec, CompressSpec, DataSpec, NetSpec, PruneSpec, Recipe, TrainSpec
+from mtl_edge.tasks import Multiclass, Regression
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Recipe:
+    """A recipe on data of its own, with names that collide with what torch and its exporter use."""
+    rng = np.random.default_rng(0)
+    level = rng.uniform(0, 10, 200).astype(np.float32)
+    image = (level[:, None, None, None] + rng.standard_normal((200, 2, 8, 8))).astype(np.float32)
+    np.savez(tmp_path / "data.npz", linear=image, kind=(level > 5).astype(np.int8), level=level)
+    return Recipe(
+        name="own",
+        folder=tmp_path,
+        data=DataSpec(source="npz:data.npz", input="linear", calibration=32),
+        tasks=(Multiclass(name="keys", target="kind", classes=2), Regression(name="relu", target="level")),
+        net=NetSpec(trunk="resnet", width=16, depth=(1,), head_hidden=16),
+        train=TrainSpec(epochs=2, batch_size=32),
+        compress=CompressSpec(prune=PruneSpec(epochs=1)),
+        bench=BenchSpec(threads=(1,), rounds=2, round_seconds=0.01, cold_starts=1),
+    )
+
+
+def _folders(workdir: Path) -> set[str]:
+    return {path.name for path in (workdir / "stages").iterdir()}
+
+
+def _kinds(folders: set[str]) -> list[str]:
+    return sorted(folder.split("-")[0] for folder in folders)
+
+
+def test_recipes_share_what_is_equal_and_nothing_else(recipe: Recipe, tmp_path: Path) -> None:
+    """A wider network shares the data, a finer benchmark shares the models, changed data shares nothing."""
+    workdir = tmp_path / "out"
+    run(recipe, workdir)
+    first = _folders(workdir)
+    model = (workdir / "artifacts" / "dense" / MODEL_FILE).read_bytes()
+    assert _kinds(first) == ["bench", "data", "export", "prune", "quantize", "train"]
+
+    run(msgspec.structs.replace(recipe, net=NetSpec(trunk="resnet", width=24, depth=(1,))), workdir)
+    wider = _folders(workdir) - first
+    assert _kinds(wider) == ["bench", "export", "prune", "quantize", "train"]
+    assert (workdir / "artifacts" / "dense" / MODEL_FILE).read_bytes() != model
+
+    report = run(recipe, workdir)
+    assert _folders(workdir) == first | wider
+    assert (workdir / "artifacts" / "dense" / MODEL_FILE).read_bytes() == model
+    assert [result.name for result in report.benchmark.results] == ["dense", "dense-int8", "pruned", "pruned-int8"]
+
+    with np.load(tmp_path / "data.npz") as archive:
+        arrays = dict(archive)
+    arrays["linear"][0] += 1
+    np.savez(tmp_path / "data.npz", **arrays)
+    run(recipe, workdir)
+    assert _kinds(_folders(workdir) - first - wider) == ["bench", "data", "export", "prune", "quantize", "train"]
+
+
+def test_a_graph_that_computes_something_else_fails_the_export(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parity is checked in the stage: no artifact is left of it, and what came before is kept."""
+    honest = stages.export_onnx
+
+    def forged(net: object, *arguments: object) -> bytes:
+        net.heads[1].output.bias.data += 0.01  # type: ignore[attr-defined]
+        try:
+            return honest(net, *arguments)  # type: ignore[arg-type]
+        finally:
+            net.heads[1].output.bias.data -= 0.01  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(stages, "export_onnx", forged)
+    with pytest.raises(ParityError, match=r"output 'relu' at \(\d+, 0\) differs by"):
+        run(recipe, tmp_path / "out")
+    assert _kinds(_folders(tmp_path / "out")) == ["data", "prune", "train"]
+    assert not (tmp_path / "out" / "artifacts").exists()
+
+
+def test_a_damaged_stage_is_made_again(recipe: Recipe, tmp_path: Path) -> None:
+    """A file that is not what was written is never used."""
+    run(recipe, tmp_path / "out")
+    (weights,) = (tmp_path / "out" / "stages").glob("train-*/weights.safetensors")
+    whole = weights.read_bytes()
+    os.truncate(weights, 1000)
+    run(recipe, tmp_path / "out")
+    assert weights.read_bytes() == whole
