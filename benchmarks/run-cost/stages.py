@@ -3,7 +3,6 @@
 Usage: python benchmarks/run-cost/stages.py [RUNS]     (writes stages.json beside this file)
 """
 
-import itertools
 import json
 import shutil
 import statistics
@@ -24,9 +23,7 @@ STAGES = ("data", "train", "prune", "export", "quantize", "bench")
 
 
 def stage_of(workdir: Path, last: str) -> str:
-    """The stage under way: its unfinished folder is there. Before the first it is the start-up, after the last the
-    report; between two stages the earlier one.
-    """
+    """The stage whose unfinished folder is there; between two stages the earlier one, after the last the report."""
     unfinished = next(iter(workdir.glob("stages/.unfinished-*")), None)
     if unfinished is not None:
         return unfinished.name.split("-")[1]
@@ -75,10 +72,9 @@ def main() -> None:
     for stage in ("start-up", *STAGES, "report"):
         seconds, peak = (statistics.median(run[stage][key] for run in runs) for key in ("seconds", "peak_rss_mib"))
         print(f"{stage:<10}{seconds:>9.1f}{peak:>10.0f}")
-    totals = [sum(entry["seconds"] for entry in run.values()) for run in runs]
-    print(
-        f"{'all':<10}{statistics.median(totals):>9.1f}{max(itertools.chain(*[[e['peak_rss_mib'] for e in run.values()] for run in runs])):>10.0f}"
-    )
+    total = statistics.median(sum(entry["seconds"] for entry in run.values()) for run in runs)
+    peak = statistics.median(max(entry["peak_rss_mib"] for entry in run.values()) for run in runs)
+    print(f"{'all':<10}{total:>9.1f}{peak:>10.0f}")
     result = {"recipe": RECIPE, "machine": msgspec.to_builtins(this_machine()), "runs": runs}
     Path(__file__).with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
 
