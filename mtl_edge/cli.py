@@ -95,7 +95,7 @@ def run(recipe: str, workdir: Path | None) -> None:
 
 @main.command()
 @click.argument("models", nargs=-1, required=True, type=_existing)
-@click.option("--against", type=_existing, help="The model that the others are compared to.  [default: the first]")
+@click.option("--against", type=_existing, help="What the others are compared to.  [default: the dense one]")
 @click.option("--data", type=_existing, help="Test samples (.npz) for every task's metrics; models need a manifest.")
 @click.option("--threads", type=_Numbers(), default="1,2", show_default=True, help="Intra-op threads to measure with.")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Size of a symbolic first axis.")

@@ -38,7 +38,7 @@ def open_session(model: Path | bytes, threads: int = 0) -> onnxruntime.Inference
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's own exception types are not public
         reason = " ".join(str(error).split())
-        raise ModelError(f"{place}: ONNX Runtime cannot load it: {reason[:200]}") from error
+        raise ModelError(f"{place}: ONNX Runtime cannot load it: {reason[-200:]}") from error  # the cause comes last
 
 
 def manifest_of(path: Path, session: onnxruntime.InferenceSession) -> Manifest | None:

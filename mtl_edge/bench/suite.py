@@ -3,6 +3,7 @@
 import contextlib
 import itertools
 import json
+import math
 import random
 import subprocess
 import sys
@@ -54,18 +55,17 @@ def benchmark(models: Sequence[Path], *, base: Path | None = None, settings: Set
 
     Args:
         models: any ``.onnx`` files.
-        base: what the others are compared to; the first of them if not given.
+        base: what the others are compared to; if not given, the first whose manifest names no parent, or the first.
         settings: how to measure.
 
     Raises:
         BenchError: a model cannot be read or run, contradicts its manifest, or its process died.
     """
-    base = base or models[0]
-    paths = list(dict.fromkeys((base, *models)))
+    paths = list(dict.fromkeys((*([base] if base else []), *models)))
     names = _names(paths)
     manifests: dict[Path, Manifest | None] = {}
-    groups = [(base, *group) for group in _grouped(paths[1:], _GROUP)] or [(base,)]
-    turns = sum(len(group) for group in groups) * len(settings.threads) * settings.rounds
+    group_count = max(math.ceil((len(paths) - 1) / _GROUP), 1)
+    turns = (len(paths) - 1 + group_count) * len(settings.threads) * settings.rounds
     cold = {path: list[dict[str, Any]]() for path in paths}
     rounds = {path: {threads: list[list[float]]() for threads in settings.threads} for path in paths}
     metrics: dict[Path, dict[str, dict[str, float]] | None] = {}
@@ -83,7 +83,10 @@ def benchmark(models: Sequence[Path], *, base: Path | None = None, settings: Set
             bar.advance(f"{names[path]}: tasks")
         for name in settings.dims:
             if unused[name] == len(paths):
-                raise BenchError(f"--dim {name}: no input has a dimension of this name, found {inputs[base]}")
+                raise BenchError(f"--dim {name}: no input has a dimension of this name, found {inputs[paths[0]]}")
+        base = base or _root(paths, manifests)
+        others = [path for path in paths if path != base]
+        groups = [(base, *others[start : start + _GROUP]) for start in range(0, len(others) or 1, _GROUP)]
         for _, path in itertools.product(range(settings.cold_starts), paths):
             with _Process(path, settings, threads=1) as process:
                 cold[path].append(process.ask("cold-start"))
@@ -110,9 +113,15 @@ def benchmark(models: Sequence[Path], *, base: Path | None = None, settings: Set
                 ),
                 metrics=metrics.get(path),
             )
-            for path in paths
+            for path in (base, *others)
         ),
     )
+
+
+def _root(paths: Sequence[Path], manifests: Mapping[Path, Manifest | None]) -> Path:
+    """The first model that descends from no other: what the variants of one run are to be compared to."""
+    roots = (path for path in paths if (manifest := manifests[path]) and manifest.lineage.parent is None)
+    return next(roots, paths[0])
 
 
 def _take_turns(group: Sequence[Path], threads: int, settings: Settings) -> Iterator[tuple[Path, list[float]]]:
@@ -179,10 +188,6 @@ class _Process:
         if "error" in reply:
             raise BenchError(reply["error"])
         return reply["value"]
-
-
-def _grouped(paths: Sequence[Path], size: int) -> list[Sequence[Path]]:
-    return [paths[start : start + size] for start in range(0, len(paths), size)]
 
 
 def _names(paths: Sequence[Path]) -> dict[Path, str]:

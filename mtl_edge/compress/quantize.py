@@ -75,7 +75,7 @@ def quantize_static(model: bytes, batches: Sequence[dict[str, np.ndarray]], *, m
                 per_channel=True,
                 calibrate_method=_METHODS[method],
             )
-        return _without_descriptions(target.read_bytes())
+        return _trimmed(target.read_bytes())
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -86,9 +86,17 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
         return next(self._batches, None)
 
 
-def _without_descriptions(model: bytes) -> bytes:
-    """Drop the shapes of inner values: ONNX Runtime infers them again, and small models are mostly names."""
+def _trimmed(model: bytes) -> bytes:
+    """Drop what the quantizer leaves behind.
+
+    Shapes of inner values: ONNX Runtime infers them again, and small models are mostly names. Operator sets that no
+    node uses: older runtimes refuse versions of them that they do not know.
+    """
     proto = onnx.load_from_string(model)
+    used = {node.domain for node in proto.graph.node}
+    for entry in list(proto.opset_import):
+        if entry.domain not in used:
+            proto.opset_import.remove(entry)
     proto.graph.ClearField("value_info")
     proto.ClearField("metadata_props")
     return bytes(proto.SerializeToString(deterministic=True))

@@ -14,7 +14,8 @@ from mtl_edge.export.rewrite import use_global_average_pool
 from mtl_edge.nets.multitask import MultiTaskNet
 
 OPSET = 20
-"""Understood by ONNX Runtime 1.17 (2024) and later."""
+IR_VERSION = 9
+"""Both are understood by ONNX Runtime 1.17 (2024) and later."""
 
 
 def export_onnx(net: MultiTaskNet, input_shape: tuple[int, ...], input_name: str) -> bytes:
@@ -44,6 +45,7 @@ def export_onnx(net: MultiTaskNet, input_shape: tuple[int, ...], input_name: str
     passes.RemoveUnusedNodesPass()(model)
     passes.ClearMetadataAndDocStringPass()(model)
     model.metadata_props.clear()
+    model.ir_version = IR_VERSION
     proto = ir.to_proto(model)
     proto.graph.ClearField("value_info")
     for value in (*proto.graph.input, *proto.graph.output, *proto.graph.initializer):

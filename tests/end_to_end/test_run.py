@@ -38,6 +38,16 @@ def test_four_variants_are_published_with_their_manifests(finished_run: Path) ->
         assert beside["variant"] == variant
 
 
+def test_models_are_of_versions_that_older_runtimes_accept(finished_run: Path) -> None:
+    """IR 9 and opset 20, which ONNX Runtime 1.17 reads."""
+    import onnx
+
+    for variant in VARIANTS:
+        model = onnx.load(finished_run / "artifacts" / variant / "model.onnx")
+        assert model.ir_version == 9
+        assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 20)]
+
+
 def test_graphs_have_a_dynamic_batch_and_one_named_output_per_task(finished_run: Path) -> None:
     """Input and outputs carry the names of the recipe; any batch size runs."""
     for variant in VARIANTS:

@@ -76,6 +76,7 @@ def test_a_target_box_measures_artifacts_without_torch(target_box: Path, finishe
     assert done.returncode == 0, done.stderr
     for name in ("dense", "dense-int8", "pruned", "pruned-int8", "accuracy", "MAE"):
         assert name in done.stdout
+    assert "ratios to dense are medians" in done.stdout
     assert (target_box / "out.json").stat().st_size > 1000
 
 
