@@ -75,11 +75,13 @@ def test_a_model_without_a_manifest_has_none(tmp_path: Path, tiny_model: bytes) 
     assert read_manifest(tmp_path / "absent.onnx", {"author": "someone"}) is None
 
 
-def test_every_flipped_byte_of_the_model_is_refused(tmp_path: Path, tiny_model: bytes, tiny_manifest: Manifest) -> None:
-    """Not one byte before the manifest can change without its hash telling."""
+def test_every_flipped_byte_since_loading_is_refused(
+    tmp_path: Path, tiny_model: bytes, tiny_manifest: Manifest
+) -> None:
+    """Neither the model nor its manifest can differ from what was loaded without being told."""
     path = write_artifact(tmp_path, tiny_model, tiny_manifest).path
     metadata, content = _metadata(path), path.read_bytes()
-    for position in range(len(tiny_model)):
+    for position in range(len(content)):
         changed = bytearray(content)
         changed[position] ^= 1
         path.write_bytes(changed)
