@@ -1,0 +1,239 @@
+"""Tests of :mod:`mtl_edge.recipe`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mtl_edge.data.mnist_pairs import load_digits
+from mtl_edge.errors import RecipeError
+from mtl_edge.recipe import DistillSpec, Recipe, load_recipe
+from mtl_edge.tasks import Multiclass, Regression
+from mtl_edge.zoo import find_recipe
+
+REFERENCE = Path(__file__).parents[1] / "models" / "mnist-pairs" / "recipe.toml"
+
+
+def test_the_reference_recipe_says_what_its_file_says() -> None:
+    """Values of the file arrive typed; the tasks keep the file's order; the name is the folder's."""
+    recipe = load_recipe(REFERENCE)
+    assert (recipe.name, recipe.folder) == ("mnist-pairs", REFERENCE.parent)
+    assert recipe.data.samples == (24_000, 2_000, 5_000)
+    assert recipe.tasks == (
+        Multiclass(name="left", target="left", classes=10),
+        Multiclass(name="right", target="right", classes=10),
+        Regression(name="sum", target="sum"),
+    )
+    assert recipe.compress.prune.ratio == 0.5
+    assert recipe.compress.distill == DistillSpec(weight=0.7, temperature=2.0)
+
+
+def test_the_reference_recipe_allows_the_digits_that_it_is_about() -> None:
+    """The class counts of the file are those of the digits in the package."""
+    classes = {task.classes for task in load_recipe(REFERENCE).tasks if isinstance(task, Multiclass)}
+    assert classes == {int(load_digits()[1].max()) + 1}
+
+
+def test_the_reference_recipe_is_found_by_name() -> None:
+    """The zoo knows it as ``mnist-pairs``."""
+    assert load_recipe(find_recipe("mnist-pairs")).tasks == load_recipe(REFERENCE).tasks
+
+
+def test_what_a_recipe_does_not_say_has_a_default(tiny_recipe: Recipe) -> None:
+    """A file without ``[train]``, ``[compress]`` and ``[bench]`` is a whole recipe."""
+    assert tiny_recipe.train.epochs >= 1
+    assert 0 <= tiny_recipe.compress.prune.ratio < 1
+    assert tiny_recipe.bench.threads
+
+
+def test_a_recipe_of_another_file_name_is_named_after_the_file(tiny_recipe: Recipe) -> None:
+    """Only ``recipe.toml`` takes its folder's name."""
+    assert tiny_recipe.name == "tiny"
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_every_seed_of_32_bits_is_kept(tmp_path_factory: pytest.TempPathFactory, seed: int) -> None:
+    """The seed reaches the recipe unchanged."""
+    path = tmp_path_factory.getbasetemp() / "seed.toml"
+    path.write_text(REFERENCE.read_text(encoding="utf-8").replace("[data]", f"seed = {seed}\n[data]", 1), "utf-8")
+    assert load_recipe(path).seed == seed
+
+
+# Each case: text of the tiny recipe -> its replacement, and the error after the file's name.
+BAD_RECIPES = {
+    "unknown key at the top, near a valid one": (
+        "seed = 3",
+        "sede = 3",
+        "unknown key 'sede'; did you mean 'seed'?",
+    ),
+    "unknown section, near a valid one": (
+        "[net]",
+        "[trian]\n[net]",
+        "unknown key 'trian'; did you mean 'train'?",
+    ),
+    "unknown key at the top, near none": (
+        "seed = 3",
+        "zzz = 3",
+        "unknown key 'zzz'; known are bench, compress, data, net, seed, tasks, train",
+    ),
+    "unknown key in a section": (
+        "width = 8",
+        "widht = 8",
+        "net: unknown key 'widht'; did you mean 'width'?",
+    ),
+    "unknown key in a nested section": (
+        "[net]",
+        "[compress.prune]\nratoi = 0.5\n[net]",
+        "compress.prune: unknown key 'ratoi'; did you mean 'ratio'?",
+    ),
+    "unknown key in a task": (
+        "classes = 3",
+        "classes = 3\ntaget = 'label'",
+        "tasks.kind: unknown key 'taget'; did you mean 'target'?",
+    ),
+    "key of another kind of task": (
+        'target = "area"',
+        'target = "area"\nclasses = 3',
+        "tasks.size: unknown key 'classes'; known are target",
+    ),
+    "name given beside the file's": (
+        "seed = 3",
+        'name = "mine"',
+        "unknown key 'name': a recipe's name is that of its file",
+    ),
+    "name given beside the table's": (
+        "classes = 3",
+        'classes = 3\nname = "mine"',
+        "tasks.kind: unknown key 'name': a task's name is that of its table",
+    ),
+    "wrong type at the top": ("seed = 3", "seed = 0.5", "seed: expected int, got float, found 0.5"),
+    "wrong type in a section": ("width = 8", 'width = "8"', "net.width: expected int, got str, found '8'"),
+    "wrong type in a task": (
+        "classes = 3",
+        'classes = "3"',
+        "tasks.kind: classes: expected int, got str, found '3'",
+    ),
+    "wrong type in a list": ("depth = [1]", "depth = [1, 'x']", "net.depth.1: expected int, got str, found 'x'"),
+    "wrong length of a list": (
+        "split = [0.6, 0.2, 0.2]",
+        "split = [0.8, 0.2]",
+        "data.split: expected array of length 3, got 2, found [0.8, 0.2]",
+    ),
+    "empty list": ("depth = [1]", "depth = []", "net.depth: expected array of length >= 1, found []"),
+    "section that is a value": (
+        "seed = 3",
+        "train = 3",
+        "train: expected object, got int, found 3",
+    ),
+    "too small": ("width = 8", "width = 0", "net.width: expected int >= 1, found 0"),
+    "too small in a task": ("classes = 3", "classes = 1", "tasks.kind: classes: expected int >= 2, found 1"),
+    "too large": (
+        "[net]",
+        "[compress]\nprune = { ratio = 1.0 }\n[net]",
+        "compress.prune.ratio: expected float < 1.0, found 1.0",
+    ),
+    "not a number": (
+        "[net]",
+        "[train]\nlearning_rate = nan\n[net]",
+        "train.learning_rate: expected float > 0.0, found nan",
+    ),
+    "missing key of a section": ('trunk = "resnet"', "", "net: the key 'trunk' is required, found none"),
+    "missing section": (
+        '[net]\ntrunk = "resnet"\nwidth = 8\ndepth = [1]\nhead_hidden = 8\n',
+        "",
+        "the key 'net' is required, found none",
+    ),
+    "missing key of a task": ("classes = 3\n", "", "tasks.kind: the key 'classes' is required, found none"),
+    "task without target": (
+        'target = "area"\n',
+        "",
+        'tasks.size: has no target: name the data\'s array of labels, target = "…"',
+    ),
+    "task without kind": ('kind = "regression"\n', "", "tasks.size: the key 'kind' is required, found none"),
+    "unknown kind": (
+        'kind = "regression"',
+        'kind = "regresion"',
+        "tasks.size.kind must be one of 'multiclass', 'regression', found 'regresion'",
+    ),
+    "task that is a value": (
+        "[tasks.kind]",
+        "[tasks]\nnumber = 3\n[tasks.kind]",
+        "tasks.number: must be a table, found 3",
+    ),
+    "task named like the input": (
+        "[tasks.size]",
+        "[tasks.image]",
+        "tasks: a task must not have the input's name, found 'image'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_RECIPES)
+def test_a_broken_rule_is_told_with_file_key_rule_and_found_value(
+    case: str, tiny_recipe_text: str, write_recipe: Callable[[str], Path]
+) -> None:
+    """The whole message is one line that starts with the file."""
+    old, new, expected = BAD_RECIPES[case]
+    assert old in tiny_recipe_text
+    path = write_recipe(tiny_recipe_text.replace(old, new))
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    assert str(caught.value) == f"{path}: {expected}"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "tasks: at least one [tasks.NAME] table is required, found {}"),
+        ("tasks = [1]", "tasks: at least one [tasks.NAME] table is required, found [1]"),
+    ],
+)
+def test_a_recipe_without_tasks_is_refused(text: str, expected: str, write_recipe: Callable[[str], Path]) -> None:
+    """The message says what a task looks like."""
+    path = write_recipe(text)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    assert str(caught.value) == f"{path}: {expected}"
+
+
+def test_two_tasks_of_one_name_are_refused(tiny_recipe_text: str, write_recipe: Callable[[str], Path]) -> None:
+    """TOML itself forbids two tables of one name; the message names them and the line."""
+    text = tiny_recipe_text + '\n[tasks.kind]\nkind = "regression"\ntarget = "area"\n'
+    line = text.splitlines().index("[tasks.kind]", text.splitlines().index("[tasks.kind]") + 1) + 1
+    path = write_recipe(text)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: is not valid TOML: ")
+    assert "'kind'" in message
+    assert f"line {line}" in message
+
+
+@pytest.mark.parametrize("content", [b"this is not TOML", b"seed = ", b"[data\n", b"\xff\xfe\x00", b"\x80"])
+def test_a_file_that_is_not_toml_is_told_in_one_line(tmp_path: Path, content: bytes) -> None:
+    """Neither bad syntax nor bad bytes end in a traceback."""
+    path = tmp_path / "recipe.toml"
+    path.write_bytes(content)
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    assert str(caught.value).startswith(f"{path}: is not valid TOML: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["absent.toml", "absent/recipe.toml", "."])
+def test_a_file_that_cannot_be_read_is_told_by_its_path(tmp_path: Path, name: str) -> None:
+    """A missing file and a folder are the user's to mend."""
+    path = tmp_path / name
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    assert str(caught.value).startswith(f"{path}: cannot be read: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_long_value_is_cut_in_the_message(tiny_recipe_text: str, write_recipe: Callable[[str], Path]) -> None:
+    """A message stays readable whatever was found."""
+    path = write_recipe(tiny_recipe_text.replace("width = 8", f"width = '{'x' * 1000}'"))
+    with pytest.raises(RecipeError, match=r"net\.width: expected int, got str, found 'x{10,60}…$"):
+        load_recipe(path)
