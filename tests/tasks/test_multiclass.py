@@ -40,7 +40,7 @@ def test_metrics_are_named_as_they_are_measured() -> None:
     """Reports find every declared metric in what is measured, the first one first."""
     found = TASK.measure(np.eye(4, dtype=np.float32), np.arange(4))
     assert list(found) == [metric.name for metric in TASK.metrics]
-    assert all(metric.higher_is_better and metric.percent for metric in TASK.metrics)
+    assert all(metric.higher_is_better and metric.unit == "share" for metric in TASK.metrics)
 
 
 def test_macro_recall_weighs_rare_classes_like_frequent_ones() -> None:
