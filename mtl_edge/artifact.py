@@ -20,7 +20,14 @@ from mtl_edge.tasks import Task
 METADATA_KEY = "mtl_edge.manifest"
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
+_FORMAT = 1
 _DIGITS = 64
+
+
+class _Format(msgspec.Struct, frozen=True):
+    """What every version of the manifest has."""
+
+    format: int
 
 
 class ModelInput(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +65,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     these digits, and the last field, because the file ends with it.
     """
 
-    format: int = 1
+    format: int = _FORMAT
     name: str
     variant: str
     tasks: tuple[Task, ...]
@@ -112,12 +119,12 @@ def parse_manifest(text: str | bytes, place: str) -> Manifest:
         ModelError: it is not JSON, lacks a field, or is of a format that this version does not know.
     """
     try:
-        manifest = msgspec.json.decode(text, type=Manifest)
+        version = msgspec.json.decode(text, type=_Format).format
+        if version != _FORMAT:
+            raise ModelError(f"{place}: format must be {_FORMAT}, found {version}: another mtl-edge wrote it")
+        return msgspec.json.decode(text, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ModelError(f"{place}: is not a readable manifest: {error}") from error
-    if manifest.format != 1:
-        raise ModelError(f"{place}: format must be 1, found {manifest.format}: a newer mtl-edge is needed")
-    return manifest
 
 
 def _around_digits(content: bytes) -> tuple[bytes, bytes]:

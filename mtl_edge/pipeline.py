@@ -14,7 +14,7 @@ from mtl_edge.report.html import to_html
 from mtl_edge.report.markdown import to_markdown
 from mtl_edge.report.picture import chart, to_svg
 from mtl_edge.stages import BENCHMARK_FILE, HISTORY_FILE, PARITY_FILE, Stages, artifacts
-from mtl_edge.storage import Stage, StageCache, exclusive, write_atomically
+from mtl_edge.storage import Stage, StageCache, exclusive, sweep, write_atomically
 
 
 def run(recipe: Recipe, workdir: Path) -> RunReport:
@@ -31,9 +31,9 @@ def run(recipe: Recipe, workdir: Path) -> RunReport:
         MtlEdgeError: anything that the caller can mend; finished stages are kept.
     """
     with exclusive(workdir):
-        cache = StageCache(workdir / "stages")
-        cache.sweep()
-        stages = Stages(recipe, cache)
+        for folder in (workdir, workdir / "stages", *(workdir / "artifacts").glob("*")):
+            sweep(folder)
+        stages = Stages(recipe, StageCache(workdir / "stages"))
         data = stages.data()
         dense = stages.train(data)
         pruned = stages.prune(data, dense)

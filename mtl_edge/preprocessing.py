@@ -42,6 +42,11 @@ def fit_preprocessing(raw: np.ndarray) -> Preprocessing:
     return Preprocessing(
         raw_dtype=raw.dtype.name,
         scale=float(scale),
-        mean=tuple(round(float(value), 6) for value in mean),
-        std=tuple(round(float(value), 6) or 1.0 for value in std),
+        mean=tuple(_short(value) for value in mean),
+        std=tuple(_short(value) or 1.0 for value in std),
     )
+
+
+def _short(value: np.floating) -> float:
+    """Seven significant digits, which float32 can hold."""
+    return float(f"{value:.7g}")

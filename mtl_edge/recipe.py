@@ -7,6 +7,7 @@ rule and what was found.
 import difflib
 import re
 import tomllib
+import typing
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,7 +18,7 @@ from mtl_edge.errors import RecipeError
 from mtl_edge.tasks import Task
 
 _Count = Annotated[int, Meta(ge=1)]
-_Positive = Annotated[float, Meta(gt=0)]
+_Positive = Annotated[float, Meta(gt=0, le=1e9)]  # an end, so that inf is refused
 _Share = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -125,8 +126,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"tasks: names must differ, found {name!r} twice")
-        if self.data.input in names:
-            raise ValueError(f"tasks: a task must not have the input's name, found {self.data.input!r}")
+        if self.data.input in {*names, *(task.target for task in self.tasks)}:
+            raise ValueError(f"data.input: must differ from every task and target, found {self.data.input!r}")
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -172,11 +173,13 @@ def _tasks(path: Path, tables: object) -> tuple[Task, ...]:
             task: Task = msgspec.convert({**table, "name": name}, Task)
         except msgspec.ValidationError as error:
             kinds = {kind.__struct_config__.tag: kind for kind in Task.__args__}
-            kind = kinds.get(table.get("kind"), Task.__args__[0])
-            if "kind" in table and table["kind"] not in kinds:
-                rule = f"kind must be one of {', '.join(map(repr, kinds))}, found {_shown(table['kind'])}"
+            given = table.get("kind")
+            kind = kinds.get(given) if isinstance(given, str) else None
+            if "kind" in table and kind is None:
+                rule = f"kind: must be one of {', '.join(map(repr, kinds))}, found {_shown(given)}"
                 raise RecipeError(f"{path}: tasks.{name}.{rule}") from error
-            raise RecipeError(f"{path}: tasks.{name}: {_explain(str(error), table, kind)}") from error
+            reason = _explain(str(error), {**table, "name": name}, kind or Task.__args__[0])
+            raise RecipeError(f"{path}: tasks.{_shown_name(name)}: {reason}") from error
         tasks.append(task)
     return tuple(tasks)
 
@@ -187,7 +190,9 @@ def _explain(message: str, raw: dict[str, Any], shape: type) -> str:
     keys = re.findall(r"\.(\w+)|\[(\d+)\]", where)
     found: Any = raw
     table: Any = shape
+    parent: Any = shape
     for name, index in keys:
+        parent = table
         found = found[name] if name else found[int(index)]
         table = table.__annotations__.get(name) if name and hasattr(table, "__annotations__") else None
     place = ".".join(name or index for name, index in keys)
@@ -197,9 +202,16 @@ def _explain(message: str, raw: dict[str, Any], shape: type) -> str:
         near = difflib.get_close_matches(unknown[1], known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
         return f"{prefix}unknown key {unknown[1]!r}; {hint}"
+    if rule.startswith("Invalid enum value"):
+        allowed = typing.get_args(typing.get_type_hints(parent)[keys[-1][0]])
+        return f"{prefix}must be one of {', '.join(map(repr, allowed))}, found {_shown(found)}"
     if missing := re.search(r"missing required field `(.+)`", rule):
         return f"{prefix}the key {missing[1]!r} is required, found none"
     return f"{prefix}{rule[0].lower()}{rule[1:].replace('`', '')}, found {_shown(found)}"
+
+
+def _shown_name(name: str) -> str:
+    return name if name.isprintable() and name else repr(name)
 
 
 def _shown(value: object) -> str:

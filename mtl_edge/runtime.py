@@ -103,10 +103,17 @@ def evaluate(
         arrays: the samples, with the input and each target under its name.
 
     Raises:
-        DataError: an array is missing.
+        DataError: an array is missing or empty, or samples are not of the shape that the model reads.
     """
     for name in (source.name, *(task.target for task in tasks)):
         if name not in arrays:
             raise DataError(f"test data: no array {name!r}, found {', '.join(sorted(arrays))}")
-    outputs = predict(session, source, arrays[source.name])
+        if not len(arrays[name]) or len(arrays[name]) != len(arrays[source.name]):
+            raise DataError(f"test data: {name!r} must have one entry per sample, found {len(arrays[name])}")
+    raw = arrays[source.name]
+    if raw.ndim != len(source.shape) or any(
+        isinstance(wanted, int) and wanted != found for wanted, found in zip(source.shape, raw.shape, strict=True)
+    ):
+        raise DataError(f"test data: {source.name!r} must have the shape {source.shape}, found {raw.shape}")
+    outputs = predict(session, source, raw)
     return {task.name: task.measure(outputs[task.name], arrays[task.target]) for task in tasks}

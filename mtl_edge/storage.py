@@ -26,6 +26,9 @@ _NOT_WRITABLE = {
     errno.EEXIST,
     errno.EFBIG,
     errno.EIO,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
     errno.ENOSPC,
     errno.ENOTDIR,
     errno.EPERM,
@@ -122,14 +125,18 @@ class StageCache:
             _fsync_folder(self.root)
         return Stage(folder, _digest(files))
 
-    def sweep(self) -> None:
-        """Remove what killed runs have left; only for the holder of the workdir's lock."""
-        for leftover in self.root.glob(f"{_UNFINISHED}*"):
-            shutil.rmtree(leftover, ignore_errors=True)
-
     def _folder(self, name: str, depends_on: Mapping[str, object]) -> Path:
         canonical = json.dumps({"stage": name, "depends_on": depends_on}, sort_keys=True)
         return self.root / f"{name}-{sha256_of(canonical.encode())[:16]}"
+
+
+def sweep(folder: Path) -> None:
+    """Remove the unfinished files and folders that killed processes have left here; only for the folder's holder."""
+    for leftover in folder.glob(f"{_UNFINISHED}*"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -148,10 +155,10 @@ def exclusive(folder: Path) -> Iterator[None]:
             lock.acquire(timeout=0)
         except Timeout:
             raise WorkdirError(f"{folder}: another run is using this workdir; wait for it, or give --workdir") from None
-        try:
-            yield
-        finally:
-            lock.release()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
@@ -165,7 +172,7 @@ def _storage_errors(path: Path) -> Iterator[None]:
 
 
 def _hashes(folder: Path) -> dict[str, str]:
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != _RECORD)
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / _RECORD)
     return {path.relative_to(folder).as_posix(): sha256_of_file(path) for path in files}
 
 

@@ -135,7 +135,7 @@ def test_a_newer_format_is_refused(tmp_path: Path, tiny_model: bytes, tiny_manif
     path = write_artifact(tmp_path, tiny_model, newer).path
     with pytest.raises(ModelError) as caught:
         read_manifest(path, _metadata(path))
-    assert str(caught.value) == f"{path}: manifest: format must be 1, found 2: a newer mtl-edge is needed"
+    assert str(caught.value) == f"{path}: manifest: format must be 1, found 2: another mtl-edge wrote it"
 
 
 def test_keys_that_a_later_version_adds_are_passed_over(tiny_manifest: Manifest) -> None:

@@ -155,7 +155,22 @@ BAD_RECIPES = {
     "unknown kind": (
         'kind = "regression"',
         'kind = "regresion"',
-        "tasks.size.kind must be one of 'multiclass', 'regression', found 'regresion'",
+        "tasks.size.kind: must be one of 'multiclass', 'regression', found 'regresion'",
+    ),
+    "kind that is a list": (
+        'kind = "regression"',
+        'kind = ["regression"]',
+        "tasks.size.kind: must be one of 'multiclass', 'regression', found ['regression']",
+    ),
+    "unknown trunk": (
+        'trunk = "resnet"',
+        'trunk = "vgg"',
+        "net.trunk: must be one of 'resnet', found 'vgg'",
+    ),
+    "infinite share": (
+        "split = [0.6, 0.2, 0.2]",
+        "split = [inf, 0.2, 0.2]",
+        "data.split.0: expected float <= 1000000000.0, found inf",
     ),
     "task that is a value": (
         "[tasks.kind]",
@@ -165,7 +180,7 @@ BAD_RECIPES = {
     "task named like the input": (
         "[tasks.size]",
         "[tasks.image]",
-        "tasks: a task must not have the input's name, found 'image'",
+        "data.input: must differ from every task and target, found 'image'",
     ),
 }
 

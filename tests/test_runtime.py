@@ -176,3 +176,20 @@ def test_test_data_that_lacks_an_array_is_refused(
     with pytest.raises(DataError) as caught:
         evaluate(session, tiny_manifest.tasks, tiny_manifest.inputs[0], arrays)
     assert str(caught.value) == f"test data: no array {missing!r}, found {', '.join(sorted(arrays))}"
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "rule"),
+    [
+        ("image", np.zeros((4, 3), np.uint8), r"'image' must have the shape \('batch', 2\), found \(4, 3\)"),
+        ("image", np.zeros((4, 2, 1), np.uint8), r"'image' must have the shape \('batch', 2\), found \(4, 2, 1\)"),
+        ("area", np.zeros(3), r"'area' must have one entry per sample, found 3"),
+    ],
+)
+def test_test_data_of_another_shape_is_refused(
+    tiny_model: bytes, tiny_manifest: Manifest, name: str, array: np.ndarray, rule: str
+) -> None:
+    """The message names the array, the rule and what was found."""
+    arrays = {"image": np.zeros((4, 2), np.uint8), "label": np.zeros(4), "area": np.arange(4.0)} | {name: array}
+    with pytest.raises(DataError, match=f"test data: {rule}"):
+        evaluate(open_session(tiny_model), tiny_manifest.tasks, tiny_manifest.inputs[0], arrays)

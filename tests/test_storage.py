@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtl_edge.errors import WorkdirError
-from mtl_edge.storage import StageCache, exclusive, sha256_of, sha256_of_file, write_atomically
+from mtl_edge.storage import StageCache, exclusive, sha256_of, sha256_of_file, sweep, write_atomically
 
 
 def _disk_is_full(descriptor: int) -> None:
@@ -220,14 +220,15 @@ def test_sweep_removes_leftovers_and_keeps_finished_stages(tmp_path: Path) -> No
     leftover = tmp_path / ".unfinished-train-abcdef"
     leftover.mkdir()
     _writes("half")(leftover)
-    cache.sweep()
+    (tmp_path / ".unfinished-file").touch()
+    sweep(tmp_path)
     assert _unfinished(tmp_path) == []
     assert cache.find("train", {}) == built
 
 
 def test_sweep_of_an_absent_folder_does_nothing(tmp_path: Path) -> None:
     """The first run has nothing to sweep, and sweeping makes no folder."""
-    StageCache(tmp_path / "stages").sweep()
+    sweep(tmp_path / "stages")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -16,6 +16,8 @@ def check_samples(samples: Samples, recipe: Recipe, place: str) -> None:
         DataError: the first fault, with the place, the rule, and what was found.
     """
     inputs = _array(samples, recipe.data.input, f"{place}: data.input")
+    if inputs.ndim < 2:
+        raise DataError(f"{place}: input {recipe.data.input!r} must have the shape (N, C, …), found {inputs.shape}")
     _check_finite(inputs, f"{place}: input {recipe.data.input!r}")
     for task in recipe.tasks:
         where = f"{place}: tasks.{task.name}.target"

@@ -10,6 +10,7 @@ from importlib.resources import files
 import numpy as np
 
 from mtl_edge.data.splits import Samples
+from mtl_edge.errors import RecipeError
 
 CANVAS = 36
 _DIGIT = 28
@@ -33,7 +34,12 @@ def make_pairs(images: np.ndarray, labels: np.ndarray, count: int, rng: np.rando
         count: number of pairs.
         rng: the source of chance.
         name: name of the image array in the result, ``(count, 1, 36, 36)`` uint8.
+
+    Raises:
+        RecipeError: the name is that of a label.
     """
+    if name in ("left", "right", "sum"):
+        raise RecipeError(f"data.input: mnist-pairs has labels of the name {name!r}: choose another for the image")
     rounds = -(-count // len(images))
     left = np.concatenate([rng.permutation(len(images)) for _ in range(rounds)])[:count]
     right = rng.integers(len(images), size=count)

@@ -1,6 +1,7 @@
 """Four named sets of samples, as plain numpy arrays."""
 
 import io
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,9 +32,12 @@ class Samples:
         return Samples({name: array[indices] for name, array in self.arrays.items()})
 
     def save(self, path: Path) -> None:
-        """Write an ``.npz`` with the arrays under their own names."""
+        """Write an ``.npz`` with the arrays under their own names, the same bytes every time."""
         stream = io.BytesIO()
-        np.savez(stream, allow_pickle=False, **self.arrays)
+        with zipfile.ZipFile(stream, "w") as archive:  # np.savez takes some names for options
+            for name, array in self.arrays.items():
+                with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
         write_atomically(path, stream.getvalue())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 import msgspec
 
@@ -39,7 +39,7 @@ class Metric:
         if self.unit == "share":
             return f"{_unsigned_zero(100 * difference, 2):+.2f} pt"
         if self.unit == "error" and base:
-            return f"{_unsigned_zero(100 * difference / base, 1):+.1f} %"
+            return f"{_unsigned_zero(100 * difference / abs(base), 1):+.1f} %"
         return f"{_unsigned_zero(difference, 4):+.4f}"
 
 
@@ -62,7 +62,7 @@ class TaskFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     ``name`` is also the name of the network's output; ``target`` is the data set's array of labels.
     """
 
-    name: str
+    name: Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z_][\w.-]*\Z")]
     target: str
 
 

@@ -30,17 +30,22 @@ class Regression(TaskFields, frozen=True, kw_only=True, tag="regression"):
 
     def find_fault(self, targets: np.ndarray) -> str | None:
         """Any finite number will do, but not the same one everywhere."""
-        return "every label is the same number" if len(targets) > 1 and targets.min() == targets.max() else None
+        if targets.min() == targets.max():
+            return f"labels must differ, found {targets[0]:g} for each of the {len(targets)} samples"
+        return None
 
     def standardisation(self, targets: np.ndarray) -> Standardisation:
         """Mean and standard deviation of the training labels."""
-        return Standardisation(mean=float(targets.mean()), std=float(targets.std()))
+        wide = targets.astype("float64")
+        return Standardisation(mean=float(wide.mean()), std=float(wide.std()))
 
     def measure(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-        """MAE, MSE and R² in the target's unit."""
-        error = outputs[:, 0].astype("float64") - targets
-        mse = float((error**2).mean())
-        return {"mae": float(abs(error).mean()), "mse": mse, "r2": 1 - mse / float(targets.var())}
+        """MAE and MSE in the target's unit; R², which is 1 or 0 where all labels are equal."""
+        wide = targets.astype("float64")
+        error = outputs[:, 0].astype("float64") - wide
+        mse, variance = float((error**2).mean()), float(wide.var())
+        r2 = 1 - mse / variance if variance else float(mse == 0)
+        return {"mae": float(abs(error).mean()), "mse": mse, "r2": r2}
 
     def loss(self, outputs: torch.Tensor, targets: torch.Tensor, scale: Standardisation) -> torch.Tensor:
         """Mean squared error in standard deviations of the target."""

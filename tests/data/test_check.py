@@ -76,7 +76,14 @@ def test_a_class_count_that_the_labels_contradict_is_refused(tiny_arrays: Arrays
 def test_a_constant_number_to_predict_is_refused(tiny_arrays: Arrays, tiny_recipe: Recipe) -> None:
     """A regression whose labels never change is a mistake in the data."""
     fault = _fault(tiny_arrays | {"area": np.ones(40)}, tiny_recipe)
-    assert fault == f"{PLACE}: tasks.size: every label is the same number"
+    assert fault == f"{PLACE}: tasks.size: labels must differ, found 1 for each of the 40 samples"
+
+
+def test_inputs_without_a_channel_axis_are_refused(tiny_arrays: Arrays, tiny_recipe: Recipe) -> None:
+    """Networks read (N, C, …); one number per sample has no axis for the channels."""
+    assert _fault(tiny_arrays | {"image": np.ones(40)}, tiny_recipe) == (
+        f"{PLACE}: input 'image' must have the shape (N, C, …), found (40,)"
+    )
 
 
 @pytest.mark.parametrize(

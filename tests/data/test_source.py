@@ -131,3 +131,22 @@ def test_the_fingerprint_follows_the_file(tiny_recipe: Recipe, tiny_data: Path) 
 def test_a_built_in_source_has_no_fingerprint(tiny_recipe: Recipe) -> None:
     """What comes with the package is told by the package's version and code."""
     assert source_fingerprint(_changed(tiny_recipe, source="mnist-pairs")) is None
+
+
+def test_arrays_come_in_dtypes_that_training_understands(
+    tiny_recipe: Recipe, tiny_arrays: dict[str, np.ndarray]
+) -> None:
+    """Foreign byte orders, booleans and half floats are converted; arrays that no task names stay out."""
+    arrays = {
+        "image": tiny_arrays["image"].astype(">f4"),
+        "label": tiny_arrays["label"].astype(np.uint16),
+        "area": (tiny_arrays["area"] > 5),
+        "other": np.zeros(40, "U3"),
+    }
+    np.savez(tiny_recipe.folder / "tiny.npz", **arrays)
+    train = load_splits(tiny_recipe).train
+    assert {name: array.dtype.str for name, array in train.arrays.items()} == {
+        "image": np.dtype(np.float32).str,
+        "label": np.dtype(np.int64).str,
+        "area": np.dtype(np.int64).str,
+    }

@@ -142,3 +142,14 @@ def test_an_archive_without_arrays_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
     """A missing file and a folder are told by their path."""
     assert _fault(tmp_path / name).startswith("cannot be read: ")
+
+
+def test_arrays_may_have_any_name(tmp_path: Path) -> None:
+    """Also those that numpy's own writer takes for options."""
+    samples = Samples({"file": np.arange(3), "allow_pickle": np.ones(3)})
+    samples.save(tmp_path / "samples.npz")
+    loaded = load_samples(tmp_path / "samples.npz")
+    assert {name: array.tolist() for name, array in loaded.arrays.items()} == {
+        "file": [0, 1, 2],
+        "allow_pickle": [1, 1, 1],
+    }

@@ -66,8 +66,22 @@ def test_width_is_one_number() -> None:
 def test_only_labels_that_never_change_are_a_fault(labels: np.ndarray) -> None:
     """There is nothing to learn where every label is the same number; all else is allowed."""
     fault = TASK.find_fault(labels)
-    assert (fault == "every label is the same number") == (len(np.unique(labels)) == 1)
-    assert fault is None or len(np.unique(labels)) == 1
+    assert (fault is not None) == (len(np.unique(labels)) == 1)
+    assert fault is None or f"labels must differ, found {labels[0]:g} for each of the {len(labels)}" in fault
+
+
+def test_r2_of_constant_labels_is_that_of_sklearn() -> None:
+    """One where they are met exactly, zero elsewhere; never a division by zero."""
+    labels = np.full(3, 2.0)
+    assert TASK.measure(np.full((3, 1), 2.0, np.float32), labels)["r2"] == 1.0
+    assert TASK.measure(np.zeros((3, 1), np.float32), labels)["r2"] == 0.0
+
+
+def test_float16_labels_do_not_overflow() -> None:
+    """Statistics are computed in float64 whatever the labels' dtype."""
+    labels = np.array([60000, -60000], np.float16)
+    assert np.isfinite(TASK.standardisation(labels).std)
+    assert np.isfinite(TASK.measure(np.zeros((2, 1), np.float32), labels)["mse"])
 
 
 @given(npst.arrays(np.float32, st.integers(2, 20), elements=_NUMBERS))
