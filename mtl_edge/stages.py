@@ -29,11 +29,11 @@ from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.preprocessing import Preprocessing, fit_preprocessing
 from mtl_edge.progress import console, spinner
 from mtl_edge.provenance import canonical_json, code_hash, library_versions, recipe_body
-from mtl_edge.recipe import Recipe
+from mtl_edge.recipe import PruneSpec, Recipe, TrainSpec
 from mtl_edge.runtime import evaluate, open_session, predict
 from mtl_edge.storage import Stage, StageCache, sha256_of, write_atomically
 from mtl_edge.tasks import Standardisation
-from mtl_edge.train.loop import FitOptions, Learner, Teacher, bf16_is_fast, fit
+from mtl_edge.train.loop import Epoch, FitOptions, Learner, Teacher, bf16_is_fast, fit
 
 HISTORY_FILE = "history.json"
 PARITY_FILE = "parity.json"
@@ -92,7 +92,8 @@ class Stages:
         def work(folder: Path) -> None:
             splits, learner = self._learner(data)
             net = self._untrained(splits, learner)
-            self._fit(net, learner, splits, folder, "train dense", spec.epochs, spec.learning_rate, recipe.seed)
+            history = fit(net, learner, splits, self._options(spec, recipe.seed), title="train")
+            _save_trained(folder, net, history)
 
         return self._stage(
             "train",
@@ -116,9 +117,9 @@ class Stages:
                 ratio=spec.ratio,
                 round_to=spec.round_to,
             )
-            lesson = Teacher(teacher, recipe.compress.distill)
-            seed = recipe.seed + 1
-            self._fit(net, learner, splits, folder, "fine-tune", spec.epochs, spec.learning_rate, seed, lesson)
+            options, lesson = self._options(spec, recipe.seed + 1), Teacher(teacher, recipe.compress.distill)
+            history = fit(net, learner, splits, options, title="fine-tune", teacher=lesson)
+            _save_trained(folder, net, history)
 
         return self._stage(
             "prune",
@@ -258,29 +259,15 @@ class Stages:
         load_weights(net, read_weights(stage.folder / _WEIGHTS_FILE))
         return net.eval()
 
-    def _fit(
-        self,
-        net: MultiTaskNet,
-        learner: Learner,
-        splits: Splits,
-        folder: Path,
-        title: str,
-        epochs: int,
-        learning_rate: float,
-        seed: int,
-        teacher: Teacher | None = None,
-    ) -> None:
-        options = FitOptions(
-            epochs=epochs,
+    def _options(self, spec: TrainSpec | PruneSpec, seed: int) -> FitOptions:
+        return FitOptions(
+            epochs=spec.epochs,
             batch_size=self._recipe.train.batch_size,
-            learning_rate=learning_rate,
+            learning_rate=spec.learning_rate,
             weight_decay=self._recipe.train.weight_decay,
             bf16=self._bf16,
             seed=seed,
         )
-        history = fit(net, learner, splits, options, title=title, teacher=teacher)
-        save_weights(net, folder / _WEIGHTS_FILE)
-        write_atomically(folder / HISTORY_FILE, msgspec.json.encode(history))
 
     def _manifest(
         self, variant: str, step: str, model: bytes, parameters: int, data: Stage, parent: Manifest | None
@@ -315,6 +302,11 @@ def artifacts(exported: Stage, quantized: Stage) -> list[Path]:
         for variant in ("dense", "pruned")
         for stage, suffix in ((exported, ""), (quantized, "-int8"))
     ]
+
+
+def _save_trained(folder: Path, net: MultiTaskNet, history: list[Epoch]) -> None:
+    save_weights(net, folder / _WEIGHTS_FILE)
+    write_atomically(folder / HISTORY_FILE, msgspec.json.encode(history))
 
 
 def _losses(net: MultiTaskNet, learner: Learner, splits: Splits, batch_size: int) -> Iterator[Tensor]:

@@ -11,7 +11,7 @@ from mtl_edge.report.table import comparison, slower_than_base
 from mtl_edge.report.terminal import caption
 
 
-def to_html(report: RunReport, picture: altair.HConcatChart) -> str:
+def to_html(report: RunReport, picture: altair.ConcatChart) -> str:
     """Table, picture, training and lineage; light or dark as the reader's system is."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mtl_edge.report", "."),

@@ -9,9 +9,10 @@ from mtl_edge.bench.results import Benchmark
 
 _INK = "#7f8790"
 """Reads well on white and on black."""
+_PANELS_PER_ROW = 3
 
 
-def chart(benchmark: Benchmark) -> altair.HConcatChart:
+def chart(benchmark: Benchmark) -> altair.ConcatChart:
     """One panel per task; models are told apart by colour."""
     threads = benchmark.threads[0]
     rows = _rows(benchmark, threads)
@@ -27,9 +28,11 @@ def chart(benchmark: Benchmark) -> altair.HConcatChart:
             size=altair.Size("size:Q").title("file, KiB").scale(range=[80, 900], zero=True),
         )
         panels.append(points.properties(title=task, width=250, height=230))
-    picture = altair.hconcat(*panels, background="transparent").resolve_scale(size="shared", color="shared")
+    picture = altair.concat(*panels, columns=_PANELS_PER_ROW, background="transparent").resolve_scale(
+        size="shared", color="shared"
+    )
     axis = {"labelColor": _INK, "titleColor": _INK, "gridColor": f"{_INK}40", "domainColor": _INK, "tickColor": _INK}
-    styled: altair.HConcatChart = (
+    styled: altair.ConcatChart = (
         picture.configure_axis(**axis)
         .configure_title(color=_INK)
         .configure_legend(labelColor=_INK, titleColor=_INK, symbolStrokeColor=_INK, orient="bottom")
@@ -38,7 +41,7 @@ def chart(benchmark: Benchmark) -> altair.HConcatChart:
     return styled
 
 
-def to_svg(picture: altair.HConcatChart) -> str:
+def to_svg(picture: altair.ConcatChart) -> str:
     """The picture alone, as SVG."""
     svg: str = vl_convert.vegalite_to_svg(picture.to_dict())
     return svg

@@ -80,7 +80,7 @@ def _cost(result: Result, benchmark: Benchmark) -> tuple[Cell, ...]:
     return (
         Cell(result.name),
         *(_latency(result, benchmark, threads) for threads in benchmark.threads),
-        Cell(f"{result.peak_rss_bytes / 2**20:.1f} MiB", f"{result.model_rss_bytes / 2**20:.1f} model"),
+        Cell(f"{result.peak_rss_bytes / 2**20:.1f} MiB", f"model {result.model_rss_bytes / 2**20:.1f}"),
         Cell(f"{result.load_ms:.1f} ms"),
         Cell(f"{result.file_bytes / 1024:.0f} KiB", share),
     )
