@@ -98,3 +98,13 @@ def test_a_damaged_stage_is_made_again(recipe: Recipe, tmp_path: Path) -> None:
     os.truncate(weights, 1000)
     run(recipe, tmp_path / "out")
     assert weights.read_bytes() == whole
+
+
+def test_the_same_recipe_and_seed_give_the_same_metrics(recipe: Recipe, tmp_path: Path) -> None:
+    """Trained twice from nothing: equal histories, equal metrics of all variants; another seed gives others."""
+    first, second = run(recipe, tmp_path / "first"), run(recipe, tmp_path / "second")
+    other = run(msgspec.structs.replace(recipe, seed=1), tmp_path / "first")
+    metrics = [[result.metrics for result in report.benchmark.results] for report in (first, second, other)]
+    assert first.training == second.training
+    assert metrics[0] == metrics[1]
+    assert metrics[0] != metrics[2]

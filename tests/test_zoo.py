@@ -6,6 +6,7 @@ import pytest
 
 from mtl_edge.errors import RecipeError
 from mtl_edge.recipe import load_recipe
+from mtl_edge.runtime import manifest_of, open_session
 from mtl_edge.zoo import find_recipe
 
 ROOT = Path(__file__).parents[1]
@@ -29,3 +30,17 @@ def test_an_unknown_name_lists_the_known_ones(name: str) -> None:
     """One line that names the reference recipes."""
     with pytest.raises(RecipeError, match=r"reference recipes \(.*mnist-pairs.*\), found neither"):
         find_recipe(name)
+
+
+@pytest.mark.parametrize("folder", sorted((ROOT / "models").iterdir()), ids=lambda folder: folder.name)
+def test_every_reference_model_is_the_one_of_its_card(folder: Path) -> None:
+    """The model vouches for itself, its recipe has its tasks, and its card states the metrics of its manifest."""
+    manifest = manifest_of(folder / "model.onnx", open_session(folder / "model.onnx"))
+    assert manifest is not None
+    recipe = load_recipe(folder / "recipe.toml")
+    assert (manifest.name, manifest.tasks) == (recipe.name, recipe.tasks)
+    card = (folder / "card.md").read_text(encoding="utf-8")
+    row = next(line for line in card.splitlines() if line.startswith(f"| `{manifest.variant}` |"))
+    for task in manifest.tasks:
+        metric = task.metrics[0]
+        assert metric.format(manifest.metrics.values[task.name][metric.name]) in row
