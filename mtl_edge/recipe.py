@@ -60,7 +60,7 @@ class TrainSpec(_Section, frozen=True):
     """
 
     epochs: _Count = 12
-    batch_size: _Count = 128
+    batch_size: Annotated[int, Meta(ge=2)] = 128
     learning_rate: _Positive = 4e-3
     weight_decay: Annotated[float, Meta(ge=0)] = 0.05
     precision: Literal["auto", "bf16", "fp32"] = "auto"

@@ -100,11 +100,15 @@ def fit(
         One record per epoch.
 
     Raises:
-        DataError: a loss became NaN or infinite.
+        DataError: a loss became NaN or infinite, or there are no two samples to learn from.
     """
     train = splits.train
     order = torch.Generator().manual_seed(options.seed)
-    total = options.epochs * math.ceil(len(train) / options.batch_size)
+    # A last batch of one sample is left out: batch norm has nothing to normalise one value with.
+    steps = math.ceil(len(train) / options.batch_size) - (len(train) % options.batch_size == 1)
+    if steps == 0:
+        raise DataError(f"{title}: the train split must have at least 2 samples, found {len(train)}")
+    total = options.epochs * steps
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(net.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.learning_rate, total_steps=total)
@@ -114,7 +118,7 @@ def fit(
         for epoch in range(1, options.epochs + 1):
             net.train()
             sums = dict.fromkeys(targets, 0.0)
-            for indices in torch.randperm(len(train), generator=order).split(options.batch_size):  # type: ignore[no-untyped-call]
+            for indices in torch.randperm(len(train), generator=order).split(options.batch_size)[:steps]:  # type: ignore[no-untyped-call]
                 labels = {name: values[indices] for name, values in targets.items()}
                 losses = _losses(net, learner, learner.inputs(train, indices.numpy()), labels, options.bf16, teacher)
                 optimizer.zero_grad()

@@ -88,3 +88,19 @@ def test_a_loss_that_is_no_number_stops_the_training(splits: Splits, learner: Le
     options = FitOptions(epochs=2, batch_size=32, learning_rate=1e30, weight_decay=0.0, bf16=False, seed=3)
     with pytest.raises(DataError, match=r"losses must stay finite, found .* lower learning_rate"):
         fit(_net(learner), learner, splits, options, title="test")
+
+
+@pytest.mark.parametrize(("count", "batch_size"), [(33, 32), (2, 32), (3, 2)])
+def test_a_lone_last_sample_does_not_stop_the_training(learner: Learner, count: int, batch_size: int) -> None:
+    """Batch norm cannot learn from a single value, so a last batch of one is left out."""
+    few = _samples(count)
+    options = FitOptions(epochs=2, batch_size=batch_size, learning_rate=0.01, weight_decay=0.0, bf16=False, seed=3)
+    tiny = Samples({**few.arrays, "image": few["image"][:, :, :2, :2]})
+    assert len(fit(_net(learner), learner, Splits(tiny, tiny, tiny, tiny), options, title="test")) == 2
+
+
+def test_one_sample_is_too_few(learner: Learner) -> None:
+    """One line instead of a network that learned nothing."""
+    one = _samples(1)
+    with pytest.raises(DataError, match="the train split must have at least 2 samples, found 1"):
+        fit(_net(learner), learner, Splits(one, one, one, one), OPTIONS, title="test")
