@@ -7,6 +7,7 @@ finished, and nothing stale is ever reused.
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -56,6 +57,15 @@ class Facts(msgspec.Struct, frozen=True):
     scales: dict[str, Standardisation]
 
 
+@dataclass(frozen=True)
+class _Material:
+    """What the data stage left, loaded."""
+
+    splits: Splits
+    learner: Learner
+    sha256: str
+
+
 class Stages:
     """The stages of one recipe, kept in one cache."""
 
@@ -90,9 +100,9 @@ class Stages:
         recipe, spec = self._recipe, self._recipe.train
 
         def work(folder: Path) -> None:
-            splits, learner = self._learner(data)
-            net = self._untrained(splits, learner)
-            history = fit(net, learner, splits, self._options(spec, recipe.seed), title="train")
+            material = self._material(data)
+            net = self._untrained(material)
+            history = fit(net, material.learner, material.splits, self._options(spec, recipe.seed), title="train")
             _save_trained(folder, net, history)
 
         return self._stage(
@@ -108,8 +118,9 @@ class Stages:
         recipe, spec = self._recipe, self._recipe.compress.prune
 
         def work(folder: Path) -> None:
-            splits, learner = self._learner(data)
-            teacher = self._trained(dense, splits, learner)
+            material = self._material(data)
+            splits, learner = material.splits, material.learner
+            teacher = self._trained(dense, material)
             net = prune_channels(
                 teacher,
                 learner.inputs(splits.train, slice(2)),
@@ -142,19 +153,20 @@ class Stages:
         recipe = self._recipe
 
         def work(folder: Path) -> None:
-            splits, learner = self._learner(data)
+            material = self._material(data)
+            splits, learner = material.splits, material.learner
             raw = splits.calib[recipe.data.input]
             parity: dict[str, float] = {}
             parent: Manifest | None = None
             for variant, stage, step in (("dense", dense, "train"), ("pruned", pruned, "prune + distill")):
                 with spinner(f"export {variant}"):
-                    net = self._trained(stage, splits, learner)
+                    net = self._trained(stage, material)
                     model = export_onnx(net, raw.shape[1:], recipe.data.input)
                     with torch.inference_mode():
                         expected = {name: out.numpy() for name, out in net(learner.inputs(splits.calib)).items()}
                     found = predict(open_session(model), _model_input(learner, raw), raw)
                     parity[variant] = check_parity(expected, found).difference
-                    manifest = self._manifest(variant, step, model, net.parameter_count, data, parent)
+                    manifest = self._manifest(variant, step, model, net.parameter_count, material, parent)
                     artifact = write_artifact(folder / variant, model, manifest)
                     parent = parent or artifact.manifest
             write_atomically(folder / PARITY_FILE, canonical_json(parity))
@@ -172,8 +184,8 @@ class Stages:
         recipe, spec = self._recipe, self._recipe.compress.quantize
 
         def work(folder: Path) -> None:
-            splits, learner = self._learner(data)
-            inputs = learner.preprocessing.apply(splits.calib[recipe.data.input])
+            material = self._material(data)
+            inputs = material.learner.preprocessing.apply(material.splits.calib[recipe.data.input])
             parts = np.array_split(inputs, -(-len(inputs) // _CALIBRATION_BATCH))
             batches = [{recipe.data.input: part} for part in parts]
             for variant in ("dense", "pruned"):
@@ -181,7 +193,7 @@ class Stages:
                 parent = msgspec.json.decode((source / MANIFEST_FILE).read_bytes(), type=Manifest)
                 model = quantize_static((source / MODEL_FILE).read_bytes(), batches, method=spec.method)
                 name = f"{variant}-int8"
-                manifest = self._manifest(name, "static int8", model, parent.parameters, data, parent)
+                manifest = self._manifest(name, "static int8", model, parent.parameters, material, parent)
                 write_artifact(folder / name, model, manifest)
 
         return self._stage(
@@ -217,7 +229,7 @@ class Stages:
                 "quantized": quantized.digest,
                 "machine": this_machine(),
             },
-            code=("bench", *_RUNTIME_CODE),
+            code=("bench", "data/splits.py", *_RUNTIME_CODE),
             libraries=("onnxruntime",),
         )
 
@@ -232,7 +244,7 @@ class Stages:
     ) -> Stage:
         depends_on: dict[str, object] = {
             **{key: msgspec.to_builtins(value) for key, value in parts.items()},
-            "code": code_hash(code),
+            "code": code_hash(("stages.py", *code)),
             "versions": library_versions(libraries),
         }
         found = self._cache.find(name, depends_on)
@@ -244,18 +256,19 @@ class Stages:
         console.print(f"  {name:<9} {time.perf_counter() - started:6.1f} s")
         return stage
 
-    def _learner(self, data: Stage) -> tuple[Splits, Learner]:
+    def _material(self, data: Stage) -> _Material:
         facts = msgspec.json.decode((data.folder / _FACTS_FILE).read_bytes(), type=Facts)
         learner = Learner(self._recipe.tasks, facts.scales, facts.preprocessing, self._recipe.data.input)
-        return load_splits_from(data.folder), learner
+        return _Material(load_splits_from(data.folder), learner, data.digest)
 
-    def _untrained(self, splits: Splits, learner: Learner) -> MultiTaskNet:
+    def _untrained(self, material: _Material) -> MultiTaskNet:
+        learner = material.learner
         with torch.random.fork_rng():
             torch.manual_seed(self._recipe.seed)
-            return build_net(self._recipe, splits.train[learner.input].shape[1:], learner.scales)
+            return build_net(self._recipe, material.splits.train[learner.input].shape[1:], learner.scales)
 
-    def _trained(self, stage: Stage, splits: Splits, learner: Learner) -> MultiTaskNet:
-        net = self._untrained(splits, learner)
+    def _trained(self, stage: Stage, material: _Material) -> MultiTaskNet:
+        net = self._untrained(material)
         load_weights(net, read_weights(stage.folder / _WEIGHTS_FILE))
         return net.eval()
 
@@ -270,20 +283,20 @@ class Stages:
         )
 
     def _manifest(
-        self, variant: str, step: str, model: bytes, parameters: int, data: Stage, parent: Manifest | None
+        self, variant: str, step: str, model: bytes, parameters: int, material: _Material, parent: Manifest | None
     ) -> Manifest:
-        splits, learner = self._learner(data)
-        source = _model_input(learner, splits.test[learner.input])
-        values = evaluate(open_session(model), self._recipe.tasks, source, splits.test.arrays)
+        test = material.splits.test
+        source = _model_input(material.learner, test[self._recipe.data.input])
+        values = evaluate(open_session(model), self._recipe.tasks, source, test.arrays)
         return Manifest(
             name=self._recipe.name,
             variant=variant,
             tasks=self._recipe.tasks,
             inputs=(source,),
-            metrics=Measured(split="test", samples=len(splits.test), values=values),
+            metrics=Measured(split="test", samples=len(test), values=values),
             lineage=Lineage(
                 recipe_sha256=sha256_of(canonical_json(recipe_body(self._recipe))),
-                data_sha256=data.digest,
+                data_sha256=material.sha256,
                 seed=self._recipe.seed,
                 steps=(*(parent.lineage.steps if parent else ()), step),
                 parent=parent.variant if parent else None,
