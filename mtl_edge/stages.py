@@ -108,7 +108,14 @@ class Stages:
         return self._stage(
             "train",
             work,
-            {"train": spec, "net": recipe.net, "bf16": self._bf16, "seed": recipe.seed, "data": data.digest},
+            {
+                "train": spec,
+                "net": recipe.net,
+                "tasks": recipe.tasks,
+                "bf16": self._bf16,
+                "seed": recipe.seed,
+                "data": data.digest,
+            },
             code=_TRAINING_CODE,
             libraries=("torch",),
         )
@@ -139,6 +146,8 @@ class Stages:
                 "prune": spec,
                 "distill": recipe.compress.distill,
                 "train": recipe.train,
+                "net": recipe.net,
+                "tasks": recipe.tasks,
                 "bf16": self._bf16,
                 "seed": recipe.seed,
                 "data": data.digest,

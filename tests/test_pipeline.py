@@ -12,6 +12,7 @@ from mtl_edge.artifact import MODEL_FILE
 from mtl_edge.errors import ParityError
 from mtl_edge.pipeline import run
 from mtl_edge.recipe import BenchSpec, CompressSpec, DataSpec, NetSpec, PruneSpec, Recipe, TrainSpec
+from mtl_edge.runtime import open_session
 from mtl_edge.tasks import Multiclass, Regression
 
 pytestmark = pytest.mark.slow
@@ -108,3 +109,16 @@ def test_the_same_recipe_and_seed_give_the_same_metrics(recipe: Recipe, tmp_path
     assert first.training == second.training
     assert metrics[0] == metrics[1]
     assert metrics[0] != metrics[2]
+
+
+def test_recipes_that_differ_in_their_tasks_alone_share_no_network(recipe: Recipe, tmp_path: Path) -> None:
+    """The same data with the tasks in another order, or with more classes, is another network to train."""
+    workdir = tmp_path / "out"
+    kind, level = recipe.tasks
+    run(recipe, workdir)
+    for tasks in ((level, kind), (msgspec.structs.replace(kind, classes=5), level)):
+        before = _folders(workdir)
+        run(msgspec.structs.replace(recipe, tasks=tasks), workdir)
+        assert {"train", "prune"} <= set(_kinds(_folders(workdir) - before))
+        graph = open_session(workdir / "artifacts" / "dense" / MODEL_FILE)
+        assert [(out.name, out.shape[1]) for out in graph.get_outputs()] == [(task.name, task.width) for task in tasks]
