@@ -1,4 +1,4 @@
-"""Tests of :mod:`mtl_edge.recipe`."""
+"""Tests of :mod:`mtl_edge.recipe.load`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ from mtl_edge.recipe import DistillSpec, Recipe, load_recipe
 from mtl_edge.tasks import Multiclass, Regression
 from mtl_edge.zoo import find_recipe
 
-REFERENCE = Path(__file__).parents[1] / "models" / "mnist-pairs" / "recipe.toml"
+REFERENCE = Path(__file__).parents[2] / "models" / "mnist-pairs" / "recipe.toml"
 
 
 def test_the_reference_recipe_says_what_its_file_says() -> None:

@@ -1,133 +1,17 @@
-"""A recipe: one TOML file that says everything about a run.
-
-Every value has a sensible default except the data, the tasks and the trunk. Each error names the file, the key, the
-rule and what was found.
-"""
+"""From a TOML file to a :class:`~mtl_edge.recipe.recipe.Recipe`; every error names file, key, rule and found value."""
 
 import difflib
 import re
 import tomllib
 import typing
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
-from msgspec import Meta
 
 from mtl_edge.errors import RecipeError
+from mtl_edge.recipe.recipe import Recipe
 from mtl_edge.tasks import Task
-
-_Count = Annotated[int, Meta(ge=1)]
-_Positive = Annotated[float, Meta(gt=0, le=1e9)]  # an end, so that inf is refused
-_Share = Annotated[float, Meta(ge=0, le=1)]
-
-
-class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the recipe."""
-
-
-class DataSpec(_Section, frozen=True):
-    """``[data]``: where the samples come from and how they are split.
-
-    ``source`` is ``mnist-pairs`` or ``npz:FILE`` (relative to the recipe). ``split`` gives the shares of train,
-    validation and test. ``samples`` says how many composites a generated source makes for each of them.
-    """
-
-    source: str
-    input: str = "image"
-    split: tuple[_Positive, _Positive, _Positive] = (0.7, 0.1, 0.2)
-    samples: tuple[_Count, _Count, _Count] = (24_000, 2_000, 5_000)
-    calibration: _Count = 512
-
-
-class NetSpec(_Section, frozen=True):
-    """``[net]``: the shared trunk and the heads' hidden width.
-
-    ``width`` is the number of channels of the trunk's first stage; each further stage doubles it. ``depth`` is the
-    number of residual blocks of each stage.
-    """
-
-    trunk: Literal["resnet"]
-    width: _Count = 32
-    depth: Annotated[tuple[_Count, ...], Meta(min_length=1)] = (1, 1, 1)
-    head_hidden: _Count = 64
-
-
-class TrainSpec(_Section, frozen=True):
-    """``[train]``: AdamW with a one-cycle schedule; equal task weights.
-
-    ``precision`` is that of the forward pass; ``auto`` takes bf16 where the CPU has instructions for it.
-    """
-
-    epochs: _Count = 12
-    batch_size: Annotated[int, Meta(ge=2)] = 128
-    learning_rate: _Positive = 4e-3
-    weight_decay: Annotated[float, Meta(ge=0)] = 0.05
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-
-
-class PruneSpec(_Section, frozen=True):
-    """``[compress.prune]``: the share of channels to remove, and the fine-tuning that follows."""
-
-    ratio: Annotated[float, Meta(ge=0, lt=1)] = 0.5
-    round_to: _Count = 8
-    epochs: _Count = 8
-    learning_rate: _Positive = 3e-3
-
-
-class DistillSpec(_Section, frozen=True):
-    """``[compress.distill]``: how the dense network teaches the pruned one.
-
-    The loss is ``(1 - weight) * labels + weight * teacher``.
-    """
-
-    weight: _Share = 0.7
-    temperature: _Positive = 2.0
-
-
-class QuantizeSpec(_Section, frozen=True):
-    """``[compress.quantize]``: how the ranges of activations are taken from the calibration samples."""
-
-    method: Literal["minmax", "percentile", "entropy"] = "minmax"
-
-
-class CompressSpec(_Section, frozen=True):
-    """``[compress]``: pruning, distillation and static int8 quantization."""
-
-    prune: PruneSpec = PruneSpec()
-    distill: DistillSpec = DistillSpec()
-    quantize: QuantizeSpec = QuantizeSpec()
-
-
-class BenchSpec(_Section, frozen=True):
-    """``[bench]``: batch-1 latency in interleaved rounds, and cold starts in fresh processes."""
-
-    threads: Annotated[tuple[_Count, ...], Meta(min_length=1)] = (1, 2)
-    rounds: Annotated[int, Meta(ge=2)] = 10
-    round_seconds: _Positive = 0.2
-    cold_starts: _Count = 5
-
-
-class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A whole recipe; ``name`` is the name of its folder or file, ``folder`` is what relative paths start from."""
-
-    name: str
-    folder: Path
-    data: DataSpec
-    tasks: tuple[Task, ...]
-    net: NetSpec
-    train: TrainSpec = TrainSpec()
-    compress: CompressSpec = CompressSpec()
-    bench: BenchSpec = BenchSpec()
-    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
-
-    def __post_init__(self) -> None:
-        names = [task.name for task in self.tasks]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"tasks: names must differ, found {name!r} twice")
-        if self.data.input in {*names, *(task.target for task in self.tasks)}:
-            raise ValueError(f"data.input: must differ from every task and target, found {self.data.input!r}")
 
 
 def load_recipe(path: Path) -> Recipe:

@@ -1,0 +1,40 @@
+"""``[compress]``."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from mtl_edge.recipe.section import Count, Positive, Section, Share
+
+
+class PruneSpec(Section, frozen=True):
+    """``[compress.prune]``: the share of channels to remove, and the fine-tuning that follows."""
+
+    ratio: Annotated[float, Meta(ge=0, lt=1)] = 0.5
+    round_to: Count = 8
+    epochs: Count = 8
+    learning_rate: Positive = 3e-3
+
+
+class DistillSpec(Section, frozen=True):
+    """``[compress.distill]``: how the dense network teaches the pruned one.
+
+    The loss is ``(1 - weight) * labels + weight * teacher``.
+    """
+
+    weight: Share = 0.7
+    temperature: Positive = 2.0
+
+
+class QuantizeSpec(Section, frozen=True):
+    """``[compress.quantize]``: how the ranges of activations are taken from the calibration samples."""
+
+    method: Literal["minmax", "percentile", "entropy"] = "minmax"
+
+
+class CompressSpec(Section, frozen=True):
+    """``[compress]``: pruning, distillation and static int8 quantization."""
+
+    prune: PruneSpec = PruneSpec()
+    distill: DistillSpec = DistillSpec()
+    quantize: QuantizeSpec = QuantizeSpec()

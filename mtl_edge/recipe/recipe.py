@@ -1,0 +1,36 @@
+"""A whole recipe."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from mtl_edge.recipe.bench import BenchSpec
+from mtl_edge.recipe.compress import CompressSpec
+from mtl_edge.recipe.data import DataSpec
+from mtl_edge.recipe.net import NetSpec
+from mtl_edge.recipe.train import TrainSpec
+from mtl_edge.tasks import Task
+
+
+class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A whole recipe; ``name`` is the name of its folder or file, ``folder`` is what relative paths start from."""
+
+    name: str
+    folder: Path
+    data: DataSpec
+    tasks: tuple[Task, ...]
+    net: NetSpec
+    train: TrainSpec = TrainSpec()
+    compress: CompressSpec = CompressSpec()
+    bench: BenchSpec = BenchSpec()
+    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
+
+    def __post_init__(self) -> None:
+        names = [task.name for task in self.tasks]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"tasks: names must differ, found {name!r} twice")
+        if self.data.input in {*names, *(task.target for task in self.tasks)}:
+            raise ValueError(f"data.input: must differ from every task and target, found {self.data.input!r}")
