@@ -1,6 +1,6 @@
 """ONNX Runtime on CPU: sessions, predictions and every task's metrics from the runtime's own outputs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -80,12 +80,8 @@ def predict(
     Returns:
         Output name -> array ``(N, …)``.
     """
-    names = [item.name for item in session.get_outputs()]
-    batches = [
-        session.run(names, {source.name: source.preprocessing.apply(raw[start : start + batch_size])})
-        for start in range(0, len(raw), batch_size)
-    ]
-    return {name: np.concatenate(parts) for name, parts in zip(names, zip(*batches, strict=True), strict=True)}
+    batches = list(_outputs(session, source, raw, batch_size))
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
 def evaluate(
@@ -115,5 +111,17 @@ def evaluate(
         isinstance(wanted, int) and wanted != found for wanted, found in zip(source.shape, raw.shape, strict=True)
     ):
         raise DataError(f"test data: {source.name!r} must have the shape {source.shape}, found {raw.shape}")
-    outputs = predict(session, source, raw)
-    return {task.name: task.measure(outputs[task.name], arrays[task.target]) for task in tasks}
+    parts: dict[str, list[np.ndarray]] = {task.name: [] for task in tasks}
+    for outputs in _outputs(session, source, raw, _BATCH):
+        for task in tasks:
+            parts[task.name].append(task.decode(outputs[task.name]))
+    return {task.name: task.measure(np.concatenate(parts[task.name]), arrays[task.target]) for task in tasks}
+
+
+def _outputs(
+    session: onnxruntime.InferenceSession, source: ModelInput, raw: np.ndarray, batch_size: int
+) -> Iterator[dict[str, np.ndarray]]:
+    names = [item.name for item in session.get_outputs()]
+    for start in range(0, len(raw), batch_size):
+        inputs = source.preprocessing.apply(raw[start : start + batch_size])
+        yield dict(zip(names, session.run(names, {source.name: inputs}), strict=True))

@@ -27,13 +27,13 @@ from mtl_edge.export.to_onnx import OPSET, export_onnx
 from mtl_edge.nets.build import build_net, load_weights
 from mtl_edge.nets.checkpoint import read_weights, save_weights
 from mtl_edge.nets.multitask import MultiTaskNet
-from mtl_edge.preprocessing import Preprocessing, fit_preprocessing
+from mtl_edge.preprocessing import Preprocessing, fit_pixels
 from mtl_edge.progress import console, spinner
 from mtl_edge.provenance import canonical_json, code_hash, library_versions, recipe_body
 from mtl_edge.recipe import PruneSpec, Recipe, TrainSpec
 from mtl_edge.runtime import evaluate, open_session, predict
 from mtl_edge.storage import Stage, StageCache, sha256_of, write_atomically
-from mtl_edge.tasks import Standardisation
+from mtl_edge.tasks import TargetStatistics
 from mtl_edge.train.loop import Epoch, FitOptions, Learner, Teacher, bf16_is_fast, fit
 
 HISTORY_FILE = "history.json"
@@ -43,7 +43,7 @@ BENCHMARK_FILE = "benchmark.json"
 _WEIGHTS_FILE = "weights.safetensors"
 _FACTS_FILE = "facts.json"
 _ARTIFACT_LIBRARIES = ("torch", "torch-pruning", "onnx", "onnxscript", "onnxruntime", "numpy")
-_TASK_CODE = ("tasks", "preprocessing.py")
+_TASK_CODE = ("tasks", "preprocessing")
 _TRAINING_CODE = ("train", "nets", *_TASK_CODE)
 _RUNTIME_CODE = ("artifact.py", "runtime.py", *_TASK_CODE)
 _IMPORTANCE_BATCHES = 10
@@ -54,7 +54,7 @@ class Facts(msgspec.Struct, frozen=True):
     """What is fitted on the training split before any training."""
 
     preprocessing: Preprocessing
-    scales: dict[str, Standardisation]
+    statistics: dict[str, TargetStatistics]
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,8 @@ class Stages:
             with spinner("data"):
                 splits = load_splits(recipe)
                 splits.save(folder)
-                scales = {task.name: task.standardisation(splits.train[task.target]) for task in recipe.tasks}
-                facts = Facts(fit_preprocessing(splits.train[recipe.data.input]), scales)
+                statistics = {task.name: task.fit(splits.train[task.target]) for task in recipe.tasks}
+                facts = Facts(fit_pixels(splits.train[recipe.data.input]), statistics)
                 write_atomically(folder / _FACTS_FILE, canonical_json(facts))
 
         return self._stage(
@@ -170,7 +170,7 @@ class Stages:
             for variant, stage, step in (("dense", dense, "train"), ("pruned", pruned, "prune + distill")):
                 with spinner(f"export {variant}"):
                     net = self._trained(stage, material)
-                    model = export_onnx(net, raw.shape[1:], recipe.data.input)
+                    model = export_onnx(net, learner.inputs(splits.calib, slice(2)), recipe.data.input)
                     with torch.inference_mode():
                         expected = {name: out.numpy() for name, out in net(learner.inputs(splits.calib)).items()}
                     found = predict(open_session(model), _model_input(learner, raw), raw)
@@ -267,14 +267,15 @@ class Stages:
 
     def _material(self, data: Stage) -> _Material:
         facts = msgspec.json.decode((data.folder / _FACTS_FILE).read_bytes(), type=Facts)
-        learner = Learner(self._recipe.tasks, facts.scales, facts.preprocessing, self._recipe.data.input)
+        learner = Learner(self._recipe.tasks, facts.statistics, facts.preprocessing, self._recipe.data.input)
         return _Material(load_splits_from(data.folder), learner, data.digest)
 
     def _untrained(self, material: _Material) -> MultiTaskNet:
         learner = material.learner
         with torch.random.fork_rng():
             torch.manual_seed(self._recipe.seed)
-            return build_net(self._recipe, material.splits.train[learner.input].shape[1:], learner.scales)
+            source = _model_input(learner, material.splits.train[learner.input])
+            return build_net(self._recipe.net, self._recipe.tasks, source, learner.statistics)
 
     def _trained(self, stage: Stage, material: _Material) -> MultiTaskNet:
         net = self._untrained(material)
@@ -335,11 +336,14 @@ def _losses(net: MultiTaskNet, learner: Learner, splits: Splits, batch_size: int
     """Summed losses of a few training batches, for the importance of channels."""
     for start in range(0, min(len(splits.train), _IMPORTANCE_BATCHES * batch_size), batch_size):
         part = slice(start, start + batch_size)
-        targets = {task.name: torch.from_numpy(splits.train[task.target][part]) for task in learner.tasks}
-        yield torch.stack(list(learner.losses(net(learner.inputs(splits.train, part)), targets).values())).sum()
+        losses = learner.losses(net(learner.inputs(splits.train, part)), learner.labels(splits.train, part))
+        yield torch.stack(list(losses.values())).sum()
 
 
 def _model_input(learner: Learner, raw: np.ndarray) -> ModelInput:
     return ModelInput(
-        name=learner.input, dtype="float32", shape=("batch", *raw.shape[1:]), preprocessing=learner.preprocessing
+        name=learner.input,
+        dtype=learner.preprocessing.dtype,
+        shape=("batch", *raw.shape[1:]),
+        preprocessing=learner.preprocessing,
     )

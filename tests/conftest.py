@@ -13,7 +13,7 @@ from hypothesis import settings
 from onnx import TensorProto, helper, numpy_helper
 
 from mtl_edge.artifact import Lineage, Manifest, Measured, ModelInput
-from mtl_edge.preprocessing import Preprocessing
+from mtl_edge.preprocessing import Pixels
 from mtl_edge.recipe import Recipe, load_recipe
 from mtl_edge.tasks import Multiclass, Regression
 
@@ -127,7 +127,7 @@ def tiny_manifest() -> Manifest:
                 name="image",
                 dtype="float32",
                 shape=("batch", 2),
-                preprocessing=Preprocessing(raw_dtype="uint8", scale=0.5, mean=(1.0, 2.0), std=(0.5, 0.25)),
+                preprocessing=Pixels(raw_dtype="uint8", scale=0.5, mean=(1.0, 2.0), std=(0.5, 0.25)),
             ),
         ),
         metrics=Measured(split="test", samples=4, values={"kind": {"accuracy": 0.75}, "size": {"mae": 0.5}}),

@@ -18,7 +18,7 @@ import torch
 from mtl_edge.bench.machine import this_machine
 from mtl_edge.nets.build import build_net
 from mtl_edge.recipe import load_recipe
-from mtl_edge.tasks import Standardisation
+from mtl_edge.tasks import TargetStatistics
 from mtl_edge.zoo import find_recipe
 
 BATCH = 128
@@ -29,7 +29,7 @@ def make_step(bf16: bool, layout: torch.memory_format) -> Callable[[], None]:
     """A whole training step of the reference network on random images."""
     recipe = load_recipe(find_recipe("mnist-pairs"))
     torch.manual_seed(0)
-    net = build_net(recipe, (1, 36, 36), {task.name: Standardisation() for task in recipe.tasks}).to(
+    net = build_net(recipe, (1, 36, 36), {task.name: TargetStatistics() for task in recipe.tasks}).to(
         memory_format=layout
     )
     images = torch.randn(BATCH, 1, 36, 36).contiguous(memory_format=layout)
@@ -39,7 +39,9 @@ def make_step(bf16: bool, layout: torch.memory_format) -> Callable[[], None]:
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             outputs = net(images)
-        losses = [task.loss(outputs[task.name].float(), labels[task.name], Standardisation()) for task in recipe.tasks]
+        losses = [
+            task.losses(outputs[task.name].float(), labels[task.name], TargetStatistics()) for task in recipe.tasks
+        ]
         optimizer.zero_grad()
         torch.stack(losses).sum().backward()
         optimizer.step()

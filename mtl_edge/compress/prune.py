@@ -6,7 +6,8 @@ from collections.abc import Iterable
 import torch_pruning
 from torch import Tensor
 
-from mtl_edge.nets.multitask import Head, MultiTaskNet
+from mtl_edge.nets.heads import Head
+from mtl_edge.nets.multitask import MultiTaskNet
 
 
 def prune_channels(

@@ -7,6 +7,7 @@ import numpy as np
 from mtl_edge.data.splits import Samples
 from mtl_edge.errors import DataError
 from mtl_edge.recipe import Recipe
+from mtl_edge.tasks import given
 
 
 def check_samples(samples: Samples, recipe: Recipe, place: str) -> None:
@@ -22,11 +23,10 @@ def check_samples(samples: Samples, recipe: Recipe, place: str) -> None:
     for task in recipe.tasks:
         where = f"{place}: tasks.{task.name}.target"
         targets = _array(samples, task.target, where)
-        if targets.ndim != 1:
-            raise DataError(f"{where}: labels must have the shape (N,), found {targets.shape}")
-        _check_finite(targets, f"{where} {task.target!r}")
         if fault := task.find_fault(targets):
-            raise DataError(f"{place}: tasks.{task.name}: {fault}")
+            raise DataError(f"{where} {task.target!r}: {fault}")
+        if not given(task.labels(targets)).any():
+            raise DataError(f"{where} {task.target!r}: at least one sample must have a label, found none")
 
 
 def _array(samples: Samples, name: str, where: str) -> np.ndarray:

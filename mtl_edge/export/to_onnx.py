@@ -18,12 +18,12 @@ IR_VERSION = 9
 """Both are understood by ONNX Runtime 1.17 (2024) and later."""
 
 
-def export_onnx(net: MultiTaskNet, input_shape: tuple[int, ...], input_name: str) -> bytes:
+def export_onnx(net: MultiTaskNet, example: torch.Tensor, input_name: str) -> bytes:
     """Write a network as ONNX with a dynamic batch, one named input, and one named output per task.
 
     Args:
         net: the trained network; it stays as it is.
-        input_shape: of one sample, such as ``(1, 36, 36)``.
+        example: a batch of at least two inputs, to trace the network with.
         input_name: name of the graph's input.
 
     Returns:
@@ -32,7 +32,7 @@ def export_onnx(net: MultiTaskNet, input_shape: tuple[int, ...], input_name: str
     with _quiet():
         program = torch.onnx.export(
             net.for_export(),
-            (torch.zeros(2, *input_shape),),
+            (example,),
             dynamo=True,
             input_names=[input_name],
             output_names=list(net.tasks),

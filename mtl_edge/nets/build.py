@@ -1,38 +1,44 @@
 """From a recipe to an untrained network, and from a checkpoint to the network that it was saved from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import assert_never
 
 from torch import Tensor, nn
 
+from mtl_edge.artifact import ModelInput
 from mtl_edge.errors import RecipeError
-from mtl_edge.nets.multitask import Head, MultiTaskNet
-from mtl_edge.nets.resnet import ResNetTrunk
-from mtl_edge.recipe import Recipe
-from mtl_edge.tasks import Standardisation
+from mtl_edge.nets.heads import Head
+from mtl_edge.nets.multitask import MultiTaskNet
+from mtl_edge.nets.sharing.hard import HardSharing
+from mtl_edge.nets.trunks.resnet import resnet
+from mtl_edge.recipe import NetSpec
+from mtl_edge.tasks import TargetStatistics, Task
 
 
-def build_net(recipe: Recipe, input_shape: tuple[int, ...], scales: Mapping[str, Standardisation]) -> MultiTaskNet:
+def build_net(
+    spec: NetSpec, tasks: Sequence[Task], source: ModelInput, statistics: Mapping[str, TargetStatistics]
+) -> MultiTaskNet:
     """The recipe's network with fresh weights.
 
     Args:
-        recipe: its ``net`` and ``tasks``.
-        input_shape: of one sample, such as ``(1, 36, 36)``.
-        scales: task name -> what its head must undo.
+        spec: trunk, sharing scheme and heads.
+        tasks: one head for each.
+        source: what the network reads: shape and preprocessing.
+        statistics: task name -> what its head must undo.
 
     Raises:
-        RecipeError: the trunk cannot read inputs of this shape.
+        RecipeError: the trunk cannot read such inputs.
     """
-    spec = recipe.net
+    shape = source.shape[1:]
     match spec.trunk:
         case "resnet":
-            if len(input_shape) != 3:
-                raise RecipeError(f"net.trunk: 'resnet' reads images (C, H, W), found inputs of shape {input_shape}")
-            trunk = ResNetTrunk(input_shape[0], spec.width, spec.depth)
+            if len(shape) != 3 or not isinstance(shape[0], int):
+                raise RecipeError(f"net.trunk: 'resnet' reads images (C, H, W), found inputs of shape {shape}")
+            trunk = resnet(shape[0], spec.width, spec.depth)
         case _:
             assert_never(spec.trunk)
-    heads = {task.name: Head(trunk.features, spec.head_hidden, task.width, scales[task.name]) for task in recipe.tasks}
-    return MultiTaskNet(trunk, heads)
+    heads = {task.name: Head(trunk.features, spec.head_hidden, task.width, statistics[task.name]) for task in tasks}
+    return MultiTaskNet(HardSharing(trunk, len(heads)), heads)
 
 
 def load_weights(net: nn.Module, weights: Mapping[str, Tensor]) -> None:

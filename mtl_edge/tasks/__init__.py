@@ -4,10 +4,10 @@ To add a kind, write its file with the members of :class:`~mtl_edge.tasks.base.T
 recipes, training, distillation, manifests, measurement and reports follow from there.
 """
 
-from mtl_edge.tasks.base import Metric, Standardisation, TaskKind
+from mtl_edge.tasks.base import Metric, TargetStatistics, TaskKind, given
 from mtl_edge.tasks.multiclass import Multiclass
 from mtl_edge.tasks.regression import Regression
 
 Task = Multiclass | Regression
 
-__all__ = ["Metric", "Multiclass", "Regression", "Standardisation", "Task", "TaskKind"]
+__all__ = ["Metric", "Multiclass", "Regression", "TargetStatistics", "Task", "TaskKind", "given"]

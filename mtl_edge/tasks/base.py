@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 import msgspec
+import numpy as np
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
+
+NO_CLASS = -1
+"""What stands in a label of a class that nobody gave; a number that nobody gave is NaN."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,16 @@ def _unsigned_zero(value: float, digits: int) -> float:
 
 
 @dataclass(frozen=True)
-class Standardisation:
-    """Mean and standard deviation of a target over the training samples that the head's last step undoes."""
+class TargetStatistics:
+    """What is fitted on the labels of the training samples.
+
+    ``mean`` and ``std`` are those of a number that the head's last step brings back to its own unit. ``class_weights``
+    weigh the losses of the classes; none means that all weigh the same.
+    """
 
     mean: float = 0.0
     std: float = 1.0
+    class_weights: tuple[float, ...] = ()
 
 
 class TaskFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
@@ -66,8 +74,32 @@ class TaskFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     target: str
 
 
+def as_numbers(targets: np.ndarray) -> np.ndarray:
+    """Labels that are numbers: float32, NaN where nobody gave one."""
+    return targets.astype(np.float32)
+
+
+def as_classes(targets: np.ndarray) -> np.ndarray:
+    """Labels that are classes: int64, :data:`NO_CLASS` where nobody gave one (NaN, where classes stand as floats)."""
+    if targets.dtype.kind == "f":
+        targets = np.where(np.isnan(targets), NO_CLASS, targets)
+    classes: np.ndarray = targets.astype(np.int64)
+    return classes
+
+
+def given(labels: np.ndarray) -> np.ndarray:
+    """Where labels (from :func:`as_numbers` or :func:`as_classes`) were given: bool, of the same shape."""
+    known: np.ndarray = ~np.isnan(labels) if labels.dtype.kind == "f" else labels != NO_CLASS
+    return known
+
+
 class TaskKind(Protocol):
-    """The members that a task kind must have."""
+    """The members that a task kind must have.
+
+    A label that nobody gave counts nowhere: not in the statistics, not in the loss, not in the metrics. Shapes below
+    have ``(N, H, W)`` in place of ``(N,)`` for dense tasks, and ``(N, width, H, W)`` in place of ``(N, width)``;
+    multilabel targets are ``(N, width)``.
+    """
 
     @property
     def name(self) -> str:
@@ -79,25 +111,35 @@ class TaskKind(Protocol):
 
     @property
     def width(self) -> int:
-        """Number of values in the network's output per sample."""
+        """Number of values in the network's output per sample, or per pixel."""
+
+    @property
+    def dense(self) -> bool:
+        """Whether every pixel has a label and an output."""
 
     @property
     def metrics(self) -> tuple[Metric, ...]:
         """What :meth:`measure` returns, the one to show first at the front."""
 
     def find_fault(self, targets: np.ndarray) -> str | None:
-        """Why these labels cannot be this task's, or None; finite values of one dimension are given."""
+        """Why these arrays of the data set cannot be this task's labels, or None; they hold numbers, maybe NaN."""
 
-    def standardisation(self, targets: np.ndarray) -> Standardisation:
-        """What the head must undo, from the training labels ``(N,)``."""
+    def labels(self, targets: np.ndarray) -> np.ndarray:
+        """The data set's targets as float32 or int64 with the mark of labels that nobody gave (see :func:`given`)."""
 
-    def measure(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-        """Metric name -> value, from the runtime's outputs ``(N, width)`` and the labels ``(N,)``."""
+    def fit(self, targets: np.ndarray) -> TargetStatistics:
+        """The statistics of the training targets ``(N,)``."""
 
-    def loss(self, outputs: torch.Tensor, targets: torch.Tensor, scale: Standardisation) -> torch.Tensor:
-        """Mean training loss of outputs ``(N, width)`` against labels ``(N,)``."""
+    def decode(self, outputs: np.ndarray) -> np.ndarray:
+        """The network's outputs of one batch -> what :meth:`measure` needs of them, no larger than that."""
 
-    def distillation_loss(
-        self, outputs: torch.Tensor, teacher: torch.Tensor, scale: Standardisation, temperature: float
+    def measure(self, decoded: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+        """Metric name -> value, from the decoded outputs of all samples and the data set's targets."""
+
+    def losses(self, outputs: torch.Tensor, labels: torch.Tensor, statistics: TargetStatistics) -> torch.Tensor:
+        """Training losses ``(M,)``, one for each of the M labels that were given; the mean is left to the caller."""
+
+    def distillation_losses(
+        self, outputs: torch.Tensor, teacher: torch.Tensor, statistics: TargetStatistics, temperature: float
     ) -> torch.Tensor:
-        """Mean distance to a teacher's outputs, both ``(N, width)``."""
+        """Distances to a teacher's outputs ``(N,)``, or one for each pixel, flat."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
+import numpy as np
 
-from mtl_edge.tasks.base import Metric, Standardisation, TaskFields
+from mtl_edge.tasks.base import NO_CLASS, Metric, TargetStatistics, TaskFields, as_classes, given
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
 
 
@@ -24,6 +24,11 @@ class Multiclass(TaskFields, frozen=True, kw_only=True, tag="multiclass"):
         return self.classes
 
     @property
+    def dense(self) -> bool:
+        """One label for a sample."""
+        return False
+
+    @property
     def metrics(self) -> tuple[Metric, ...]:
         """Accuracy, and recall averaged over the classes that occur."""
         return (
@@ -32,42 +37,57 @@ class Multiclass(TaskFields, frozen=True, kw_only=True, tag="multiclass"):
         )
 
     def find_fault(self, targets: np.ndarray) -> str | None:
-        """Labels must be whole numbers within the range of classes."""
-        if (targets != targets.round()).any():
-            index = int((targets != targets.round()).argmax())
+        """Labels must be whole numbers within the range of classes, or -1 or NaN where there is none."""
+        if targets.ndim != 1:
+            return f"labels must have the shape (N,), found {targets.shape}"
+        fractional = (targets != targets.round()) & ~np.isnan(targets)
+        if fractional.any():
+            index = int(fractional.argmax())
             return f"classes must be whole numbers, found {targets[index]:g} at index {index}"
-        outside = (targets < 0) | (targets >= self.classes)
+        outside = (targets < NO_CLASS) | (targets >= self.classes)
         if outside.any():
             index = int(outside.argmax())
             return (
-                f"classes = {self.classes} allows the labels 0 to {self.classes - 1}, found {int(outside.sum())} "
-                f"outside, the first is {targets[index]:g} at index {index}"
+                f"classes = {self.classes} allows the labels 0 to {self.classes - 1} ({NO_CLASS}: no label), found "
+                f"{int(outside.sum())} outside, the first is {targets[index]:g} at index {index}"
             )
         return None
 
-    def standardisation(self, targets: np.ndarray) -> Standardisation:
-        """Logits have no unit."""
-        return Standardisation()
+    def labels(self, targets: np.ndarray) -> np.ndarray:
+        """Classes as int64."""
+        return as_classes(targets)
 
-    def measure(self, outputs: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-        """Accuracy and macro recall of the class with the largest logit."""
-        right = outputs.argmax(axis=1) == targets
-        recalls = [float(right[targets == label].mean()) for label in range(self.classes) if (targets == label).any()]
+    def fit(self, targets: np.ndarray) -> TargetStatistics:
+        """Logits have no unit."""
+        return TargetStatistics()
+
+    def decode(self, outputs: np.ndarray) -> np.ndarray:
+        """The class with the largest logit."""
+        classes: np.ndarray = outputs.argmax(axis=1)
+        return classes
+
+    def measure(self, decoded: np.ndarray, targets: np.ndarray) -> dict[str, float]:
+        """Accuracy and macro recall."""
+        labels = self.labels(targets)
+        known = given(labels)
+        labels, right = labels[known], (decoded == labels)[known]
+        recalls = [float(right[labels == label].mean()) for label in range(self.classes) if (labels == label).any()]
         return {"accuracy": float(right.mean()), "macro_recall": sum(recalls) / len(recalls)}
 
-    def loss(self, outputs: torch.Tensor, targets: torch.Tensor, scale: Standardisation) -> torch.Tensor:
+    def losses(self, outputs: torch.Tensor, labels: torch.Tensor, statistics: TargetStatistics) -> torch.Tensor:
         """Cross-entropy."""
         from torch.nn import functional
 
-        return functional.cross_entropy(outputs, targets.long())
+        known = labels != NO_CLASS
+        return functional.cross_entropy(outputs[known], labels[known], reduction="none")
 
-    def distillation_loss(
-        self, outputs: torch.Tensor, teacher: torch.Tensor, scale: Standardisation, temperature: float
+    def distillation_losses(
+        self, outputs: torch.Tensor, teacher: torch.Tensor, statistics: TargetStatistics, temperature: float
     ) -> torch.Tensor:
         """Kullback-Leibler divergence of the softened classes, times T² (Hinton et al. 2015, arXiv:1503.02531)."""
         from torch.nn import functional
 
         student_log = functional.log_softmax(outputs / temperature, dim=1)
         teacher_log = functional.log_softmax(teacher / temperature, dim=1)
-        divergence = functional.kl_div(student_log, teacher_log, reduction="batchmean", log_target=True)
+        divergence = functional.kl_div(student_log, teacher_log, reduction="none", log_target=True).sum(dim=1)
         return divergence * temperature**2

@@ -15,7 +15,7 @@ from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.preprocessing import Preprocessing
 from mtl_edge.progress import progress_bar
 from mtl_edge.recipe import DistillSpec
-from mtl_edge.tasks import Standardisation, Task
+from mtl_edge.tasks import TargetStatistics, Task
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Teacher:
 
 @dataclass(frozen=True)
 class Learner:
-    """What a network learns: its tasks, their scales, and how raw samples become inputs."""
+    """What a network learns: its tasks, their statistics, and how raw samples become inputs."""
 
     tasks: Sequence[Task]
-    scales: Mapping[str, Standardisation]
+    statistics: Mapping[str, TargetStatistics]
     preprocessing: Preprocessing
     input: str
 
@@ -40,10 +40,15 @@ class Learner:
         batch = torch.from_numpy(self.preprocessing.apply(samples[self.input][indices]))
         return batch.contiguous(memory_format=torch.channels_last) if batch.ndim == 4 else batch
 
-    def losses(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Task name -> loss against the labels."""
+    def labels(self, samples: Samples, indices: np.ndarray | slice = slice(None)) -> dict[str, Tensor]:
+        """Task name -> labels, with the mark of those that nobody gave."""
+        return {task.name: torch.from_numpy(task.labels(samples[task.target][indices])) for task in self.tasks}
+
+    def losses(self, outputs: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Task name -> mean loss over the labels that were given; 0 where there is none."""
         return {
-            task.name: task.loss(outputs[task.name], targets[task.name], self.scales[task.name]) for task in self.tasks
+            task.name: _mean(task.losses(outputs[task.name], labels[task.name], self.statistics[task.name]))
+            for task in self.tasks
         }
 
     def distances(
@@ -51,11 +56,16 @@ class Learner:
     ) -> dict[str, Tensor]:
         """Task name -> distance to a teacher's outputs."""
         return {
-            task.name: task.distillation_loss(
-                outputs[task.name], taught[task.name], self.scales[task.name], temperature
-            )
+            task.name: task.distillation_losses(
+                outputs[task.name], taught[task.name], self.statistics[task.name], temperature
+            ).mean()
             for task in self.tasks
         }
+
+
+def _mean(losses: Tensor) -> Tensor:
+    """The mean; of nothing, a zero that can be differentiated."""
+    return losses.sum() / max(len(losses), 1)
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,7 @@ def fit(
 
     Args:
         net: its parameters are changed; left in evaluation mode.
-        learner: tasks, scales and preprocessing.
+        learner: tasks, statistics and preprocessing.
         splits: ``train`` to learn from, ``val`` to watch.
         options: how to fit.
         title: what the progress bar says.
@@ -112,15 +122,15 @@ def fit(
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(net.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.learning_rate, total_steps=total)
-    targets = {task.name: torch.from_numpy(train[task.target]) for task in learner.tasks}
     history: list[Epoch] = []
     with progress_bar(title, total=total) as bar:
         for epoch in range(1, options.epochs + 1):
             net.train()
-            sums = dict.fromkeys(targets, 0.0)
+            sums = {task.name: 0.0 for task in learner.tasks}
             for indices in torch.randperm(len(train), generator=order).split(options.batch_size)[:steps]:  # type: ignore[no-untyped-call]
-                labels = {name: values[indices] for name, values in targets.items()}
-                losses = _losses(net, learner, learner.inputs(train, indices.numpy()), labels, options.bf16, teacher)
+                rows = indices.numpy()
+                inputs, labels = learner.inputs(train, rows), learner.labels(train, rows)
+                losses = _losses(net, learner, inputs, labels, options.bf16, teacher)
                 optimizer.zero_grad()
                 torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
@@ -164,7 +174,9 @@ def measure(net: MultiTaskNet, learner: Learner, samples: Samples, batch_size: i
     with torch.inference_mode():
         batches = [net(inputs) for inputs in _batches(learner, samples, batch_size)]
     return {
-        task.name: task.measure(torch.cat([batch[task.name] for batch in batches]).numpy(), samples[task.target])
+        task.name: task.measure(
+            np.concatenate([task.decode(batch[task.name].numpy()) for batch in batches]), samples[task.target]
+        )
         for task in learner.tasks
     }
 

@@ -13,7 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from mtl_edge.artifact import Artifact, Lineage, Manifest, Measured, ModelInput, write_artifact
-from mtl_edge.preprocessing import Preprocessing
+from mtl_edge.preprocessing import Pixels
 from mtl_edge.runtime import open_session, predict
 from mtl_edge.tasks import Multiclass, Regression
 
@@ -244,7 +244,7 @@ def _manifest(**changes: Any) -> Manifest:
                 name="image",
                 dtype="float32",
                 shape=("batch", CHANNELS, HEIGHT, WIDTH),
-                preprocessing=Preprocessing(raw_dtype="uint8", scale=1 / 255, mean=(0.4, 0.1), std=(0.3, 0.7)),
+                preprocessing=Pixels(raw_dtype="uint8", scale=1 / 255, mean=(0.4, 0.1), std=(0.3, 0.7)),
             ),
         ),
         "metrics": Measured(split="test", samples=0, values={}),

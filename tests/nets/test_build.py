@@ -11,7 +11,7 @@ from mtl_edge.nets.build import build_net, load_weights
 from mtl_edge.nets.checkpoint import read_weights, save_weights
 from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.recipe import DataSpec, NetSpec, Recipe
-from mtl_edge.tasks import Multiclass, Regression, Standardisation
+from mtl_edge.tasks import Multiclass, Regression, TargetStatistics
 
 RECIPE = Recipe(
     name="test",
@@ -20,7 +20,7 @@ RECIPE = Recipe(
     tasks=(Multiclass(name="digit", target="digit", classes=10), Regression(name="size", target="size")),
     net=NetSpec(trunk="resnet", width=16, depth=(1, 2)),
 )
-SCALES = {"digit": Standardisation(), "size": Standardisation(mean=100.0, std=20.0)}
+SCALES = {"digit": TargetStatistics(), "size": TargetStatistics(mean=100.0, std=20.0)}
 
 
 def _net() -> MultiTaskNet:

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from mtl_edge.tasks import Multiclass, Standardisation
+from mtl_edge.tasks import Multiclass, TargetStatistics
 
 TASK = Multiclass(name="kind", target="label", classes=4)
-UNIT = Standardisation()
+UNIT = TargetStatistics()
 _LOGITS = st.floats(-20, 20, width=32)
 
 
@@ -28,7 +28,7 @@ def _outputs_and_labels(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 def test_metrics_agree_with_sklearn(sample: tuple[np.ndarray, np.ndarray]) -> None:
     """Accuracy, and recall averaged over the classes that occur."""
     outputs, labels = sample
-    found = TASK.measure(outputs, labels)
+    found = TASK.measure(TASK.decode(outputs), labels)
     predicted = outputs.argmax(axis=1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # sklearn remarks on predicted classes that do not occur
@@ -47,7 +47,7 @@ def test_macro_recall_weighs_rare_classes_like_frequent_ones() -> None:
     """Nine of class 0 right and one of class 1 wrong: accuracy 0.9, macro recall 0.5."""
     outputs = np.tile(np.array([1, 0, 0, 0], np.float32), (10, 1))
     labels = np.array([0] * 9 + [1])
-    assert TASK.measure(outputs, labels) == pytest.approx({"accuracy": 0.9, "macro_recall": 0.5})
+    assert TASK.measure(TASK.decode(outputs), labels) == pytest.approx({"accuracy": 0.9, "macro_recall": 0.5})
 
 
 def test_width_is_one_logit_per_class() -> None:
@@ -76,7 +76,7 @@ def test_a_label_that_is_no_class_is_named_with_its_index(labels: list[float], f
 
 def test_logits_have_no_unit() -> None:
     """Whatever the labels are, the head undoes nothing."""
-    assert TASK.standardisation(np.array([0, 3, 3])) == Standardisation(mean=0.0, std=1.0)
+    assert TASK.fit(np.array([0, 3, 3])) == TargetStatistics(mean=0.0, std=1.0)
 
 
 @given(_outputs_and_labels())
@@ -86,14 +86,14 @@ def test_loss_is_the_mean_negative_log_probability_of_the_label(sample: tuple[np
     exact = outputs.astype(np.float64)
     log_sums = np.log(np.exp(exact).sum(axis=1))
     expected = (log_sums - exact[np.arange(len(labels)), labels]).mean()
-    found = TASK.loss(torch.from_numpy(outputs), torch.from_numpy(labels), UNIT)
+    found = TASK.losses(torch.from_numpy(outputs), torch.from_numpy(labels), UNIT)
     assert found.item() == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
 def test_loss_takes_labels_of_any_integer_type() -> None:
     """Data sets hold labels as uint8 as often as int64."""
     outputs = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
-    losses = {TASK.loss(outputs, torch.tensor([2], dtype=kind), UNIT).item() for kind in (torch.uint8, torch.int64)}
+    losses = {TASK.losses(outputs, torch.tensor([2], dtype=kind), UNIT).item() for kind in (torch.uint8, torch.int64)}
     assert len(losses) == 1
 
 
@@ -101,7 +101,7 @@ def test_loss_takes_labels_of_any_integer_type() -> None:
 def test_distillation_loss_of_equal_outputs_is_zero(logits: np.ndarray, temperature: float) -> None:
     """A student that says what its teacher says has nothing to learn."""
     outputs = torch.from_numpy(logits)
-    assert TASK.distillation_loss(outputs, outputs.clone(), UNIT, temperature).item() == pytest.approx(0, abs=1e-5)
+    assert TASK.distillation_losses(outputs, outputs.clone(), UNIT, temperature).item() == pytest.approx(0, abs=1e-5)
 
 
 @given(
@@ -120,5 +120,5 @@ def test_distillation_loss_is_the_softened_divergence_times_t_squared(
 
     taught = soften(teacher)
     expected = (taught * np.log(taught / soften(student))).sum(axis=1).mean() * temperature**2
-    found = TASK.distillation_loss(torch.from_numpy(student), torch.from_numpy(teacher), UNIT, temperature)
+    found = TASK.distillation_losses(torch.from_numpy(student), torch.from_numpy(teacher), UNIT, temperature)
     assert found.item() == pytest.approx(expected, rel=1e-4, abs=1e-4)

@@ -10,7 +10,7 @@ from mtl_edge.data.splits import Samples, Splits
 from mtl_edge.errors import DataError
 from mtl_edge.nets.build import build_net
 from mtl_edge.nets.multitask import MultiTaskNet
-from mtl_edge.preprocessing import fit_preprocessing
+from mtl_edge.preprocessing import fit_pixels
 from mtl_edge.recipe import DataSpec, DistillSpec, NetSpec, Recipe
 from mtl_edge.tasks import Multiclass, Regression
 from mtl_edge.train.loop import FitOptions, Learner, Teacher, fit, measure
@@ -44,8 +44,8 @@ def splits() -> Splits:
 @pytest.fixture(scope="module")
 def learner(splits: Splits) -> Learner:
     """Fitted on the training split."""
-    scales = {task.name: task.standardisation(splits.train[task.target]) for task in TASKS}
-    return Learner(TASKS, scales, fit_preprocessing(splits.train["image"]), "image")
+    scales = {task.name: task.fit(splits.train[task.target]) for task in TASKS}
+    return Learner(TASKS, scales, fit_pixels(splits.train["image"]), "image")
 
 
 def _net(learner: Learner) -> MultiTaskNet:

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mtl_edge.nets.trunks.base import Trunk
+
 
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions with batch norm, and a 1x1 shortcut where the shape changes."""
@@ -29,7 +31,20 @@ class ResidualBlock(nn.Module):
         return functional.relu(out + self.shortcut(x))
 
 
-class ResNetTrunk(nn.Module):
+class GlobalPool(nn.Module):
+    """The mean over the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # A module rather than x.mean((2, 3)): it exports as GlobalAveragePool, which has an int8 kernel.
+        self.mean = nn.AdaptiveAvgPool2d(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, C, H, W)`` -> ``(N, C)``."""
+        return torch.flatten(self.mean(x), 1)
+
+
+def resnet(channels: int, width: int, depth: Sequence[int]) -> Trunk:
     """A strided stem, stages of residual blocks that halve the image and double the channels, a global average.
 
     Args:
@@ -37,24 +52,16 @@ class ResNetTrunk(nn.Module):
         width: channels of the first stage.
         depth: number of blocks of each stage.
     """
-
-    def __init__(self, channels: int, width: int, depth: Sequence[int]) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(
-            nn.Conv2d(channels, width, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
-        )
+    stem = nn.Sequential(
+        nn.Conv2d(channels, width, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
+    )
+    stages: list[nn.Module] = []
+    widths = [width]
+    for stage, count in enumerate(depth):
         blocks: list[nn.Module] = []
-        wide = width
-        for stage, count in enumerate(depth):
-            for block in range(count):
-                stride = 2 if stage > 0 and block == 0 else 1
-                blocks.append(ResidualBlock(wide, width * 2**stage, stride))
-                wide = width * 2**stage
-        self.blocks = nn.Sequential(*blocks)
-        # A module rather than x.mean((2, 3)): it exports as GlobalAveragePool, which has an int8 kernel.
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.features = wide
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(N, C, H, W)`` -> features ``(N, self.features)``."""
-        return torch.flatten(self.pool(self.blocks(self.stem(x))), 1)
+        for block in range(count):
+            wide = widths[-1] if block == 0 else width * 2**stage
+            blocks.append(ResidualBlock(wide, width * 2**stage, stride=2 if stage > 0 and block == 0 else 1))
+        stages.append(nn.Sequential(*blocks))
+        widths.append(width * 2**stage)
+    return Trunk(stem, stages, GlobalPool(), tuple(widths))

@@ -1,10 +1,12 @@
-"""What is done to raw samples before they enter the network; part of the artifact, so every client does the same."""
+"""Pixels, and any other regular grid of numbers: scaled and standardised per channel."""
+
+from typing import ClassVar
 
 import msgspec
 import numpy as np
 
 
-class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Pixels(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="pixels", tag_field="kind"):
     """``network input = (raw * scale - mean[channel]) / std[channel]``, in float32.
 
     Attributes:
@@ -12,6 +14,8 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         scale: brings raw values to the range that mean and std are given in.
         mean, std: one value per channel (axis 1).
     """
+
+    dtype: ClassVar[str] = "float32"
 
     raw_dtype: str
     scale: float
@@ -26,7 +30,7 @@ class Preprocessing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         return raw.astype(np.float32) * factor - offset
 
 
-def fit_preprocessing(raw: np.ndarray) -> Preprocessing:
+def fit_pixels(raw: np.ndarray) -> Pixels:
     """Bring unsigned pixels to [0, 1] and standardise each channel; floating-point inputs pass unchanged.
 
     Args:
@@ -34,12 +38,12 @@ def fit_preprocessing(raw: np.ndarray) -> Preprocessing:
     """
     channels = raw.shape[1] if raw.ndim > 1 else 1
     if raw.dtype.kind == "f":
-        return Preprocessing(raw_dtype=raw.dtype.name, scale=1.0, mean=(0.0,) * channels, std=(1.0,) * channels)
+        return Pixels(raw_dtype=raw.dtype.name, scale=1.0, mean=(0.0,) * channels, std=(1.0,) * channels)
     scale = 1 / np.iinfo(raw.dtype).max if raw.dtype.kind == "u" else 1.0
     axes = tuple(axis for axis in range(raw.ndim) if axis != 1)
     mean = raw.mean(axis=axes, dtype=np.float64) * scale
     std = raw.std(axis=axes, dtype=np.float64) * scale
-    return Preprocessing(
+    return Pixels(
         raw_dtype=raw.dtype.name,
         scale=float(scale),
         mean=tuple(_short(value) for value in mean),

@@ -1,0 +1,1 @@
+"""Trunks, one file each: what turns a batch of inputs into features."""

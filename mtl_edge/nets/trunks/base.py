@@ -1,0 +1,46 @@
+"""What every trunk is made of, so that each sharing scheme works with each trunk."""
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+
+class Features(NamedTuple):
+    """What a head reads.
+
+    ``maps`` are the trunk's maps after the stem and after each stage, which a dense head decodes; ``pooled`` is the
+    last one as one vector per sample ``(N, features)``.
+    """
+
+    maps: tuple[Tensor, ...]
+    pooled: Tensor
+
+
+class Trunk(nn.Module):
+    """A stem, then stages, then a pool.
+
+    Attributes:
+        stem: a batch of inputs -> the first map, such as ``(N, C, H, W)``.
+        stages: map -> map; where sharing schemes mix what their branches have computed.
+        pool: any of the maps -> one vector per sample; it has no parameters.
+        channels: the width of the map after the stem and after each stage, which is also that of the pooled vector.
+    """
+
+    def __init__(self, stem: nn.Module, stages: list[nn.Module], pool: nn.Module, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.stem = stem
+        self.stages = nn.ModuleList(stages)
+        self.pool = pool
+        self.channels = channels
+
+    @property
+    def features(self) -> int:
+        """Width of the pooled vector."""
+        return self.channels[-1]
+
+    def forward(self, x: Tensor) -> Features:
+        """A batch of inputs -> features."""
+        maps = [self.stem(x)]
+        for stage in self.stages:
+            maps.append(stage(maps[-1]))
+        return Features(tuple(maps), self.pool(maps[-1]))
