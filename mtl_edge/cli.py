@@ -122,12 +122,13 @@ def bench(
     import msgspec
     from rich.console import Console
 
-    from mtl_edge.bench.suite import Settings, benchmark
+    from mtl_edge.bench.suite import Settings, benchmark, contenders
     from mtl_edge.report.terminal import show
     from mtl_edge.storage import write_atomically
 
     settings = Settings(threads=threads, batch=batch, dims=dict(dims), rounds=rounds, round_seconds=seconds, data=data)
-    measured = benchmark(models, base=against, settings=settings)
+    named = contenders((*([against] if against else []), *models))
+    measured = benchmark(named, base=named[0] if against else None, settings=settings)
     show(measured, Console())
     if json_file is not None:
         write_atomically(json_file, msgspec.json.encode(measured))

@@ -6,7 +6,7 @@ finished, and nothing stale is ever reused.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE, Lineage, Manifest, Measured, ModelInput, write_artifact
 from mtl_edge.bench.machine import this_machine
-from mtl_edge.bench.suite import Settings, benchmark
+from mtl_edge.bench.suite import Contender, Settings, benchmark
 from mtl_edge.compress.prune import prune_channels
 from mtl_edge.compress.quantize import quantize_static
 from mtl_edge.data.source import load_splits, source_fingerprint
@@ -32,13 +32,15 @@ from mtl_edge.progress import console, spinner
 from mtl_edge.provenance import canonical_json, code_hash, library_versions, recipe_body
 from mtl_edge.recipe import PruneSpec, Recipe, TrainSpec
 from mtl_edge.runtime import evaluate, open_session, predict
-from mtl_edge.storage import Stage, StageCache, sha256_of, write_atomically
+from mtl_edge.storage import Stage, StageCache, sha256_of, sha256_of_file, write_atomically
 from mtl_edge.tasks import TargetStatistics
 from mtl_edge.train.loop import Epoch, FitOptions, Learner, Teacher, bf16_is_fast, fit
 
 HISTORY_FILE = "history.json"
 PARITY_FILE = "parity.json"
 BENCHMARK_FILE = "benchmark.json"
+VARIANTS = ("dense", "dense-int8", "pruned", "pruned-int8")
+"""What becomes of one network, each fp32 form before its int8 one."""
 
 _WEIGHTS_FILE = "weights.safetensors"
 _FACTS_FILE = "facts.json"
@@ -213,7 +215,7 @@ class Stages:
             libraries=_ARTIFACT_LIBRARIES,
         )
 
-    def bench(self, data: Stage, exported: Stage, quantized: Stage) -> Stage:
+    def bench(self, data: Stage, models: Sequence[Contender]) -> Stage:
         """All variants under ONNX Runtime, each in fresh processes."""
         spec = self._recipe.bench
 
@@ -225,8 +227,8 @@ class Stages:
                 cold_starts=spec.cold_starts,
                 data=data.folder / "test.npz",
             )
-            models = [artifact / MODEL_FILE for artifact in artifacts(exported, quantized)]
-            write_atomically(folder / BENCHMARK_FILE, msgspec.json.encode(benchmark(models, settings=settings)))
+            measured = benchmark(models, base=models[0], settings=settings)
+            write_atomically(folder / BENCHMARK_FILE, msgspec.json.encode(measured))
 
         return self._stage(
             "bench",
@@ -234,8 +236,7 @@ class Stages:
             {
                 "bench": spec,
                 "data": data.digest,
-                "exported": exported.digest,
-                "quantized": quantized.digest,
+                "models": {model.name: [sha256_of_file(path) for path in model.paths] for model in models},
                 "machine": this_machine(),
             },
             code=("bench", "data/splits.py", *_RUNTIME_CODE),
@@ -316,15 +317,6 @@ class Stages:
             opset=OPSET,
             versions=library_versions(_ARTIFACT_LIBRARIES),
         )
-
-
-def artifacts(exported: Stage, quantized: Stage) -> list[Path]:
-    """The folders of all variants, each fp32 network before its int8 one."""
-    return [
-        stage.folder / f"{variant}{suffix}"
-        for variant in ("dense", "pruned")
-        for stage, suffix in ((exported, ""), (quantized, "-int8"))
-    ]
 
 
 def _save_trained(folder: Path, net: MultiTaskNet, history: list[Epoch]) -> None:

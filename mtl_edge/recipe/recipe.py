@@ -15,7 +15,10 @@ from mtl_edge.tasks import Task
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A whole recipe; ``name`` is the name of its folder or file, ``folder`` is what relative paths start from."""
+    """A whole recipe; ``name`` is the name of its folder or file, ``folder`` is what relative paths start from.
+
+    With ``single_task``, each task is also trained, compressed and measured alone, which shows what sharing gave.
+    """
 
     name: str
     folder: Path
@@ -25,6 +28,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     train: TrainSpec = TrainSpec()
     compress: CompressSpec = CompressSpec()
     bench: BenchSpec = BenchSpec()
+    single_task: bool = False
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
 
     def __post_init__(self) -> None:
