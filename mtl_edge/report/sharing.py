@@ -70,15 +70,9 @@ def sharing_tables(benchmark: Benchmark) -> list[Table]:
 
 def _row(pair: Sharing, tasks: tuple[Task, ...], benchmark: Benchmark) -> tuple[Cell, ...]:
     multi, single = pair.multi, pair.single
-    assert multi.metrics is not None
-    assert single.metrics is not None
-    both = [(task, multi.metrics[task.name], single.metrics[task.name]) for task in tasks]
     return (
         Cell(multi.name),
-        *(
-            Cell(_signed(pair.gains[task.name]), _versus(task.metrics[0], mine, theirs), pair.gains[task.name] < 0)
-            for task, mine, theirs in both
-        ),
+        *(_gain_cell(pair, task) for task in tasks),
         Cell(_signed(pair.delta_m), warning=pair.delta_m < 0),
         *(Cell(f"{benchmark.ratio(multi, threads, single).median:.2f}x") for threads in benchmark.threads),
         Cell(
@@ -89,14 +83,16 @@ def _row(pair: Sharing, tasks: tuple[Task, ...], benchmark: Benchmark) -> tuple[
     )
 
 
+def _gain_cell(pair: Sharing, task: Task) -> Cell:
+    metric, gain = task.metrics[0], pair.gains[task.name]
+    alone = (pair.single.metrics or {})[task.name][metric.name]
+    return Cell(_signed(gain), f"alone {metric.format(alone)}", warning=gain < 0)
+
+
 def _gain(metric: Metric, multi: dict[str, float], single: dict[str, float]) -> float:
     mine, theirs = multi[metric.name], single[metric.name]
     better = mine - theirs if metric.higher_is_better else theirs - mine
     return better / abs(theirs) if theirs else 0.0
-
-
-def _versus(metric: Metric, multi: dict[str, float], single: dict[str, float]) -> str:
-    return f"{metric.format(multi[metric.name])} vs {metric.format(single[metric.name])}"
 
 
 def _signed(share: float) -> str:
