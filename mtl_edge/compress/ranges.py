@@ -1,0 +1,91 @@
+"""From what was observed of a tensor to the range that 8 bits cover.
+
+A wide range keeps outliers and rounds everything else coarsely; a narrow one does the opposite. The methods differ in
+where they strike the balance.
+"""
+
+from typing import Literal, assert_never
+
+import numpy as np
+
+from mtl_edge.compress.observe import Observer
+
+Method = Literal["minmax", "moving-average", "percentile", "entropy", "mse"]
+
+LEVELS = 256
+PERCENTILE = 99.999
+_SHRINKS = np.linspace(1.0, 0.3, 36)
+"""The parts of the full range that ``mse`` and ``entropy`` try."""
+
+
+def find_range(observer: Observer, method: Method) -> tuple[float, float]:
+    """The lowest and highest value to represent; zero is always within."""
+    full = min(observer.low, 0.0), max(observer.high, 0.0)
+    match method:
+        case "minmax":
+            return full
+        case "moving-average":
+            return _clip((observer.average_low, observer.average_high), full)
+        case "percentile":
+            return _clip(_percentile(observer), full)
+        case "entropy":
+            return _best(observer, full, _divergence)
+        case "mse":
+            return _best(observer, full, squared_error)
+        case _:
+            assert_never(method)
+
+
+def squared_error(observer: Observer, low: float, high: float) -> float:
+    """Mean squared difference between a tensor's values and their nearest 8-bit numbers, from its histogram."""
+    centers, counts = observer.centers, observer.counts
+    scale = (high - low) / (LEVELS - 1)
+    zero = np.round(-low / scale)
+    found = (np.clip(np.round(centers / scale) + zero, 0, LEVELS - 1) - zero) * scale
+    return float(((found - centers) ** 2 * counts).sum() / counts.sum())
+
+
+def _divergence(observer: Observer, low: float, high: float) -> float:
+    """Kullback-Leibler divergence of the quantized histogram from the true one (Migacz, "8-bit Inference with
+    TensorRT", GTC 2017): each level's count is spread evenly over those of its bins that hold anything.
+    """
+    centers, counts = observer.centers, observer.counts.astype(np.float64)
+    scale = (high - low) / (LEVELS - 1)
+    levels = np.clip(np.round((centers - low) / scale), 0, LEVELS - 1).astype(np.int64)
+    clipped = np.where((centers < low) | (centers > high), 0.0, counts)
+    occupied = (counts > 0) & (clipped > 0)
+    mass = np.bincount(levels, clipped, minlength=LEVELS)
+    share = np.bincount(levels[occupied], minlength=LEVELS)
+    spread = np.where(occupied, mass[levels] / np.maximum(share[levels], 1), 0.0)
+    reference = clipped.copy()
+    inside = np.flatnonzero((centers >= low) & (centers <= high))
+    reference[inside[0]] += counts[centers < low].sum()
+    reference[inside[-1]] += counts[centers > high].sum()
+    p, q = reference / reference.sum(), spread / max(spread.sum(), 1e-30)
+    used = p > 0
+    return float((p[used] * np.log(p[used] / np.maximum(q[used], 1e-12))).sum())
+
+
+def _best(observer: Observer, full: tuple[float, float], cost) -> tuple[float, float]:  # type: ignore[no-untyped-def]
+    """The part of the full range that costs least; both ends shrink on their own where both are used."""
+    low, high = full
+    if low == high:
+        return full
+    lows = low * _SHRINKS if low < 0 else np.zeros(1)
+    highs = high * _SHRINKS if high > 0 else np.zeros(1)
+    best = min(((cost(observer, a, b), -i, -j) for i, a in enumerate(lows) for j, b in enumerate(highs)))
+    return float(lows[-best[1]]), float(highs[-best[2]])
+
+
+def _percentile(observer: Observer) -> tuple[float, float]:
+    """The values that all but a very few lie between, the same share of them on either side."""
+    sums = np.cumsum(observer.counts)
+    beyond = (1 - PERCENTILE / 100) * sums[-1]
+    first = int(np.searchsorted(sums, beyond, side="right"))
+    last = int(np.searchsorted(sums, sums[-1] - beyond, side="left"))
+    edges = observer.first + np.array([first, last + 1])
+    return float(edges[0] * observer.width), float(edges[1] * observer.width)
+
+
+def _clip(found: tuple[float, float], full: tuple[float, float]) -> tuple[float, float]:
+    return max(min(found[0], 0.0), full[0]), min(max(found[1], 0.0), full[1])
