@@ -1,35 +1,32 @@
-"""Static int8 quantization of any fp32 ``.onnx``; needs onnx and onnxruntime, no torch."""
+"""Static int8 quantization of any fp32 ``.onnx``; needs onnx and onnxruntime, no torch.
+
+Where 8 bits go, ONNX Runtime's own quantizer decides: it knows which operators its kernels fuse. The ranges come from
+our calibration, which sees the data once and keeps none of it.
+"""
 
 import contextlib
 import logging
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import onnx
-from onnxruntime.quantization import (
-    CalibrationDataReader,
-    CalibrationMethod,
-    QuantFormat,
-    QuantType,
-)
-from onnxruntime.quantization import quantize_static as ort_quantize_static
+from onnxruntime.quantization import QuantType
+from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
+from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from mtl_edge.compress.calibrate import calibrate
+from mtl_edge.compress.observe import Observer
+from mtl_edge.compress.ranges import Method, find_range
 from mtl_edge.errors import ModelError
-from mtl_edge.progress import progress_bar
-
-Method = Literal["minmax", "percentile", "entropy"]
-_METHODS = {
-    "minmax": CalibrationMethod.MinMax,
-    "percentile": CalibrationMethod.Percentile,
-    "entropy": CalibrationMethod.Entropy,
-}
 
 
-def quantize_static(model: bytes, batches: Sequence[dict[str, np.ndarray]], *, method: Method = "minmax") -> bytes:
+def quantize_static(
+    model: bytes, batches: Iterable[Mapping[str, np.ndarray]], *, method: Method = "minmax"
+) -> bytes:
     """Quantize weights and activations to 8 bits, with ranges taken from calibration data.
 
     Activations become uint8, weights int8 with one scale per output channel, written as Q/DQ pairs: of the forms that
@@ -37,12 +34,22 @@ def quantize_static(model: bytes, batches: Sequence[dict[str, np.ndarray]], *, m
 
     Args:
         model: a serialized fp32 ONNX model.
-        batches: input name -> array, the samples to calibrate with.
-        method: how a range is taken from what was seen. ``percentile`` and ``entropy`` keep every activation of
-            every batch in memory.
+        batches: input name -> array, the samples to calibrate with, read once and one at a time.
+        method: how a range is taken from what was seen.
 
     Returns:
         The serialized int8 model.
+
+    Raises:
+        ModelError: the model cannot be read, or is quantized already.
+        DataError: the calibration data does not fit the model.
+    """
+    prepared = prepare(model)
+    return write_qdq(prepared, calibrate(prepared, batches), method)
+
+
+def prepare(model: bytes) -> bytes:
+    """Fold constants, fuse batch norms and infer shapes: what calibration and quantization start from.
 
     Raises:
         ModelError: the model cannot be read, or is quantized already.
@@ -54,52 +61,49 @@ def quantize_static(model: bytes, batches: Sequence[dict[str, np.ndarray]], *, m
     if any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in graph.node):
         raise ModelError("quantize: the model must be fp32, found QuantizeLinear nodes: it is quantized already")
     with tempfile.TemporaryDirectory(prefix="mtl-edge-") as folder, _quiet():
-        source, prepared, target = (Path(folder) / name for name in ("fp32.onnx", "prepared.onnx", "int8.onnx"))
+        source, prepared = Path(folder) / "fp32.onnx", Path(folder) / "prepared.onnx"
         source.write_bytes(model)
-        # Fuses batch norms and infers shapes. Symbolic inference needs sympy and fails on Resize: not used.
+        # Symbolic inference needs sympy and fails on Resize: not used.
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
-        with progress_bar("calibrate", total=len(batches)) as bar:
-
-            def feed() -> Iterator[dict[str, np.ndarray]]:
-                for batch in batches:
-                    yield batch
-                    bar.advance()
-
-            ort_quantize_static(
-                prepared,
-                target,
-                _Reader(feed()),
-                quant_format=QuantFormat.QDQ,
-                activation_type=QuantType.QUInt8,
-                weight_type=QuantType.QInt8,
-                per_channel=True,
-                calibrate_method=_METHODS[method],
-            )
-        return _trimmed(target.read_bytes())
+        return prepared.read_bytes()
 
 
-class _Reader(CalibrationDataReader):  # type: ignore[misc]
-    def __init__(self, batches: Iterator[dict[str, np.ndarray]]) -> None:
-        self._batches = batches
+def write_qdq(prepared: bytes, observed: Mapping[str, Observer], method: Method) -> bytes:
+    """Write a prepared model with Q/DQ pairs, whose scales cover the ranges that a method finds."""
+    ranges = {
+        name: TensorData(lowest=np.float32(low), highest=np.float32(high))
+        for name, (low, high) in ((name, find_range(observer, method)) for name, observer in observed.items())
+    }
+    with _quiet():
+        quantizer = QDQQuantizer(
+            onnx.load_from_string(prepared),
+            per_channel=True,
+            reduce_range=False,
+            weight_qType=QuantType.QInt8,
+            activation_qType=QuantType.QUInt8,
+            tensors_range=TensorsData(CalibrationMethod.MinMax, ranges),
+            nodes_to_quantize=[],
+            nodes_to_exclude=[],
+            op_types_to_quantize=sorted({*QLinearOpsRegistry, *QDQRegistry}),
+            extra_options={},
+        )
+        quantizer.quantize_model()
+    return _trimmed(quantizer.model.model)
 
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        return next(self._batches, None)
 
-
-def _trimmed(model: bytes) -> bytes:
+def _trimmed(model: onnx.ModelProto) -> bytes:
     """Drop what the quantizer leaves behind.
 
     Shapes of inner values: ONNX Runtime infers them again, and small models are mostly names. Operator sets that no
     node uses: older runtimes refuse versions of them that they do not know.
     """
-    proto = onnx.load_from_string(model)
-    used = {node.domain for node in proto.graph.node}
-    for entry in list(proto.opset_import):
+    used = {node.domain for node in model.graph.node}
+    for entry in list(model.opset_import):
         if entry.domain not in used:
-            proto.opset_import.remove(entry)
-    proto.graph.ClearField("value_info")
-    proto.ClearField("metadata_props")
-    return bytes(proto.SerializeToString(deterministic=True))
+            model.opset_import.remove(entry)
+    model.graph.ClearField("value_info")
+    model.ClearField("metadata_props")
+    return bytes(model.SerializeToString(deterministic=True))
 
 
 @contextlib.contextmanager

@@ -4,6 +4,8 @@ A wide range keeps outliers and rounds everything else coarsely; a narrow one do
 where they strike the balance.
 """
 
+import math
+from collections.abc import Callable
 from typing import Literal, assert_never
 
 import numpy as np
@@ -11,6 +13,8 @@ import numpy as np
 from mtl_edge.compress.observe import Observer
 
 Method = Literal["minmax", "moving-average", "percentile", "entropy", "mse"]
+
+_Cost = Callable[[Observer, float, float], float]
 
 LEVELS = 256
 PERCENTILE = 99.999
@@ -59,6 +63,8 @@ def _divergence(observer: Observer, low: float, high: float) -> float:
     spread = np.where(occupied, mass[levels] / np.maximum(share[levels], 1), 0.0)
     reference = clipped.copy()
     inside = np.flatnonzero((centers >= low) & (centers <= high))
+    if not len(inside):
+        return math.inf
     reference[inside[0]] += counts[centers < low].sum()
     reference[inside[-1]] += counts[centers > high].sum()
     p, q = reference / reference.sum(), spread / max(spread.sum(), 1e-30)
@@ -66,15 +72,17 @@ def _divergence(observer: Observer, low: float, high: float) -> float:
     return float((p[used] * np.log(p[used] / np.maximum(q[used], 1e-12))).sum())
 
 
-def _best(observer: Observer, full: tuple[float, float], cost) -> tuple[float, float]:  # type: ignore[no-untyped-def]
-    """The part of the full range that costs least; both ends shrink on their own where both are used."""
+def _best(observer: Observer, full: tuple[float, float], cost: _Cost) -> tuple[float, float]:
+    """The part of the full range that costs least: both ends are drawn in together, then each on its own."""
     low, high = full
     if low == high:
         return full
-    lows = low * _SHRINKS if low < 0 else np.zeros(1)
-    highs = high * _SHRINKS if high > 0 else np.zeros(1)
-    best = min(((cost(observer, a, b), -i, -j) for i, a in enumerate(lows) for j, b in enumerate(highs)))
-    return float(lows[-best[1]]), float(highs[-best[2]])
+    both = [(low * shrink, high * shrink) for shrink in _SHRINKS]
+    low, high = min(both, key=lambda ends: cost(observer, *ends))
+    if low < 0 < high:
+        low = min((full[0] * _SHRINKS).tolist(), key=lambda end: cost(observer, end, high))
+        high = min((full[1] * _SHRINKS).tolist(), key=lambda end: cost(observer, low, end))
+    return float(low), float(high)
 
 
 def _percentile(observer: Observer) -> tuple[float, float]:

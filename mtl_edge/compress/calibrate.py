@@ -1,0 +1,104 @@
+"""One pass over calibration data, batch after batch: every activation is observed, none is kept."""
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto
+
+from mtl_edge.compress.observe import Observer
+from mtl_edge.errors import DataError, ModelError
+
+
+def calibrate(model: bytes, batches: Iterable[Mapping[str, np.ndarray]]) -> dict[str, Observer]:
+    """Observe every float tensor that a network computes.
+
+    Args:
+        model: a serialized fp32 model whose inner values have shapes (see onnx's shape inference).
+        batches: input name -> array, in as many batches as there are; peak memory is that of the largest one.
+
+    Returns:
+        Tensor name -> what was seen of it, the graph's inputs included.
+
+    Raises:
+        DataError: the data does not fit the graph's inputs, holds NaN, or there is none.
+        ModelError: the model cannot be loaded.
+    """
+    proto = onnx.load_from_string(model)
+    rectified = _rectified(proto.graph)
+    names = [name for name in _float_values(proto.graph) if name not in rectified]
+    present = {value.name for value in proto.graph.output}
+    proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in present)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    # Fusions would hide what is to be observed, and are undone by the additional outputs anyway.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    try:
+        session = onnxruntime.InferenceSession(
+            proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # the runtime's own exception types are not public
+        raise ModelError(f"calibration: ONNX Runtime cannot load the model: {_last_words(error)}") from error
+    inputs = {item.name for item in session.get_inputs()}
+    observers = {name: Observer() for name in (*sorted(inputs & _float_inputs(proto.graph)), *names)}
+    # While the runtime works on one batch, the one before is observed: memory is that of two batches.
+    with ThreadPoolExecutor(max_workers=1) as observing:
+        pending: Future[None] | None = None
+        for index, batch in enumerate(batches):
+            if set(batch) != inputs:
+                raise DataError(f"calibration: the inputs must be {_listed(inputs)}, found {_listed(batch)}")
+            try:
+                outputs = session.run(names, dict(batch))
+            except Exception as error:
+                raise DataError(f"calibration: batch {index} does not fit the model: {_last_words(error)}") from error
+            if pending is not None:
+                pending.result()
+            seen = dict(batch) | dict(zip(names, outputs, strict=True))
+            pending = observing.submit(_observe, observers, seen, index)
+            del outputs, seen
+        if pending is None:
+            raise DataError("calibration: at least one sample is needed, found none")
+        pending.result()
+    return observers | {name: observers[after] for name, after in rectified.items() if after in observers}
+
+
+def _observe(observers: Mapping[str, Observer], seen: Mapping[str, np.ndarray], batch: int) -> None:
+    for name, observer in observers.items():
+        try:
+            observer.update(seen[name])
+        except ValueError as error:
+            raise DataError(f"calibration: tensor {name!r} in batch {batch}: {error}") from error
+
+
+def _float_values(graph: onnx.GraphProto) -> list[str]:
+    """What nodes compute, where it is known to be float32."""
+    shaped = (*graph.value_info, *graph.output)
+    floats = {value.name for value in shaped if value.type.tensor_type.elem_type == TensorProto.FLOAT}
+    return [name for node in graph.node for name in node.output if name in floats]
+
+
+def _rectified(graph: onnx.GraphProto) -> dict[str, str]:
+    """What only one Relu reads -> what that gives: in int8 the two become one, with the range of the latter."""
+    readers: dict[str, list[onnx.NodeProto | None]] = {value.name: [None] for value in graph.output}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    return {
+        name: nodes[0].output[0]
+        for name, nodes in readers.items()
+        if len(nodes) == 1 and nodes[0] is not None and nodes[0].op_type == "Relu"
+    }
+
+
+def _float_inputs(graph: onnx.GraphProto) -> set[str]:
+    return {value.name for value in graph.input if value.type.tensor_type.elem_type == TensorProto.FLOAT}
+
+
+def _last_words(error: Exception) -> str:
+    return " ".join(str(error).split())[-200:]
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
