@@ -13,12 +13,15 @@ from mtl_edge.tasks import Task
 _BATCH = 250
 
 
-def open_session(model: Path | bytes, threads: int = 0) -> onnxruntime.InferenceSession:
+def open_session(
+    model: Path | bytes, threads: int = 0, *, save_optimized: Path | None = None
+) -> onnxruntime.InferenceSession:
     """Load a model with ONNX Runtime's default optimizations.
 
     Args:
         model: a file, or a serialized model.
         threads: intra-op threads; 0 lets the runtime take one per core.
+        save_optimized: where to write the graph that the runtime really runs.
 
     Raises:
         ModelError: the file cannot be read, is not an ONNX model, or is one that the runtime does not support.
@@ -27,6 +30,8 @@ def open_session(model: Path | bytes, threads: int = 0) -> onnxruntime.Inference
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
+    if save_optimized is not None:
+        options.optimized_model_filepath = str(save_optimized)
     place = str(model) if isinstance(model, Path) else "model"
     if isinstance(model, Path):
         try:

@@ -36,9 +36,7 @@ def calibrate(model: bytes, batches: Iterable[Mapping[str, np.ndarray]]) -> dict
     # Fusions would hide what is to be observed, and are undone by the additional outputs anyway.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     try:
-        session = onnxruntime.InferenceSession(
-            proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's own exception types are not public
         raise ModelError(f"calibration: ONNX Runtime cannot load the model: {_last_words(error)}") from error
     inputs = {item.name for item in session.get_inputs()}

@@ -24,9 +24,7 @@ from mtl_edge.compress.ranges import Method, find_range
 from mtl_edge.errors import ModelError
 
 
-def quantize_static(
-    model: bytes, batches: Iterable[Mapping[str, np.ndarray]], *, method: Method = "minmax"
-) -> bytes:
+def quantize_static(model: bytes, batches: Iterable[Mapping[str, np.ndarray]], *, method: Method = "minmax") -> bytes:
     """Quantize weights and activations to 8 bits, with ranges taken from calibration data.
 
     Activations become uint8, weights int8 with one scale per output channel, written as Q/DQ pairs: of the forms that

@@ -1,0 +1,100 @@
+"""What ONNX Runtime makes of a quantized model: which operators really run in int8, which stayed in float, and why.
+
+Q/DQ pairs are only a wish. The runtime's optimizer grants it where it has a kernel that takes the quantized inputs and
+gives a quantized output; everywhere else it dequantizes, computes in float and quantizes again, which is slower than
+no quantization at all. So the graph to look at is the one after the optimizer.
+"""
+
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import onnx
+
+from mtl_edge.runtime import open_session
+
+Precision = Literal["int8", "float", "boundary", "neutral"]
+
+_BOUNDARY = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")
+_INT8 = ("MatMulInteger", "ConvInteger", "QGemm", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QAttention")
+_NEUTRAL = frozenset(
+    "Cast Concat Constant ConstantOfShape Expand Flatten Gather GatherND Identity NhwcMaxPool Pad Reshape Shape Slice "
+    "Split Squeeze Tile Transpose Unsqueeze MaxPool DepthToSpace SpaceToDepth Reorder ReorderInput ReorderOutput Range".split()
+)
+"""They move values, or compare them, and do so in any type."""
+
+
+@dataclass(frozen=True)
+class AuditedNode:
+    """One node of the graph that ONNX Runtime runs."""
+
+    op_type: str
+    name: str
+    precision: Precision
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """All nodes in the order in which they run."""
+
+    nodes: tuple[AuditedNode, ...]
+
+    def count(self, precision: Precision) -> Counter[str]:
+        """Operator -> how many of them run this way."""
+        return Counter(node.op_type for node in self.nodes if node.precision == precision)
+
+    @property
+    def islands(self) -> tuple[AuditedNode, ...]:
+        """What stayed in float although a quantized tensor comes in or goes out: each costs conversions."""
+        return tuple(node for node in self.nodes if node.precision == "float" and node.reason)
+
+
+def audit(model: bytes) -> Audit:
+    """Look at the graph that ONNX Runtime runs on this CPU.
+
+    Raises:
+        ModelError: the model cannot be loaded.
+    """
+    with tempfile.TemporaryDirectory(prefix="mtl-edge-") as folder:
+        path = Path(folder) / "optimized.onnx"
+        open_session(model, save_optimized=path)
+        graph = onnx.load(path).graph
+    makers = {name: node for node in graph.node for name in node.output}
+    readers: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    return Audit(tuple(_audited(node, makers, readers) for node in graph.node))
+
+
+def _audited(
+    node: onnx.NodeProto, makers: dict[str, onnx.NodeProto], readers: dict[str, list[onnx.NodeProto]]
+) -> AuditedNode:
+    kind = node.op_type
+    if kind in _BOUNDARY:
+        return AuditedNode(kind, node.name, "boundary")
+    if kind.startswith("QLinear") or kind in _INT8:
+        return AuditedNode(kind, node.name, "int8")
+    if kind in _NEUTRAL:
+        return AuditedNode(kind, node.name, "neutral")
+    quantized_inputs = [name for name in node.input if name in makers and makers[name].op_type == "DequantizeLinear"]
+    computed = [name for name in node.input if name in makers]
+    quantized_output = any(
+        reader.op_type == "QuantizeLinear" for name in node.output for reader in readers.get(name, [])
+    )
+    if quantized_inputs and len(quantized_inputs) == len(computed):
+        reason = (
+            "no int8 kernel takes this form: its inputs are dequantized and its output quantized again"
+            if quantized_output
+            else "its inputs are quantized but its output is not"
+        )
+    elif quantized_inputs:
+        reason = f"only {len(quantized_inputs)} of its {len(computed)} computed inputs are quantized"
+    elif quantized_output:
+        reason = "its output is quantized but its inputs are not"
+    else:
+        reason = ""
+    return AuditedNode(kind, node.name, "float", reason)
