@@ -20,8 +20,33 @@ Precision = Literal["int8", "float", "boundary", "neutral"]
 _BOUNDARY = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")
 _INT8 = ("MatMulInteger", "ConvInteger", "QGemm", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QAttention")
 _NEUTRAL = frozenset(
-    "Cast Concat Constant ConstantOfShape Expand Flatten Gather GatherND Identity NhwcMaxPool Pad Reshape Shape Slice "
-    "Split Squeeze Tile Transpose Unsqueeze MaxPool DepthToSpace SpaceToDepth Reorder ReorderInput ReorderOutput Range".split()
+    {
+        "Cast",
+        "Concat",
+        "Constant",
+        "ConstantOfShape",
+        "DepthToSpace",
+        "Expand",
+        "Flatten",
+        "Gather",
+        "GatherND",
+        "Identity",
+        "MaxPool",
+        "NhwcMaxPool",
+        "Pad",
+        "Range",
+        "ReorderInput",
+        "ReorderOutput",
+        "Reshape",
+        "Shape",
+        "Slice",
+        "SpaceToDepth",
+        "Split",
+        "Squeeze",
+        "Tile",
+        "Transpose",
+        "Unsqueeze",
+    }
 )
 """They move values, or compare them, and do so in any type."""
 

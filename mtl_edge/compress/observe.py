@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-BINS = 4096
-"""Most bins of a histogram. Twice as wide bins are taken before there are more, so that memory is bounded."""
+_HALF_BITS = 11
+_SMALLEST = -120  # the inverse of a width must be a float32
+
+BINS = 2 << _HALF_BITS
+"""Most bins of a histogram, one half for each sign: memory is bounded."""
 
 SAMPLED = 2**15
 """Most values of one batch that the histogram counts; ends and averages see all of them."""
 
-_FIRST_BINS = 2048
 _MOMENTUM = 0.1
 
 
@@ -75,13 +77,14 @@ class Observer:
         return (np.arange(self.first, self.first + len(self.counts)) + 0.5) * self.width
 
     def _widen(self) -> None:
-        """Choose bins so that everything seen fits into :data:`BINS` of them."""
+        """Make bins as wide as everything seen needs to fit into :data:`BINS` of them."""
         span = max(abs(self.low), abs(self.high))
+        if span == 0:
+            return
+        exponent = max(math.frexp(span)[1] - _HALF_BITS, _SMALLEST)
         if self.exponent is None:
-            if span == 0:
-                return
-            self.exponent = math.ceil(math.log2(span)) - int(math.log2(_FIRST_BINS))
-        while (math.floor(self.high / self.width) - math.floor(self.low / self.width)) >= BINS:
+            self.exponent = exponent
+        while self.exponent < exponent:
             self.exponent += 1
             if len(self.counts):
                 before = self.first % 2

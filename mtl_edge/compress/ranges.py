@@ -18,6 +18,7 @@ _Cost = Callable[[Observer, float, float], float]
 
 LEVELS = 256
 PERCENTILE = 99.999
+_COUNTS_PER_BIN = 100
 _SHRINKS = np.linspace(1.0, 0.3, 36)
 """The parts of the full range that ``mse`` and ``entropy`` try."""
 
@@ -50,10 +51,12 @@ def squared_error(observer: Observer, low: float, high: float) -> float:
 
 
 def _divergence(observer: Observer, low: float, high: float) -> float:
-    """Kullback-Leibler divergence of the quantized histogram from the true one (Migacz, "8-bit Inference with
-    TensorRT", GTC 2017): each level's count is spread evenly over those of its bins that hold anything.
+    """Kullback-Leibler divergence of the quantized histogram from the true one.
+
+    Each level's count is spread evenly over those of its bins that hold anything (Migacz, "8-bit Inference with
+    TensorRT", GTC 2017).
     """
-    centers, counts = observer.centers, observer.counts.astype(np.float64)
+    centers, counts = _coarse(observer.centers, observer.counts.astype(np.float64))
     scale = (high - low) / (LEVELS - 1)
     levels = np.clip(np.round((centers - low) / scale), 0, LEVELS - 1).astype(np.int64)
     clipped = np.where((centers < low) | (centers > high), 0.0, counts)
@@ -70,6 +73,16 @@ def _divergence(observer: Observer, low: float, high: float) -> float:
     p, q = reference / reference.sum(), spread / max(spread.sum(), 1e-30)
     used = p > 0
     return float((p[used] * np.log(p[used] / np.maximum(q[used], 1e-12))).sum())
+
+
+def _coarse(centers: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Wider bins where there are too few values to tell a distribution from chance, down to two for each level."""
+    while len(counts) > 2 * LEVELS and counts.sum() < _COUNTS_PER_BIN * len(counts):
+        if len(counts) % 2:
+            counts = np.append(counts, 0.0)
+            centers = np.append(centers, centers[-1] + (centers[-1] - centers[-2]))
+        counts, centers = counts.reshape(-1, 2).sum(axis=1), centers.reshape(-1, 2).mean(axis=1)
+    return centers, counts
 
 
 def _best(observer: Observer, full: tuple[float, float], cost: _Cost) -> tuple[float, float]:

@@ -29,7 +29,7 @@ class DistillSpec(Section, frozen=True):
 class QuantizeSpec(Section, frozen=True):
     """``[compress.quantize]``: how the ranges of activations are taken from the calibration samples."""
 
-    method: Literal["minmax", "percentile", "entropy"] = "minmax"
+    method: Literal["minmax", "moving-average", "percentile", "entropy", "mse"] = "minmax"
 
 
 class CompressSpec(Section, frozen=True):

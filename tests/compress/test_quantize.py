@@ -6,7 +6,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from mtl_edge.compress.quantize import Method, quantize_static
+from mtl_edge.compress.quantize import quantize_static
+from mtl_edge.compress.ranges import Method
 from mtl_edge.errors import ModelError
 
 RNG = np.random.default_rng(0)
@@ -35,7 +36,7 @@ def model() -> bytes:
     return bytes(proto.SerializeToString())
 
 
-@pytest.mark.parametrize("method", ["minmax", "percentile", "entropy"])
+@pytest.mark.parametrize("method", ["minmax", "moving-average", "percentile", "entropy", "mse"])
 def test_int8_outputs_stay_close_to_float(model: bytes, method: Method) -> None:
     """More than 25 dB of signal to quantization noise, with each way to find ranges."""
     x = BATCHES[0]

@@ -1,0 +1,60 @@
+"""Tests of :mod:`mtl_edge.compress.calibrate`."""
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from mtl_edge.compress.calibrate import calibrate
+from mtl_edge.compress.quantize import prepare
+from mtl_edge.errors import DataError
+
+
+@pytest.fixture
+def prepared(tiny_model: bytes) -> bytes:
+    """The tiny model with shapes."""
+    return prepare(tiny_model)
+
+
+def test_ranges_are_those_of_the_runtimes_outputs(prepared: bytes) -> None:
+    """Over several batches, of different sizes."""
+    rng = np.random.default_rng(0)
+    batches = [{"image": rng.standard_normal((size, 2)).astype(np.float32)} for size in (3, 8, 1)]
+    observed = calibrate(prepared, batches)
+    session = onnxruntime.InferenceSession(prepared)
+    outputs = np.concatenate([session.run(["kind"], batch)[0] for batch in batches])
+    assert observed["kind"].low == pytest.approx(outputs.min())
+    assert observed["kind"].high == pytest.approx(outputs.max())
+    assert observed["image"].counts.sum() == 24
+
+
+def test_a_generator_is_read_once(prepared: bytes) -> None:
+    """Data that streams from a disk need not be seen twice."""
+    seen = []
+
+    def stream():  # type: ignore[no-untyped-def]
+        for index in range(3):
+            seen.append(index)
+            yield {"image": np.ones((2, 2), np.float32)}
+
+    calibrate(prepared, stream())
+    assert seen == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("batches", "message"),
+    [
+        ([], "at least one sample is needed, found none"),
+        ([{"picture": np.ones((2, 2), np.float32)}], "inputs must be image, found picture"),
+        ([{"image": np.ones((2, 3), np.float32)}], "batch 0 does not fit the model"),
+        ([{"image": np.ones((2, 2), np.float64)}], "batch 0 does not fit the model"),
+        (
+            [{"image": np.ones((2, 2), np.float32)}, {"image": np.full((2, 2), np.nan, np.float32)}],
+            "tensor 'image' in batch 1: values must be finite",
+        ),
+    ],
+)
+def test_data_that_does_not_fit_is_one_line(prepared: bytes, batches: list, message: str) -> None:
+    """Each names the rule and what was found."""
+    with pytest.raises(DataError, match=message) as caught:
+        calibrate(prepared, batches)
+    assert "\n" not in str(caught.value)
