@@ -218,7 +218,7 @@ class Input:
 
 def _number(value: Any) -> float:
     number = math.nan if value is None or value == "" else float(value)
-    if abs(number) > np.finfo(np.float32).max:
+    if abs(number) > float(np.finfo(np.float32).max):
         raise ValueError("too large for float32")
     return number
 
