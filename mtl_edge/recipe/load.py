@@ -5,7 +5,7 @@ import re
 import tomllib
 import typing
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -62,6 +62,8 @@ def _tasks(path: Path, tables: object) -> tuple[Task, ...]:
             if "kind" in table and kind is None:
                 rule = f"kind: must be one of {', '.join(map(repr, kinds))}, found {_shown(given)}"
                 raise RecipeError(f"{path}: tasks.{name}.{rule}") from error
+            if isinstance(error.__cause__, ValueError):  # a rule of the kind's own, which says what it found
+                raise RecipeError(f"{path}: tasks.{_shown_name(name)}: {error.__cause__}") from error
             reason = _explain(str(error), {**table, "name": name}, kind or Task.__args__[0])
             raise RecipeError(f"{path}: tasks.{_shown_name(name)}: {reason}") from error
         tasks.append(task)
@@ -87,11 +89,20 @@ def _explain(message: str, raw: dict[str, Any], shape: type) -> str:
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
         return f"{prefix}unknown key {unknown[1]!r}; {hint}"
     if rule.startswith("Invalid enum value"):
-        allowed = typing.get_args(typing.get_type_hints(parent)[keys[-1][0]])
-        return f"{prefix}must be one of {', '.join(map(repr, allowed))}, found {_shown(found)}"
+        hint = typing.get_type_hints(parent)[keys[-1][0]]
+        return f"{prefix}must be {_choices(hint)}, found {_shown(found)}"
     if missing := re.search(r"missing required field `(.+)`", rule):
         return f"{prefix}the key {missing[1]!r} is required, found none"
     return f"{prefix}{rule[0].lower()}{rule[1:].replace('`', '')}, found {_shown(found)}"
+
+
+def _choices(hint: Any) -> str:
+    """The words that a key may have, and what else it may be: ``one of 'a', 'b'``, ``'a' or a number``."""
+    parts = typing.get_args(hint)
+    words = [repr(word) for part in (hint, *parts) if typing.get_origin(part) is Literal for word in part.__args__]
+    names = {float: "a number", tuple: "a list"}
+    others = [names[kind] for part in parts if (kind := typing.get_origin(part) or part) in names]
+    return " or ".join([", ".join(words), *others]) if others else f"one of {', '.join(words)}"
 
 
 def _shown_name(name: str) -> str:

@@ -61,6 +61,7 @@ def test_every_seed_of_32_bits_is_kept(tmp_path_factory: pytest.TempPathFactory,
     assert load_recipe(path).seed == seed
 
 
+KINDS = "'binary', 'dense-regression', 'multiclass', 'multilabel', 'ordinal', 'regression', 'segmentation'"
 # Each case: text of the tiny recipe -> its replacement, and the error after the file's name.
 BAD_RECIPES = {
     "unknown key at the top, near a valid one": (
@@ -97,6 +98,36 @@ BAD_RECIPES = {
         'target = "area"',
         'target = "area"\nclasses = 3',
         "tasks.size: unknown key 'classes'; known are target",
+    ),
+    "unknown word beside a list": (
+        "classes = 3",
+        "classes = 3\nclass_weights = 'balance'",
+        "tasks.kind: class_weights: must be 'balanced' or a list, found 'balance'",
+    ),
+    "unknown word beside a number": (
+        'kind = "regression"',
+        'kind = "binary"\npositive_weight = "balance"',
+        "tasks.size: positive_weight: must be 'balanced' or a number, found 'balance'",
+    ),
+    "number in place of a list": (
+        "classes = 3",
+        "classes = 3\nclass_weights = 2.0",
+        "tasks.kind: class_weights: expected str | array, got float, found 2.0",
+    ),
+    "weight of zero": (
+        "classes = 3",
+        "classes = 3\nclass_weights = [1.0, 0.0, 1.0]",
+        "tasks.kind: class_weights.1: expected float > 0.0, found 0.0",
+    ),
+    "too few weights": (
+        "classes = 3",
+        "classes = 3\nclass_weights = [1.0, 2.0]",
+        "tasks.kind: class_weights: must have one number for each of the 3 classes, found 2",
+    ),
+    "all of the certainty smoothed away": (
+        "classes = 3",
+        "classes = 3\nlabel_smoothing = 1.0",
+        "tasks.kind: label_smoothing: expected float < 1.0, found 1.0",
     ),
     "name given beside the file's": (
         "seed = 3",
@@ -155,12 +186,12 @@ BAD_RECIPES = {
     "unknown kind": (
         'kind = "regression"',
         'kind = "regresion"',
-        "tasks.size.kind: must be one of 'multiclass', 'regression', found 'regresion'",
+        f"tasks.size.kind: must be one of {KINDS}, found 'regresion'",
     ),
     "kind that is a list": (
         'kind = "regression"',
         'kind = ["regression"]',
-        "tasks.size.kind: must be one of 'multiclass', 'regression', found ['regression']",
+        f"tasks.size.kind: must be one of {KINDS}, found ['regression']",
     ),
     "unknown trunk": (
         'trunk = "resnet"',
