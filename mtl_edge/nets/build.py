@@ -95,7 +95,7 @@ def _trunk(spec: NetSection, source: ModelInput, folder: Path, example: Tensor) 
             return _sequence_trunk(spec, nn.Conv1d(channels, spec.width, 1), length)
         case CustomTrunkSpec(), _, _:
             return custom_trunk(spec.factory, find_factory("net.trunk", spec.factory, folder), example)
-    name = spec.__struct_config__.tag
+    name = str(spec.__struct_config__.tag)
     raise RecipeError(f"net.trunk: {name!r} reads {_READS[name]}, found {_described(source)}")
 
 
