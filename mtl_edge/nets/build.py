@@ -26,6 +26,7 @@ from mtl_edge.preprocessing import Pixels, Table, Tokens
 from mtl_edge.recipe import (
     CustomNetSpec,
     CustomTrunkSpec,
+    HardSpec,
     LeNetSpec,
     MLPSpec,
     MobileNetSpec,
@@ -94,7 +95,13 @@ def _trunk(spec: NetSection, source: ModelInput, folder: Path, example: Tensor) 
         case ((TransformerSpec() | TCNSpec()), Pixels(), (channels, length)):
             return _sequence_trunk(spec, nn.Conv1d(channels, spec.width, 1), length)
         case CustomTrunkSpec(), _, _:
-            return custom_trunk(spec.factory, find_factory("net.trunk", spec.factory, folder), example)
+            trunk = custom_trunk(spec.factory, find_factory("net.trunk", spec.factory, folder), example)
+            if trunk.stages or isinstance(spec.sharing, HardSpec):
+                return trunk
+            raise RecipeError(
+                f"net.sharing: {spec.sharing.__struct_config__.tag!r} needs a trunk with stages, found "
+                f"'python:{spec.factory}', which gives a plain module: let it give a mtl_edge.nets.trunks.base.Trunk"
+            )
     name = str(spec.__struct_config__.tag)
     raise RecipeError(f"net.trunk: {name!r} reads {_READS[name]}, found {_described(source)}")
 
@@ -174,7 +181,7 @@ def _describe(layer: nn.Module) -> None:
     """Bring what a layer says of its channels in line with its weights."""
     match layer:
         case nn.Conv1d() | nn.Conv2d():
-            if layer.groups == layer.in_channels:  # depthwise: one filter for each channel
+            if 1 < layer.groups == layer.in_channels:  # depthwise: one filter for each channel
                 layer.groups = len(layer.weight) // (layer.out_channels // layer.in_channels)
             layer.out_channels, layer.in_channels = len(layer.weight), layer.weight.shape[1] * layer.groups
         case nn.Linear():
