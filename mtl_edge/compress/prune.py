@@ -1,13 +1,15 @@
 """Structured channel pruning: whole channels leave, so every runtime is faster without sparse kernels."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch_pruning
 from torch import Tensor, nn
 
 from mtl_edge.nets.multitask import MultiTaskNet
+from mtl_edge.nets.sharing.cross_stitch import Stitch
+from mtl_edge.nets.sharing.mixing import Gates, GateWeights
 from mtl_edge.nets.trunks.transformer import Attention, Positions
 
 
@@ -50,16 +52,29 @@ def _prune_groups(net: MultiTaskNet, example: Tensor, ratio: float, round_to: in
     """Narrow every group of layers that must keep the same channels."""
     positions = [module.table for module in net.modules() if isinstance(module, Positions)]
     graph = torch_pruning.DependencyGraph().build_dependency(
-        net, (example,), unwrapped_parameters=[(table, 1) for table in positions], verbose=False
+        net,
+        (example,),
+        unwrapped_parameters=[(table, 1) for table in positions],
+        customized_pruners={GateWeights: _Barrier(), Stitch: torch_pruning.ops.ElementWisePruner()},
+        verbose=False,
     )
     importance = torch_pruning.importance.GroupTaylorImportance()
-    fixed = [*_output_layers(graph), *_inside_attention(net)]
+    gates = [layer for module in net.modules() if isinstance(module, Gates) for layer in module.layers]
+    fixed = [*_output_layers(graph), *_inside_attention(net), *gates]
     ranked = [(group, importance(group)) for group in graph.get_all_groups(fixed)]  # all of them before any shrinks
     for group, scores in ranked:
         excess = len(scores) - _kept(len(scores), ratio, round_to)
         if excess > 0 and not _is_grouped(group):
             layer, prune = group[0].dep.target.module, group[0].dep.handler
             graph.get_pruning_group(layer, prune, scores.argsort()[:excess].tolist()).prune()
+
+
+class _Barrier(torch_pruning.ops.DummyPruner):  # type: ignore[misc]
+    """Where channels end: the gates' weights are of whole experts, so no channel of the sums is one of the gates'."""
+
+    def prune_in_channels(self, layer: nn.Module, idxs: Sequence[int]) -> nn.Module:
+        """Not the same function as ``prune_out_channels``, which is how the graph knows that nothing passes."""
+        return layer
 
 
 def _prune_heads(net: MultiTaskNet, ratio: float, round_to: int) -> None:

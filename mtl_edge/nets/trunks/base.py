@@ -1,5 +1,6 @@
 """What every trunk is made of, so that each sharing scheme works with each trunk."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ class Features(NamedTuple):
     last one as one vector per sample ``(N, features)``.
     """
 
-    maps: tuple[Tensor, ...]
+    maps: Sequence[Tensor]
     pooled: Tensor
 
 
