@@ -1,20 +1,67 @@
 """The straight line from a recipe to a report: data -> train -> prune -> export -> quantize -> bench -> report."""
 
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE
 from mtl_edge.bench.results import Benchmark
-from mtl_edge.progress import spinner
+from mtl_edge.progress import console, spinner
 from mtl_edge.provenance import canonical_json, recipe_body
 from mtl_edge.recipe import Recipe
 from mtl_edge.report.document import EpochRecord, RunReport
 from mtl_edge.report.html import to_html
 from mtl_edge.report.markdown import to_markdown
 from mtl_edge.report.picture import chart, to_svg
-from mtl_edge.stages import BENCHMARK_FILE, HISTORY_FILE, PARITY_FILE, Stages, artifacts
+from mtl_edge.stages import BENCHMARK_FILE, HISTORY_FILE, PARITY_FILE, WEIGHTS_FILE, Stages, artifacts
 from mtl_edge.storage import Stage, StageCache, exclusive, sweep, write_atomically
+from mtl_edge.train.device import find_device
+from mtl_edge.train.distributed import FollowerCache, joined
+from mtl_edge.train.selection import best_epoch
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The dense network: its weights, and its metrics on the validation samples, by task and name."""
+
+    weights: Path
+    metrics: dict[str, dict[str, float]]
+
+
+def train(recipe: Recipe, workdir: Path, *, log_dir: Path | None = None) -> Trained | None:
+    """Train the dense network only; :func:`run` goes on from there.
+
+    Under ``torchrun``, all of its processes train together.
+
+    Args:
+        recipe: from :func:`mtl_edge.recipe.load_recipe`.
+        workdir: where to work.
+        log_dir: where TensorBoard's files go; None writes them to ``tensorboard/`` in the workdir where the recipe
+            asks for them.
+
+    Returns:
+        What was trained; None in the processes that only help.
+
+    Raises:
+        MtlEdgeError: anything that the caller can mend.
+    """
+    with joined(find_device(recipe.train.device)) as ranks:
+        console.quiet = not ranks.leads
+        with exclusive(workdir) if ranks.leads else nullcontext():
+            cache = (StageCache if ranks.leads else FollowerCache)(workdir / "stages")
+            stages = Stages(recipe, cache, log_dir=log_dir or _log_dir(recipe, workdir), ranks=ranks)
+            if ranks.leads:
+                sweep(workdir / "stages")
+                stages.data()
+            ranks.wait()
+            stage = stages.train(stages.data())
+    if not ranks.leads:
+        return None
+    history = _history(stage)
+    kept = best_epoch(history, recipe.tasks) if recipe.train.keeps_best else -1
+    return Trained(stage.folder / WEIGHTS_FILE, history[kept].metrics)
 
 
 def run(recipe: Recipe, workdir: Path) -> RunReport:
@@ -33,7 +80,7 @@ def run(recipe: Recipe, workdir: Path) -> RunReport:
     with exclusive(workdir):
         for folder in (workdir, workdir / "stages", *(workdir / "artifacts").glob("*")):
             sweep(folder)
-        stages = Stages(recipe, StageCache(workdir / "stages"))
+        stages = Stages(recipe, StageCache(workdir / "stages"), log_dir=_log_dir(recipe, workdir))
         data = stages.data()
         dense = stages.train(data)
         pruned = stages.prune(data, dense)
@@ -50,13 +97,18 @@ def _report(recipe: Recipe, trained: dict[str, Stage], exported: Stage, measured
     return RunReport(
         name=recipe.name,
         recipe=msgspec.json.format(canonical_json(recipe_body(recipe)), indent=2).decode(),
-        training={
-            name: msgspec.json.decode((stage.folder / HISTORY_FILE).read_bytes(), type=tuple[EpochRecord, ...])
-            for name, stage in trained.items()
-        },
+        training={name: _history(stage) for name, stage in trained.items()},
         parity=msgspec.json.decode((exported.folder / PARITY_FILE).read_bytes()),
         benchmark=msgspec.json.decode((measured.folder / BENCHMARK_FILE).read_bytes(), type=Benchmark),
     )
+
+
+def _history(stage: Stage) -> tuple[EpochRecord, ...]:
+    return msgspec.json.decode((stage.folder / HISTORY_FILE).read_bytes(), type=tuple[EpochRecord, ...])
+
+
+def _log_dir(recipe: Recipe, workdir: Path) -> Path | None:
+    return workdir / "tensorboard" if recipe.train.tensorboard else None
 
 
 def _publish(report: RunReport, variants: list[Path], workdir: Path) -> None:

@@ -9,9 +9,10 @@ from mtl_edge.recipe.data import DataSpec
 from mtl_edge.recipe.load import load_recipe
 from mtl_edge.recipe.net import NetSpec
 from mtl_edge.recipe.recipe import Recipe
-from mtl_edge.recipe.train import TrainSpec
+from mtl_edge.recipe.train import AugmentSpec, TrainSpec
 
 __all__ = [
+    "AugmentSpec",
     "BenchSpec",
     "CompressSpec",
     "DataSpec",

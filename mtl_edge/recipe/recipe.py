@@ -34,3 +34,6 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 raise ValueError(f"tasks: names must differ, found {name!r} twice")
         if self.data.input in {*names, *(task.target for task in self.tasks)}:
             raise ValueError(f"data.input: must differ from every task and target, found {self.data.input!r}")
+        for name in self.train.weights if names else ():
+            if name not in names:
+                raise ValueError(f"train.weights: must name tasks ({', '.join(names)}), found {name!r}")

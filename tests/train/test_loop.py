@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from mtl_edge.artifact import ModelInput
 from mtl_edge.data.splits import Samples, Splits
 from mtl_edge.errors import DataError
 from mtl_edge.nets.build import build_net
@@ -13,7 +14,8 @@ from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.preprocessing import fit_pixels
 from mtl_edge.recipe import DataSpec, DistillSpec, NetSpec, Recipe
 from mtl_edge.tasks import Multiclass, Regression
-from mtl_edge.train.loop import FitOptions, Learner, Teacher, fit, measure
+from mtl_edge.train.learner import Learner, Teacher
+from mtl_edge.train.loop import FitOptions, fit, measure
 
 TASKS = (Multiclass(name="bright", target="bright", classes=2), Regression(name="level", target="level"))
 RECIPE = Recipe(
@@ -50,7 +52,8 @@ def learner(splits: Splits) -> Learner:
 
 def _net(learner: Learner) -> MultiTaskNet:
     torch.manual_seed(0)
-    return build_net(RECIPE, (1, 8, 8), learner.scales)
+    source = ModelInput(name="image", dtype="float32", shape=("batch", 1, 8, 8), preprocessing=learner.preprocessing)
+    return build_net(RECIPE.net, TASKS, source, learner.statistics)
 
 
 @pytest.mark.parametrize("bf16", [False, True])
