@@ -54,9 +54,12 @@ def train(recipe: Recipe, workdir: Path, *, log_dir: Path | None = None) -> Trai
             stages = Stages(recipe, cache, log_dir=log_dir or _log_dir(recipe, workdir), ranks=ranks)
             if ranks.leads:
                 sweep(workdir / "stages")
-                stages.data()
-            ranks.wait()
-            stage = stages.train(stages.data())
+                data = stages.data()
+                ranks.wait()
+            else:
+                ranks.wait()
+                data = stages.data()
+            stage = stages.train(data)
     if not ranks.leads:
         return None
     history = _history(stage)

@@ -87,9 +87,10 @@ class Stages:
         self._ranks = ranks
         device = find_device(recipe.train.device)
         wanted = recipe.train.precision
-        self._training_libraries = (
-            ("torch", "numpy") if recipe.train.balance == "equal" else ("torch", "numpy", "torchjd")
-        )
+        balancing = () if recipe.train.balance == "equal" else ("torchjd",)
+        with needs_extra("balancing"):
+            library_versions(balancing)
+        self._training_libraries = ("torch", "numpy", *balancing)
         self._bf16 = wanted == "bf16" or (wanted == "auto" and bf16_is_fast(device))
 
     def data(self) -> Stage:
