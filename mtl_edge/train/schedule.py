@@ -44,7 +44,8 @@ def make_schedule(spec: TrainSpec, optimizer: torch.optim.Optimizer, steps: int)
             optimizer,
             spec.learning_rate,
             total_steps=steps,
-            pct_start=share if share * steps > 1 else 0.0,  # torch divides by the length of the rise less one
+            # torch divides by the lengths of the rise, less one step, and of the fall
+            pct_start=min(share, 1 - 0.5 / steps) if share * steps > 1 else 0.0,
             cycle_momentum=spec.optimizer == "adamw",
         )
     return LambdaLR(optimizer, _factor(share * steps, steps, falls=spec.schedule == "cosine"))
