@@ -40,24 +40,39 @@ def splits() -> Splits:
     return Splits(train=train, val=val, calib=val, test=val)
 
 
+def grey_learner(train: Samples) -> Learner:
+    """Fitted on training samples."""
+    statistics = {task.name: task.fit(train[task.target]) for task in TASKS}
+    return Learner(TASKS, statistics, fit_pixels(train["image"]), "image")
+
+
+def grey_net(learner: Learner) -> MultiTaskNet:
+    """The same fresh network each time."""
+    torch.manual_seed(0)
+    source = ModelInput(name="image", dtype="float32", shape=("batch", 1, 8, 8), preprocessing=learner.preprocessing)
+    spec = NetSpec(trunk="resnet", width=8, depth=(1,), head_hidden=8)
+    return build_net(spec, TASKS, source, learner.statistics)
+
+
 @pytest.fixture(scope="session")
 def learner(splits: Splits) -> Learner:
     """Fitted on the training split."""
-    statistics = {task.name: task.fit(splits.train[task.target]) for task in TASKS}
-    return Learner(TASKS, statistics, fit_pixels(splits.train["image"]), "image")
+    return grey_learner(splits.train)
 
 
 @pytest.fixture
 def make_net(learner: Learner) -> Callable[[], MultiTaskNet]:
-    """The same fresh network each time."""
+    """Make the same fresh network each time."""
+    return lambda: grey_net(learner)
 
-    def make() -> MultiTaskNet:
-        torch.manual_seed(0)
-        source = ModelInput(
-            name="image", dtype="float32", shape=("batch", 1, 8, 8), preprocessing=learner.preprocessing
-        )
-        spec = NetSpec(trunk="resnet", width=8, depth=(1,), head_hidden=8)
-        return build_net(spec, TASKS, source, learner.statistics)
+
+@pytest.fixture
+def make_problem() -> Callable[[Splits], tuple[MultiTaskNet, Learner]]:
+    """Make a fresh network and a learner for other splits of grey images."""
+
+    def make(splits: Splits) -> tuple[MultiTaskNet, Learner]:
+        learner = grey_learner(splits.train)
+        return grey_net(learner), learner
 
     return make
 
