@@ -38,7 +38,8 @@ from mtl_edge.tasks import TargetStatistics
 from mtl_edge.train.device import bf16_is_fast, find_device
 from mtl_edge.train.distributed import ALONE, Ranks
 from mtl_edge.train.learner import Learner, Teacher
-from mtl_edge.train.loop import Epoch, FitOptions, fit
+from mtl_edge.train.loop import fit
+from mtl_edge.train.training import Epoch, FitOptions
 
 HISTORY_FILE = "history.json"
 WEIGHTS_FILE = "weights.safetensors"

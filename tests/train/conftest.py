@@ -14,7 +14,7 @@ from mtl_edge.preprocessing import fit_pixels
 from mtl_edge.recipe import NetSpec
 from mtl_edge.tasks import Multiclass, Regression
 from mtl_edge.train.learner import Learner
-from mtl_edge.train.loop import FitOptions
+from mtl_edge.train.training import FitOptions
 
 TASKS = (Multiclass(name="bright", target="bright", classes=2), Regression(name="level", target="level"))
 

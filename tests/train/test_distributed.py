@@ -15,7 +15,8 @@ from mtl_edge.nets.checkpoint import read_weights
 from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.recipe import AugmentSpec
 from mtl_edge.train.learner import Learner
-from mtl_edge.train.loop import FitOptions, fit
+from mtl_edge.train.loop import fit
+from mtl_edge.train.training import FitOptions
 
 CASES: dict[str, dict[str, object]] = {
     "equal": {"augment": AugmentSpec(shift=1)},
@@ -34,7 +35,8 @@ import torch
 from mtl_edge.data.splits import load_splits_from
 from mtl_edge.nets.checkpoint import read_weights, save_weights
 from mtl_edge.train.distributed import joined
-from mtl_edge.train.loop import FitOptions, fit
+from mtl_edge.train.loop import fit
+from mtl_edge.train.training import FitOptions
 sys.path.insert(0, sys.argv[2])
 from conftest import grey_learner, grey_net
 

@@ -10,7 +10,8 @@ from mtl_edge.errors import MissingExtraError
 from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.train import log
 from mtl_edge.train.learner import Learner
-from mtl_edge.train.loop import FitOptions, fit
+from mtl_edge.train.loop import fit
+from mtl_edge.train.training import FitOptions
 
 MakeNet = Callable[[], MultiTaskNet]
 Options = Callable[..., FitOptions]

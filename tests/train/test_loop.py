@@ -11,7 +11,9 @@ from mtl_edge.errors import DataError, RecipeError
 from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.recipe import AugmentSpec, DistillSpec
 from mtl_edge.train.learner import Learner, Teacher
-from mtl_edge.train.loop import FitOptions, fit, measure
+from mtl_edge.train.loop import fit
+from mtl_edge.train.measure import measure
+from mtl_edge.train.training import FitOptions
 
 MakeNet = Callable[[], MultiTaskNet]
 Options = Callable[..., FitOptions]

@@ -15,7 +15,8 @@ from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.recipe import AugmentSpec
 from mtl_edge.train import checkpoint
 from mtl_edge.train.learner import Learner
-from mtl_edge.train.loop import FitOptions, fit
+from mtl_edge.train.loop import fit
+from mtl_edge.train.training import FitOptions
 
 MakeNet = Callable[[], MultiTaskNet]
 Options = Callable[..., FitOptions]

@@ -5,8 +5,8 @@ import math
 import pytest
 
 from mtl_edge.tasks import Multiclass, Regression
-from mtl_edge.train.loop import Epoch
 from mtl_edge.train.selection import best_epoch, progress
+from mtl_edge.train.training import Epoch
 
 TASKS = (Multiclass(name="kind", target="kind", classes=2), Regression(name="size", target="size"))
 
