@@ -94,6 +94,41 @@ def run(recipe: str, workdir: Path | None) -> None:
 
 
 @main.command()
+@click.argument("recipe")
+@click.option(
+    "--workdir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to work and to put the results.  [default: runs/NAME]",
+)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Instead of the recipe's.")
+@click.option("--log-dir", type=click.Path(file_okay=False, path_type=Path), help="Write TensorBoard's files here.")
+def train(recipe: str, workdir: Path | None, device: str | None, log_dir: Path | None) -> None:
+    """Train the dense network of RECIPE, and nothing more.
+
+    RECIPE is as for run, which goes on from here in the same workdir. To train with several processes:
+    torchrun --nproc-per-node N -m mtl_edge train RECIPE
+    """
+    from mtl_edge.progress import spinner
+
+    with needs_extra("train"), spinner("loading torch"):
+        import msgspec
+        from rich.console import Console
+
+        from mtl_edge.pipeline import train as train_dense
+        from mtl_edge.recipe import load_recipe
+        from mtl_edge.report.metrics import show_metrics
+        from mtl_edge.zoo import find_recipe
+
+    loaded = load_recipe(find_recipe(recipe))
+    if device is not None:
+        loaded = msgspec.structs.replace(loaded, train=msgspec.structs.replace(loaded.train, device=device))
+    trained = train_dense(loaded, workdir or Path("runs") / loaded.name, log_dir=log_dir)
+    if trained is not None:
+        show_metrics(loaded.tasks, trained.metrics, Console())
+        click.echo(f"weights  {trained.weights}")
+
+
+@main.command()
 @click.argument("models", nargs=-1, required=True, type=_existing)
 @click.option("--against", type=_existing, help="What the others are compared to.  [default: the dense one]")
 @click.option("--data", type=_existing, help="Test samples (.npz) for every task's metrics; models need a manifest.")

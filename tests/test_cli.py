@@ -205,3 +205,21 @@ def test_help_names_every_command() -> None:
     assert all(word in _run("--help").output for word in ("run", "bench", "--debug"))
     assert "--workdir" in _run("run", "--help").output
     assert all(option in _run("bench", "--help").output for option in ("--against", "--dim", "--data", "--json"))
+
+
+def test_train_prints_the_metrics_and_where_the_weights_are(folder: Path) -> None:
+    """The dense network only; a second time there is nothing to do."""
+    (folder / "recipe.toml").write_text(RECIPE + "[train]\nepochs = 1\nbatch_size = 8\n")
+    for _ in range(2):
+        result = _run("train", "recipe.toml", "--workdir", "out", "--device", "cpu", "--log-dir", "logs")
+        assert result.exit_code == 0, result.output
+        table, _, path = result.stdout.partition("weights  ")
+        assert all(word in table for word in ("kind", "accuracy", "size", "MAE"))
+        assert Path(path.strip()).is_file()
+    assert sorted(entry.name.split("-")[0] for entry in (folder / "out" / "stages").iterdir()) == ["data", "train"]
+
+
+def test_train_refuses_what_run_refuses(folder: Path) -> None:
+    """In one line, with the same exit code."""
+    (folder / "recipe.toml").write_text(RECIPE + '[train]\nbalance = "magic"\n')
+    _fails_in_one_line(_run("train", "recipe.toml"), "recipe.toml: train.balance: unknown method 'magic'")

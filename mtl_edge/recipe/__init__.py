@@ -26,9 +26,10 @@ from mtl_edge.recipe.net import (
     TransformerSpec,
 )
 from mtl_edge.recipe.recipe import Recipe
-from mtl_edge.recipe.train import TrainSpec
+from mtl_edge.recipe.train import AugmentSpec, TrainSpec
 
 __all__ = [
+    "AugmentSpec",
     "BenchSpec",
     "CompressSpec",
     "CrossStitchSpec",

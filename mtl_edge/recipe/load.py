@@ -42,7 +42,7 @@ def load_recipe(path: Path) -> Recipe:
         return msgspec.structs.replace(msgspec.convert(fields, Recipe), tasks=tasks)
     except msgspec.ValidationError as error:
         raise RecipeError(f"{path}: {_explain(str(error), raw, Recipe)}") from error
-    except ValueError as error:
+    except (RecipeError, ValueError) as error:
         raise RecipeError(f"{path}: {error}") from error
 
 
