@@ -125,15 +125,22 @@ def _input_columns(spec: DataSpec, cuts: Sequence[Cut], targets: Sequence[str]) 
     for key in ("columns", "drop", "numeric", "categorical"):
         for name in getattr(spec, key):
             check_column(name, offered, f"{cuts[0].rows.place}: data.{key}")
-    left_out = {*spec.drop, *targets, spec.split_column} - set(spec.columns)
-    names = tuple(name for name in spec.columns or offered if name not in left_out and name not in spec.drop)
+    for name in spec.columns:
+        if name in targets:
+            raise RecipeError(f"data.columns: must not hold what a target is made of, found {name!r}")
+    left_out = {*spec.drop, *targets, *({spec.split_column} - {*spec.columns})}
+    names = tuple(name for name in spec.columns or offered if name not in left_out)
     if not names:
         raise DataError(
             f"{cuts[0].rows.place}: data.columns: at least one column must be left for the input, found none"
         )
-    for name in (*spec.numeric, *spec.categorical):
-        if name not in names or (name in spec.numeric and name in spec.categorical):
-            raise RecipeError(f"data: {name!r} must be an input, numeric or categorical, found it elsewhere too")
+    for key, kind in (("numeric", spec.numeric), ("categorical", spec.categorical)):
+        for name in kind:
+            if name not in names:
+                raise RecipeError(f"data.{key}: must hold columns of the input, {', '.join(names)}, found {name!r}")
+    for name in spec.categorical:
+        if name in spec.numeric:
+            raise RecipeError(f"data.categorical: must not hold what data.numeric does, found {name!r} in both")
     for cut in cuts:
         for name in names:
             check_column(name, cut.rows.fields, f"{cut.rows.place}: data.columns")

@@ -1,6 +1,6 @@
 """From a recipe's ``[data]`` to checked splits in a folder."""
 
-import shutil
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,8 +33,12 @@ def prepare(recipe: Recipe, folder: Path) -> Preprocessing:
         RecipeError: the recipe names no such source, or contradicts itself.
         DataError: the data cannot be read, or contradicts the recipe.
     """
+    with tempfile.TemporaryDirectory(dir=folder, prefix="unpacked-", ignore_cleanup_errors=True) as scratch:
+        return _prepare(recipe, folder, Path(scratch))
+
+
+def _prepare(recipe: Recipe, folder: Path, scratch: Path) -> Preprocessing:
     rng = np.random.default_rng(recipe.seed)
-    scratch = folder / "unpacked"
     spec = recipe.data
     sources = sources_of(spec)
     cuts = [
@@ -50,12 +54,11 @@ def prepare(recipe: Recipe, folder: Path) -> Preprocessing:
     else:
         inputs = array_inputs(spec, [cut.rows for cut in cuts])
     write_cuts(folder, cuts, spec.input, inputs, targets, carried, rng)
-    place = spec.source or "data.sources"
     for name in CUT_NAMES:
-        check_samples(load_samples(folder / name), recipe, f"{place} ({name} split)", gaps=inputs.encoding is not None)
+        place = f"{_place(recipe)} ({name} split)"
+        check_samples(load_samples(folder / name), recipe, place, gaps=inputs.encoding is not None)
     train = load_samples(folder / "train")
     train.take(rng.permutation(len(train))[: spec.calibration]).save(folder / "calib")
-    shutil.rmtree(scratch, ignore_errors=True)
     return inputs.encoding or fit_pixels(train[spec.input])
 
 
@@ -122,5 +125,9 @@ def _check_none_is_empty(cuts: Sequence[Cut], recipe: Recipe) -> None:
     for split, name in enumerate(CUT_NAMES):
         if not any(len(cut.parts[split]) for cut in cuts):
             count = sum(len(cut.rows) for cut in cuts)
-            place = spec.source or "data.sources"
-            raise DataError(f"{place}: the {name} split is empty: {count} samples in the shares {spec.split}")
+            raise DataError(f"{_place(recipe)}: the {name} split is empty: {count} samples in the shares {spec.split}")
+
+
+def _place(recipe: Recipe) -> str:
+    """What an error calls the data as a whole."""
+    return recipe.data.source or "data.sources"

@@ -2,7 +2,7 @@
 
 import difflib
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +36,7 @@ class Target:
     gaps: bool = False
 
     def field(self, source: Field) -> Field:
-        """What :meth:`read` gives: float32 for numbers, or where labels are missing; else int64, and maps keep their integers."""
+        """What :meth:`read` gives: float32 for numbers and labels with gaps, else int64; maps keep their integers."""
         if source.dtype.kind == "f" or self.gaps:
             return Field(np.dtype(np.float32), source.shape)
         return Field(source.dtype if source.shape and source.dtype.kind in "iu" else np.dtype(np.int64), source.shape)
@@ -139,10 +139,10 @@ def _find(name: str, tasks: Sequence[Task], recipe: Recipe, holders: Sequence[Ro
         raise DataError(f"{where}: {column!r} must be text in all sources, found numbers in {other.place}")
     found, gaps = _texts(texts, column, equals, where)
     if equals:
-        _check_among(equals, found, f"data.targets.{name}.equals", column)
+        _check_among(equals, sorted(found), f"data.targets.{name}.equals: must be one of the texts of {column!r}")
         return Target(name, column, equals, gaps=gaps)
     for text in sorted(found) if spec.values else ():
-        _check_among(text, spec.values, f"{where}: data.targets.{name}.values", column)
+        _check_among(text, spec.values, f"{where}: column {column!r} must hold texts of data.targets.{name}.values")
     classes = spec.values or tuple(sorted(found))
     for task in tasks:
         allowed = getattr(task, "classes", len(classes))
@@ -165,13 +165,11 @@ def _texts(everything: Sequence[Rows], column: str, equals: str, where: str) -> 
     return found, gaps
 
 
-def _check_among(text: str, allowed: Collection[str], where: str, column: str) -> None:
+def _check_among(text: str, allowed: Sequence[str], rule: str) -> None:
     if text not in allowed:
         near = difflib.get_close_matches(text, allowed, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise DataError(
-            f"{where}: {text!r} and the column {column!r} do not fit, found {_shown(sorted(allowed))}{hint}"
-        )
+        raise DataError(f"{rule}, {_shown(allowed)}, found {text!r}{hint}")
 
 
 def _shown(texts: Sequence[str]) -> str:

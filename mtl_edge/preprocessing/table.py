@@ -13,6 +13,9 @@ from mtl_edge.preprocessing.moments import Moments
 FEW = 10
 """A column of so many different whole numbers, or fewer, is one of categories."""
 
+_RESOLUTION = 1e-7
+"""What float32 can tell apart, relative to the number."""
+
 
 class NumericColumn(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="numeric"):
     """A column of numbers; the network subtracts ``mean``, divides by ``std``, and reads NaN as the mean."""
@@ -45,7 +48,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         return raw.astype(np.float32)
 
     def encode(self, table: Mapping[str, np.ndarray]) -> np.ndarray:
-        """Column name -> values ``(N,)``, numbers or text, NaN or None where missing -> float32 rows ``(N, columns)``."""
+        """Column name -> values ``(N,)``, NaN or None if missing -> rows ``(N, columns)`` in float32."""
         return np.stack([_encoded(column, table[column.name]) for column in self.columns], axis=1)
 
 
@@ -78,7 +81,7 @@ def fit_table(
 
     Texts and truth values are categories, and so are numbers of which there are at most :data:`FEW`, all of them whole;
     other numbers are numbers. A category that is rarer than ``min_count`` is not listed; of the others, the
-    ``max_categories`` most frequent are. A column without two different numbers keeps its unit.
+    ``max_categories`` most frequent are. A column whose numbers do not differ in float32 keeps its unit.
 
     Args:
         batches: column name -> values ``(N,)``; each batch has all columns, in the same order.
@@ -129,4 +132,5 @@ class _Counts:
 
     def numbers(self, name: str) -> NumericColumn:
         """The column of numbers."""
-        return NumericColumn(name=name, mean=float(self._moments.mean[0]), std=float(self._moments.std[0]) or 1.0)
+        mean, std = float(self._moments.mean[0]), float(self._moments.std[0])
+        return NumericColumn(name=name, mean=mean, std=std if std > _RESOLUTION * abs(mean) else 1.0)

@@ -53,15 +53,38 @@ def test_bad_inputs_are_counted_and_the_first_is_shown(
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-@pytest.mark.parametrize(("task", "target"), [("kind", "label"), ("size", "area")])
-def test_bad_labels_are_counted_and_the_first_is_shown(
-    tiny_arrays: Arrays, tiny_recipe: Recipe, task: str, target: str, bad: float
+def test_infinite_labels_are_refused_and_missing_ones_are_not(
+    tiny_arrays: Arrays, tiny_recipe: Recipe, bad: float
 ) -> None:
-    """The message names the task and its array; the index is a plain number."""
-    labels = tiny_arrays[target].astype(np.float64)
+    """The message names the task, its array and the place; NaN is a label that nobody gave."""
+    labels = tiny_arrays["area"].astype(np.float64)
     labels[[7, 30]] = bad
-    assert _fault(tiny_arrays | {target: labels}, tiny_recipe) == (
-        f"{PLACE}: tasks.{task}.target {target!r}: values must be finite, found 2 NaN or inf, the first at index 7"
+    if np.isnan(bad):
+        check_samples(Samples(tiny_arrays | {"area": labels}), tiny_recipe, PLACE)
+    else:
+        fault = _fault(tiny_arrays | {"area": labels}, tiny_recipe)
+        assert fault.startswith(f"{PLACE}: tasks.size.target 'area': labels must be finite")
+        assert fault.endswith("inf at index 7")
+
+
+@pytest.mark.parametrize(("task", "target"), [("kind", "label"), ("size", "area")])
+def test_a_task_without_any_label_is_refused(tiny_arrays: Arrays, tiny_recipe: Recipe, task: str, target: str) -> None:
+    """A split in which nobody gave a label can neither teach nor measure."""
+    assert _fault(tiny_arrays | {target: np.full(40, np.nan)}, tiny_recipe) == (
+        f"{PLACE}: tasks.{task}.target {target!r}: at least one sample must have a label, found none"
+    )
+
+
+def test_inputs_may_have_gaps_where_the_network_fills_them(tiny_arrays: Arrays, tiny_recipe: Recipe) -> None:
+    """A table's NaN is a missing cell; infinity is a fault there too."""
+    rows = np.zeros((40, 3), np.float32)
+    rows[4, 1] = np.nan
+    check_samples(Samples(tiny_arrays | {"image": rows}), tiny_recipe, PLACE, gaps=True)
+    rows[5, 2] = np.inf
+    with pytest.raises(DataError) as caught:
+        check_samples(Samples(tiny_arrays | {"image": rows}), tiny_recipe, PLACE, gaps=True)
+    assert str(caught.value) == (
+        f"{PLACE}: input 'image': values must be finite or missing, found 1 inf, the first at index (5, 2)"
     )
 
 
@@ -69,14 +92,15 @@ def test_a_class_count_that_the_labels_contradict_is_refused(tiny_arrays: Arrays
     """The message names the task, what its count allows, and the first label outside."""
     labels = np.array([0, 1, 2, 5] * 10)
     assert _fault(tiny_arrays | {"label": labels}, tiny_recipe) == (
-        f"{PLACE}: tasks.kind: classes = 3 allows the labels 0 to 2, found 10 outside, the first is 5 at index 3"
+        f"{PLACE}: tasks.kind.target 'label': classes = 3 allows the labels 0 to 2 (-1: no label), found 10 "
+        "outside, the first is 5 at index 3"
     )
 
 
 def test_a_constant_number_to_predict_is_refused(tiny_arrays: Arrays, tiny_recipe: Recipe) -> None:
     """A regression whose labels never change is a mistake in the data."""
     fault = _fault(tiny_arrays | {"area": np.ones(40)}, tiny_recipe)
-    assert fault == f"{PLACE}: tasks.size: labels must differ, found 1 for each of the 40 samples"
+    assert fault == f"{PLACE}: tasks.size.target 'area': labels must differ, found 1 for each of the 40 samples"
 
 
 def test_inputs_without_a_channel_axis_are_refused(tiny_arrays: Arrays, tiny_recipe: Recipe) -> None:
@@ -112,7 +136,7 @@ def test_labels_of_more_than_one_dimension_are_refused(
 ) -> None:
     """One-hot labels and columns are not taken for something else."""
     fault = _fault(tiny_arrays | {"label": np.zeros(shape)}, tiny_recipe)
-    assert fault == f"{PLACE}: tasks.kind.target: labels must have the shape (N,), found {shape}"
+    assert fault == f"{PLACE}: tasks.kind.target 'label': labels must have the shape (N,), found {shape}"
 
 
 @pytest.mark.parametrize(("name", "key"), [("image", "data.input"), ("label", "tasks.kind.target")])
