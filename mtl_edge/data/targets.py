@@ -77,7 +77,7 @@ def carried_targets(
         for task, rows in itertools.product(named, parts):
             check_column(_column(task.target, recipe), rows.fields, f"{rows.place}: {_key(task, recipe)}")
         if not named:
-            raise DataError(f"data.sources.{name}: must have a column for at least one target, found none of them")
+            raise DataError(f"data.sources.{name}: must have a column for at least one target, found none")
         carried.append(frozenset(task.target for task in named))
     for task in recipe.tasks:
         if not any(task.target in names for names in carried):

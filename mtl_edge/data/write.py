@@ -44,7 +44,7 @@ def write_cuts(
     if several:
         fields[SOURCE] = Field(np.dtype(np.int16))
     totals = [sum(len(cut.parts[split]) for cut in cuts) for split in range(len(CUT_NAMES))]
-    orders = [rng.permutation(total) if several else np.arange(total) for total in totals]
+    orders = [rng.permutation(total) for total in totals] if several else None
     arrays = [
         {key: _create(folder / split / file_name(key), field, total) for key, field in fields.items()}
         for split, total in zip(CUT_NAMES, totals, strict=True)
@@ -54,7 +54,8 @@ def write_cuts(
         split_of, position = np.full(len(cut.rows), -1, np.int8), np.zeros(len(cut.rows), np.int64)
         for split, part in enumerate(cut.parts):
             split_of[part] = split
-            position[part] = orders[split][done[split] : done[split] + len(part)]
+            places = np.arange(done[split], done[split] + len(part))
+            position[part] = places if orders is None else orders[split][places]
             done[split] += len(part)
         read = [target for target in targets.values() if target.name in carried[cut.origin]]
         columns = [*inputs.columns, *(target.column for target in read)]
@@ -74,19 +75,19 @@ def write_cuts(
 
 def _common_field(target: Target, cuts: Sequence[Cut], carried: Sequence[frozenset[str]]) -> Field:
     """What a target is in all sources: float32 where one of them has gaps, or lacks it."""
-    found = {
-        cut.rows.place: target.field(cut.rows.fields[target.column])
+    found = [
+        (cut.rows.place, target.field(cut.rows.fields[target.column]))
         for cut in cuts
         if target.name in carried[cut.origin]
-    }
-    (first, field), *_ = found.items()
-    for place, other in found.items():
+    ]
+    first, field = found[0]
+    for place, other in found:
         if other.shape != field.shape:
             raise DataError(
                 f"target {target.name!r}: must have one shape in all sources, found {field.shape} for each sample of "
                 f"{first} and {other.shape} for each of {place}"
             )
-    dtype = np.result_type(*(other.dtype for other in found.values()))
+    dtype = np.result_type(*(other.dtype for _, other in found))
     whole = dtype.kind != "f" and all(target.name in names for names in carried)
     return Field(dtype if whole else np.dtype(np.float32), field.shape)
 
