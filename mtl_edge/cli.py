@@ -131,7 +131,11 @@ def train(recipe: str, workdir: Path | None, device: str | None, log_dir: Path |
 @main.command()
 @click.argument("models", nargs=-1, required=True, type=_existing)
 @click.option("--against", type=_existing, help="What the others are compared to.  [default: the dense one]")
-@click.option("--data", type=_existing, help="Test samples (.npz) for every task's metrics; models need a manifest.")
+@click.option(
+    "--data",
+    type=click.Path(exists=True, path_type=Path),
+    help="Test samples (an .npz, or a folder of .npy files) for every task's metrics; models need a manifest.",
+)
 @click.option("--threads", type=_Numbers(), default="1,2", show_default=True, help="Intra-op threads to measure with.")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Size of a symbolic first axis.")
 @click.option("--dim", "dims", type=_Dim(), multiple=True, help="Size of another symbolic axis, such as seq=128.")

@@ -20,7 +20,8 @@ from mtl_edge.bench.machine import this_machine
 from mtl_edge.bench.suite import Contender, Settings, benchmark
 from mtl_edge.compress.prune import prune_channels
 from mtl_edge.compress.quantize import quantize_static
-from mtl_edge.data.source import load_splits, source_fingerprint
+from mtl_edge.data.fingerprint import source_fingerprint
+from mtl_edge.data.source import prepare
 from mtl_edge.data.splits import Splits, load_splits_from
 from mtl_edge.errors import needs_extra
 from mtl_edge.export.parity import check_parity
@@ -29,7 +30,7 @@ from mtl_edge.nets.build import build_net, load_weights
 from mtl_edge.nets.checkpoint import read_weights, save_weights
 from mtl_edge.nets.custom import code_sha256
 from mtl_edge.nets.multitask import MultiTaskNet
-from mtl_edge.preprocessing import Preprocessing, fit_pixels
+from mtl_edge.preprocessing import Preprocessing
 from mtl_edge.progress import console, spinner
 from mtl_edge.provenance import canonical_json, code_hash, library_versions, recipe_body
 from mtl_edge.recipe import PruneSpec, Recipe, TrainSpec
@@ -103,11 +104,10 @@ class Stages:
 
         def work(folder: Path) -> None:
             with spinner("data"):
-                splits = load_splits(recipe)
-                splits.save(folder)
-                statistics = {task.name: task.fit(splits.train[task.target]) for task in recipe.tasks}
-                facts = Facts(fit_pixels(splits.train[recipe.data.input]), statistics)
-                write_atomically(folder / _FACTS_FILE, canonical_json(facts))
+                preprocessing = prepare(recipe, folder)
+                train = load_splits_from(folder).train
+                statistics = {task.name: task.fit(train[task.target]) for task in recipe.tasks}
+                write_atomically(folder / _FACTS_FILE, canonical_json(Facts(preprocessing, statistics)))
 
         return self._stage(
             "data",
@@ -245,7 +245,7 @@ class Stages:
                 rounds=spec.rounds,
                 round_seconds=spec.round_seconds,
                 cold_starts=spec.cold_starts,
-                data=data.folder / "test.npz",
+                data=data.folder / "test",
             )
             measured = benchmark(models, base=models[0], settings=settings)
             write_atomically(folder / BENCHMARK_FILE, msgspec.json.encode(measured))

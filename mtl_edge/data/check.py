@@ -1,18 +1,28 @@
 """What must be true of samples before anything is computed from them."""
 
-import difflib
+import math
 
 import numpy as np
 
+from mtl_edge.data.rows import check_column
 from mtl_edge.data.splits import Samples
 from mtl_edge.errors import DataError
 from mtl_edge.recipe import Recipe
 from mtl_edge.tasks import Task, given
-from mtl_edge.tasks.base import first_index, in_parts
+from mtl_edge.tasks.base import in_parts
+
+_VALUES = 1 << 20
+"""How many values are looked at at a time."""
 
 
-def check_samples(samples: Samples, recipe: Recipe, place: str) -> None:
+def check_samples(samples: Samples, recipe: Recipe, place: str, *, gaps: bool = False) -> None:
     """Every array that the recipe names is there; inputs are finite, labels what their task allows.
+
+    Args:
+        samples: in memory or mapped.
+        recipe: what they must fit.
+        place: what errors call them.
+        gaps: whether inputs may be missing, which is NaN.
 
     Raises:
         DataError: the first fault, with the place, the rule, and what was found.
@@ -22,7 +32,7 @@ def check_samples(samples: Samples, recipe: Recipe, place: str) -> None:
     _check_dtype(inputs, where)
     if inputs.ndim < 2:
         raise DataError(f"{where} must have the shape (N, C, …), found {inputs.shape}")
-    _check_finite(inputs, where)
+    _check_finite(inputs, where, gaps)
     for task in recipe.tasks:
         where = f"{place}: tasks.{task.name}.target"
         check_labels(task, _array(samples, task.target, where), inputs.shape, f"{where} {task.target!r}")
@@ -52,10 +62,7 @@ def check_labels(task: Task, targets: np.ndarray, input_shape: tuple[int, ...], 
 
 
 def _array(samples: Samples, name: str, where: str) -> np.ndarray:
-    if name not in samples.arrays:
-        near = difflib.get_close_matches(name, samples.arrays, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise DataError(f"{where}: no array {name!r} in the data, found {', '.join(sorted(samples.arrays))}{hint}")
+    check_column(name, samples.arrays, where)
     return samples[name]
 
 
@@ -64,9 +71,18 @@ def _check_dtype(array: np.ndarray, where: str) -> None:
         raise DataError(f"{where}: must be numbers, found dtype {array.dtype}")
 
 
-def _check_finite(array: np.ndarray, where: str) -> None:
-    bad = ~np.isfinite(array)
-    if bad.any():
-        raise DataError(
-            f"{where}: values must be finite, found {int(bad.sum())} NaN or inf, the first at index {first_index(bad)}"
-        )
+def _check_finite(array: np.ndarray, where: str, gaps: bool) -> None:
+    if array.dtype.kind != "f":
+        return
+    count, first = 0, None
+    rows = max(_VALUES // max(math.prod(array.shape[1:]), 1), 1)
+    for start in range(0, len(array), rows):
+        part = array[start : start + rows]
+        bad = np.isinf(part) if gaps else ~np.isfinite(part)
+        if bad.any():
+            count += int(bad.sum())
+            position = np.unravel_index(bad.argmax(), bad.shape)
+            first = first or (start + int(position[0]), *map(int, position[1:]))
+    if count:
+        rule, found = ("finite or missing", "inf") if gaps else ("finite", "NaN or inf")
+        raise DataError(f"{where}: values must be {rule}, found {count} {found}, the first at index {first}")

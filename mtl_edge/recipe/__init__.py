@@ -5,7 +5,7 @@ Every value has a sensible default except the data, the tasks and the trunk.
 
 from mtl_edge.recipe.bench import BenchSpec
 from mtl_edge.recipe.compress import CompressSpec, DistillSpec, PruneSpec, QuantizeSpec
-from mtl_edge.recipe.data import DataSpec
+from mtl_edge.recipe.data import DataSpec, SourceSpec, TargetSpec
 from mtl_edge.recipe.load import load_recipe
 from mtl_edge.recipe.net import (
     CrossStitchSpec,
@@ -50,7 +50,9 @@ __all__ = [
     "Recipe",
     "ResNetSpec",
     "SharingSpec",
+    "SourceSpec",
     "TCNSpec",
+    "TargetSpec",
     "TextCNNSpec",
     "TrainSpec",
     "TransformerSpec",

@@ -59,8 +59,8 @@ def test_bad_inputs_are_counted_and_the_first_is_shown(
 def test_infinite_labels_are_refused(
     tiny_arrays: Arrays, tiny_recipe: Recipe, task: str, target: str, bad: float
 ) -> None:
-    """The message names the task and its array; the index is a plain number."""
-    labels = tiny_arrays[target].astype(np.float64)
+    """The message names the task, its array and the place; NaN is a label that nobody gave."""
+    labels = tiny_arrays["area"].astype(np.float64)
     labels[[7, 30]] = bad
     fault = _fault(tiny_arrays | {target: labels}, tiny_recipe)
     assert fault.startswith(f"{PLACE}: tasks.{task}.target {target!r}: ")
@@ -156,3 +156,16 @@ def test_arrays_that_are_not_real_numbers_are_refused(
     """Texts, bytes, times and complex numbers are told by their dtype."""
     fault = _fault(tiny_arrays | {name: np.zeros(40, dtype)}, tiny_recipe)
     assert re.fullmatch(rf"{re.escape(PLACE)}: {re.escape(key)}: must be numbers, found dtype \S+", fault)
+
+
+def test_inputs_may_have_gaps_where_the_network_fills_them(tiny_arrays: Arrays, tiny_recipe: Recipe) -> None:
+    """A table's NaN is a missing cell; infinity is a fault there too."""
+    rows = np.zeros((40, 3), np.float32)
+    rows[4, 1] = np.nan
+    check_samples(Samples(tiny_arrays | {"image": rows}), tiny_recipe, PLACE, gaps=True)
+    rows[5, 2] = np.inf
+    with pytest.raises(DataError) as caught:
+        check_samples(Samples(tiny_arrays | {"image": rows}), tiny_recipe, PLACE, gaps=True)
+    assert str(caught.value) == (
+        f"{PLACE}: input 'image': values must be finite or missing, found 1 inf, the first at index (5, 2)"
+    )

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtl_edge.data import source
+from mtl_edge.data import generated
 from mtl_edge.data.mnist_pairs import CANVAS, load_digits, make_pairs
-from mtl_edge.data.source import load_splits
-from mtl_edge.data.splits import Samples
+from mtl_edge.data.splits import Samples, Splits
 from mtl_edge.recipe import Recipe, load_recipe
+from mtl_edge.storage import sha256_of
 
 PAIRS_RECIPE = """\
 seed = {seed}
@@ -100,7 +100,9 @@ def test_each_digit_is_the_left_one_equally_often(count: int, digits: int) -> No
     assert times.max() - times.min() <= 1
 
 
-def test_no_digit_is_in_two_splits(pairs_recipe: Callable[[int], Recipe], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_digit_is_in_two_splits(
+    pairs_recipe: Callable[[int], Recipe], splits_of: Callable[[Recipe], Splits], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Digits are split before they are paired: all 5,000 are used, each in one split only."""
     seen: list[set[bytes]] = []
 
@@ -108,16 +110,18 @@ def test_no_digit_is_in_two_splits(pairs_recipe: Callable[[int], Recipe], monkey
         seen.append({image.tobytes() for image in images})
         return make_pairs(images, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(source, "make_pairs", record)
-    load_splits(pairs_recipe(0))
+    monkeypatch.setattr(generated, "make_pairs", record)
+    splits_of(pairs_recipe(0))
     assert len(seen) == 3
     assert sum(map(len, seen)) == len(set.union(*seen)) == 5000
 
 
-def test_no_handwriting_of_the_test_pairs_is_in_the_other_pairs(pairs_recipe: Callable[[int], Recipe]) -> None:
+def test_no_handwriting_of_the_test_pairs_is_in_the_other_pairs(
+    pairs_recipe: Callable[[int], Recipe], splits_of: Callable[[Recipe], Splits]
+) -> None:
     """Seen from outside: every canvas's undisturbed strip leads back to digits that no other split shows."""
     images, _ = load_digits()
-    splits = load_splits(pairs_recipe(0))
+    splits = splits_of(pairs_recipe(0))
     known = {image[:8].tobytes(): set[int]() for image in images}
     for number, image in enumerate(images):
         known[image[:8].tobytes()].add(number)
@@ -130,16 +134,30 @@ def test_no_handwriting_of_the_test_pairs_is_in_the_other_pairs(pairs_recipe: Ca
     assert sum(map(len, shown)) == len(set.union(*shown))
 
 
-def test_one_seed_gives_the_same_pairs_and_another_gives_others(pairs_recipe: Callable[[int], Recipe]) -> None:
+def test_one_seed_gives_the_same_pairs_and_another_gives_others(
+    pairs_recipe: Callable[[int], Recipe], splits_of: Callable[[Recipe], Splits]
+) -> None:
     """All chance comes from the recipe's seed."""
-    first, again, other = (load_splits(pairs_recipe(seed)) for seed in (5, 5, 6))
+    first, again, other = (splits_of(pairs_recipe(seed)) for seed in (5, 5, 6))
     for name in ("train", "val", "calib", "test"):
         mine, same, different = (getattr(splits, name) for splits in (first, again, other))
         assert all(np.array_equal(mine[key], same[key]) for key in mine.arrays)
         assert not np.array_equal(mine["image"], different["image"])
 
 
-def test_the_recipe_says_how_many_pairs_each_split_has(pairs_recipe: Callable[[int], Recipe]) -> None:
+def test_the_recipe_says_how_many_pairs_each_split_has(
+    pairs_recipe: Callable[[int], Recipe], splits_of: Callable[[Recipe], Splits]
+) -> None:
     """``samples`` counts pairs of train, validation and test; ``calibration`` those to calibrate with."""
-    splits = load_splits(pairs_recipe(0))
+    splits = splits_of(pairs_recipe(0))
     assert [len(part) for part in (splits.train, splits.val, splits.test, splits.calib)] == [90, 40, 60, 16]
+
+
+def test_the_reference_pairs_are_those_that_the_reference_model_was_trained_on(
+    splits_of: Callable[[Recipe], Splits],
+) -> None:
+    """The reference recipe gives the same pixels for ever, so that the published model can be made again."""
+    recipe = load_recipe(Path(__file__).parents[2] / "models" / "mnist-pairs" / "recipe.toml")
+    train = splits_of(recipe).train
+    assert sha256_of(train["image"].tobytes())[:12] == "73e6c7111e7e"
+    assert sha256_of(train["sum"].tobytes())[:12] == "128e3102d954"

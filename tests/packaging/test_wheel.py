@@ -70,7 +70,7 @@ def test_a_target_box_measures_artifacts_without_torch(target_box: Path, finishe
     for package in ("torch", "onnx"):
         assert _do(target_box / "python", "-c", f"import {package}").returncode != 0
     models = sorted(finished_run.glob("artifacts/*/model.onnx"))
-    data = next(finished_run.glob("stages/data-*/test.npz"))
+    data = next(finished_run.glob("stages/data-*/test"))
     quick = ["--threads", "1", "--rounds", "2", "--seconds", "0.02"]
     done = _do(target_box / "mtl-edge", "bench", *models, "--data", data, *quick, "--json", "out.json", cwd=target_box)
     assert done.returncode == 0, done.stderr
