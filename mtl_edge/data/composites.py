@@ -37,7 +37,7 @@ def check_input_name(name: str, labels: Collection[str], source: str) -> None:
         RecipeError: it is.
     """
     if name in labels:
-        raise RecipeError(f"data.input: {source} has labels of the name {name!r}: choose another for the image")
+        raise RecipeError(f"data.input: {source} has labels of the name {name!r}: choose another for the input")
 
 
 def each_equally_often(count: int, among: int, rng: np.random.Generator) -> np.ndarray:

@@ -19,8 +19,8 @@ def make_hello(counts: tuple[int, int, int], rng: np.random.Generator, name: str
     Args:
         counts: how many for each.
         rng: the source of chance.
-        name: name of the input in the result, ``(count, 10)`` float32; the targets are ``first``, ``second``, ``third``,
-            each with the variance ``1 + NOISE²``.
+        name: name of the input in the result, ``(count, 10)`` float32; the targets are ``first``, ``second`` and
+            ``third``, each with the variance ``1 + NOISE²``.
 
     Raises:
         RecipeError: the name is that of a target.

@@ -1,8 +1,9 @@
 """Two overlapping handwritten digits on one canvas: three tasks on one image.
 
 The construction is like that of MultiMNIST (Sener & Koltun 2018, arXiv:1810.04650): a 36x36 canvas, one digit at
-``[0:28, 0:28]``, one at ``[8:36, 8:36]`` (theirs is at ``[6:34, 6:34]``), the pixelwise maximum where they overlap. The digits are split into train,
-validation and test *before* they are paired, so that no handwriting of the test pairs was ever seen.
+``[0:28, 0:28]``, one at ``[8:36, 8:36]`` (theirs is at ``[6:34, 6:34]``), the pixelwise maximum where they overlap.
+The digits are split into train, validation and test *before* they are paired, so that no handwriting of the test pairs
+was ever seen.
 """
 
 from importlib.resources import files

@@ -32,9 +32,13 @@ def data_folder(data_set: DataSet) -> Path:
     return cache_folder() / data_set.name
 
 
-def is_cached(data_set: DataSet) -> bool:
-    """Every file of the data set is in the cache, whole."""
-    return all(is_whole(data_folder(data_set) / file.name, file) for file in data_set.files)
+def find_files(data_set: DataSet) -> Path | None:
+    """The folder in which every file of the data set stands whole: the system's own or the cache's, or None."""
+    places = [Path(data_set.provided)] if data_set.provided else []
+    for folder in (*places, data_folder(data_set)):
+        if all(is_whole(folder / file.name, file) for file in data_set.files):
+            return folder
+    return None
 
 
 def is_whole(path: Path, file: DataFile) -> bool:
