@@ -1,6 +1,7 @@
 """Tests of :mod:`mtl_edge.data.fashion` and :mod:`mtl_edge.data.drawn`."""
 
 import dataclasses
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
@@ -9,12 +10,38 @@ import numpy as np
 import pytest
 
 from mtl_edge.data import fashion
+from mtl_edge.data.composites import Items
 from mtl_edge.data.drawn import DrawnSource, draw_splits, drawn_fingerprint
 from mtl_edge.data.fashion import find_fashion, load_fashion
 from mtl_edge.errors import DataError, RecipeError
 from mtl_edge.zoo.catalogue import DataSet
 
 SOURCES = get_args(DrawnSource)
+
+
+def _write(path: Path, array: np.ndarray) -> None:
+    """Write uint8 values as idx, gzipped if the name ends in ``.gz``."""
+    header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+    content = header + array.astype(np.uint8).tobytes()
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+
+
+def _clothes(count: int, seed: int) -> Items:
+    """Bright random pictures, all different, with the labels 0 to 9 in turn."""
+    images = np.random.default_rng(seed).integers(1, 256, (count, 28, 28), dtype=np.uint8)
+    return Items(images, np.arange(count) % 10)
+
+
+@pytest.fixture
+def fashion_folder(tmp_path: Path) -> Path:
+    """120 training and 40 test pictures in four files."""
+    folder = tmp_path / "fashion"
+    folder.mkdir()
+    for part, count, seed in (("train", 120, 1), ("t10k", 40, 2)):
+        items = _clothes(count, seed)
+        _write(folder / f"{part}-images-idx3-ubyte.gz", items.images)
+        _write(folder / f"{part}-labels-idx1-ubyte.gz", items.labels)
+    return folder
 
 
 def _set_of(images: np.ndarray) -> set[bytes]:
@@ -84,10 +111,10 @@ def _absent(tmp_path: Path) -> Callable[[str], DataSet]:
     ],
 )
 def test_files_that_contradict_each_other_are_refused(
-    fashion_folder: Path, write_idx: Callable[[Path, np.ndarray], None], file: str, array: np.ndarray, said: str
+    fashion_folder: Path, file: str, array: np.ndarray, said: str
 ) -> None:
     """Sizes, counts and labels."""
-    write_idx(fashion_folder / file, array)
+    _write(fashion_folder / file, array)
     with pytest.raises(DataError, match=said):
         load_fashion(find_fashion(fashion_folder), np.random.default_rng(0))
 
