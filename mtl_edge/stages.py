@@ -26,6 +26,7 @@ from mtl_edge.export.parity import check_parity
 from mtl_edge.export.to_onnx import OPSET, export_onnx
 from mtl_edge.nets.build import build_net, load_weights
 from mtl_edge.nets.checkpoint import read_weights, save_weights
+from mtl_edge.nets.custom import code_sha256
 from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.preprocessing import Preprocessing, fit_pixels
 from mtl_edge.progress import console, spinner
@@ -111,6 +112,7 @@ class Stages:
             {
                 "train": spec,
                 "net": recipe.net,
+                "net_code": code_sha256(recipe.net, recipe.folder),
                 "tasks": recipe.tasks,
                 "bf16": self._bf16,
                 "seed": recipe.seed,
@@ -275,7 +277,8 @@ class Stages:
         with torch.random.fork_rng():
             torch.manual_seed(self._recipe.seed)
             source = _model_input(learner, material.splits.train[learner.input])
-            return build_net(self._recipe.net, self._recipe.tasks, source, learner.statistics)
+            recipe = self._recipe
+            return build_net(recipe.net, recipe.tasks, source, learner.statistics, folder=recipe.folder)
 
     def _trained(self, stage: Stage, material: _Material) -> MultiTaskNet:
         net = self._untrained(material)

@@ -81,11 +81,17 @@ def _prune_heads(net: MultiTaskNet, ratio: float, round_to: int) -> None:
     """Take whole heads from every attention; what is left of them computes as before."""
     for module in net.modules():
         if isinstance(module, Attention):
-            rows = [(layer.weight * layer.weight.grad).abs().sum(1) for layer in (module.query, module.key, module.value)]
-            columns = (module.output.weight * module.output.weight.grad).abs().sum(0)
-            scores = torch.stack([*rows, columns]).sum(0).view(module.heads, -1).sum(1)
-            kept = _kept(len(columns), ratio, round_to) // module.head_width
-            module.keep_heads(sorted(scores.argsort(descending=True)[: max(kept, 1)].tolist()))
+            sides = ((module.query, 1), (module.key, 1), (module.value, 1), (module.output, 0))
+            channels = torch.stack([_taylor(layer.weight).sum(axis) for layer, axis in sides]).sum(0)
+            scores = channels.view(module.heads, module.head_width).sum(1)
+            kept = max(_kept(len(channels), ratio, round_to) // module.head_width, 1)
+            module.keep_heads(sorted(scores.argsort(descending=True)[:kept].tolist()))
+
+
+def _taylor(weight: Tensor) -> Tensor:
+    """How much the loss would change without each weight, to first order."""
+    assert weight.grad is not None
+    return (weight.detach() * weight.grad).abs()
 
 
 def _kept(channels: int, ratio: float, round_to: int) -> int:

@@ -95,7 +95,7 @@ def _trunk(spec: NetSection, source: ModelInput, folder: Path, example: Tensor) 
             return _sequence_trunk(spec, nn.Conv1d(channels, spec.width, 1), length)
         case CustomTrunkSpec(), _, _:
             return custom_trunk(spec.factory, find_factory("net.trunk", spec.factory, folder), example)
-    name = spec.__struct_config__.tag
+    name = str(spec.__struct_config__.tag)
     raise RecipeError(f"net.trunk: {name!r} reads {_READS[name]}, found {_described(source)}")
 
 
@@ -174,7 +174,7 @@ def _describe(layer: nn.Module) -> None:
     """Bring what a layer says of its channels in line with its weights."""
     match layer:
         case nn.Conv1d() | nn.Conv2d():
-            if layer.groups == layer.in_channels:  # depthwise: one filter for each channel
+            if 1 < layer.groups == layer.in_channels:  # depthwise: one filter for each channel
                 layer.groups = len(layer.weight) // (layer.out_channels // layer.in_channels)
             layer.out_channels, layer.in_channels = len(layer.weight), layer.weight.shape[1] * layer.groups
         case nn.Linear():

@@ -3,7 +3,7 @@
 import importlib
 import importlib.machinery
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from mtl_edge.errors import RecipeError
 from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.nets.trunks.base import Trunk
+from mtl_edge.recipe import CustomNetSpec, CustomTrunkSpec, NetSpec
+from mtl_edge.storage import sha256_of
 from mtl_edge.tasks import TargetStatistics, Task
 
 Factory = Callable[[tuple[int, ...]], object]
@@ -45,6 +47,31 @@ def find_factory(key: str, name: str, folder: Path) -> Factory:
     return factory  # type: ignore[no-any-return]
 
 
+def code_sha256(spec: NetSpec, folder: Path) -> str | None:
+    """What tells whether the code of a custom network has changed: the hash of its modules, or None for other nets.
+
+    These are the modules that importing it has loaded from the folder of the recipe, or else its own alone.
+
+    Raises:
+        RecipeError: as :func:`find_factory`.
+    """
+    match spec:
+        case CustomTrunkSpec():
+            find_factory("net.trunk", spec.factory, folder)
+        case CustomNetSpec():
+            find_factory("net.module", spec.factory, folder)
+        case _:
+            return None
+    own = spec.factory.partition(":")[0]
+    modules = ((name, getattr(module, "__file__", None)) for name, module in list(sys.modules.items()))
+    paths = {Path(file).resolve() for name, file in modules if file and (name == own or _is_in(folder, file))}
+    return sha256_of(*(path.read_bytes() for path in sorted(paths)))
+
+
+def _is_in(folder: Path, file: str) -> bool:
+    return Path(file).resolve().is_relative_to(folder.resolve())
+
+
 def custom_trunk(name: str, factory: Factory, example: Tensor) -> Trunk:
     """What the factory makes of the input's shape: a trunk, or a module that gives vectors, as a trunk of one stage.
 
@@ -53,16 +80,16 @@ def custom_trunk(name: str, factory: Factory, example: Tensor) -> Trunk:
     """
     place = f"net.trunk: 'python:{name}'"
     module = _made(place, factory, example)
+    out = _dry_run(place, module, example)
     if isinstance(module, Trunk):
         return module
-    out = _dry_run(place, module, example)
     if not isinstance(out, Tensor) or out.ndim != 2 or len(out) != len(example):
         raise RecipeError(f"{place}: must give features (N, F), found {_shown(out)}")
     return Trunk(module, [], nn.Identity(), (out.shape[1],))
 
 
 def custom_net(
-    name: str, factory: Factory, example: Tensor, tasks: Sequence[Task], statistics: dict[str, TargetStatistics]
+    name: str, factory: Factory, example: Tensor, tasks: Sequence[Task], statistics: Mapping[str, TargetStatistics]
 ) -> MultiTaskNet:
     """What the factory makes of the input's shape, as the whole network.
 

@@ -11,7 +11,7 @@ from mtl_edge.errors import DataError
 from mtl_edge.nets.build import build_net
 from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.preprocessing import fit_pixels
-from mtl_edge.recipe import DataSpec, DistillSpec, NetSpec, Recipe
+from mtl_edge.recipe import DataSpec, DistillSpec, Recipe, ResNetSpec
 from mtl_edge.tasks import Multiclass, Regression
 from mtl_edge.train.loop import FitOptions, Learner, Teacher, fit, measure
 
@@ -21,7 +21,7 @@ RECIPE = Recipe(
     folder=Path(),
     data=DataSpec(source="mnist-pairs", input="image"),
     tasks=TASKS,
-    net=NetSpec(trunk="resnet", width=8, depth=(1,), head_hidden=8),
+    net=ResNetSpec(width=8, depth=(1,), head_hidden=8),
 )
 OPTIONS = FitOptions(epochs=4, batch_size=32, learning_rate=0.01, weight_decay=0.0, bf16=False, seed=3)
 
