@@ -26,7 +26,6 @@ from mtl_edge.preprocessing import Pixels, Table, Tokens
 from mtl_edge.recipe import (
     CustomNetSpec,
     CustomTrunkSpec,
-    HardSpec,
     LeNetSpec,
     MLPSpec,
     MobileNetSpec,
@@ -95,13 +94,7 @@ def _trunk(spec: NetSection, source: ModelInput, folder: Path, example: Tensor) 
         case ((TransformerSpec() | TCNSpec()), Pixels(), (channels, length)):
             return _sequence_trunk(spec, nn.Conv1d(channels, spec.width, 1), length)
         case CustomTrunkSpec(), _, _:
-            trunk = custom_trunk(spec.factory, find_factory("net.trunk", spec.factory, folder), example)
-            if trunk.stages or isinstance(spec.sharing, HardSpec):
-                return trunk
-            raise RecipeError(
-                f"net.sharing: {spec.sharing.__struct_config__.tag!r} needs a trunk with stages, found "
-                f"'python:{spec.factory}', which gives a plain module: let it give a mtl_edge.nets.trunks.base.Trunk"
-            )
+            return custom_trunk(spec.factory, find_factory("net.trunk", spec.factory, folder), example)
     name = str(spec.__struct_config__.tag)
     raise RecipeError(f"net.trunk: {name!r} reads {_READS[name]}, found {_described(source)}")
 

@@ -20,7 +20,9 @@ def mixed(weights: Tensor, branches: Sequence[Tensor]) -> tuple[Tensor, ...]:
         branches: tensors of one shape ``(N, C, …)``.
     """
     stacked = torch.stack(list(branches), dim=1)
-    sums = torch.matmul(weights, stacked.flatten(2)).unflatten(2, stacked.shape[2:])
+    # bmm, where it can be: matmul reshapes its factors, in which pruning would lose track of the channels.
+    product = torch.bmm if weights.ndim == 3 else torch.matmul
+    sums = product(weights, stacked.flatten(2)).unflatten(2, stacked.shape[2:])
     return tuple(sums.select(1, row) for row in range(weights.shape[-2]))
 
 
