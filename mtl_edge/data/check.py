@@ -1,7 +1,5 @@
 """What must be true of samples before anything is computed from them."""
 
-import math
-
 import numpy as np
 
 from mtl_edge.data.rows import check_column
@@ -10,9 +8,6 @@ from mtl_edge.errors import DataError
 from mtl_edge.recipe import Recipe
 from mtl_edge.tasks import Task, given
 from mtl_edge.tasks.base import in_parts
-
-_VALUES = 1 << 20
-"""How many values are looked at at a time."""
 
 
 def check_samples(samples: Samples, recipe: Recipe, place: str, *, gaps: bool = False) -> None:
@@ -75,14 +70,12 @@ def _check_finite(array: np.ndarray, where: str, gaps: bool) -> None:
     if array.dtype.kind != "f":
         return
     count, first = 0, None
-    rows = max(_VALUES // max(math.prod(array.shape[1:]), 1), 1)
-    for start in range(0, len(array), rows):
-        part = array[start : start + rows]
-        bad = np.isinf(part) if gaps else ~np.isfinite(part)
+    for rows in in_parts(array):
+        bad = np.isinf(array[rows]) if gaps else ~np.isfinite(array[rows])
         if bad.any():
             count += int(bad.sum())
             position = np.unravel_index(bad.argmax(), bad.shape)
-            first = first or (start + int(position[0]), *map(int, position[1:]))
+            first = first or (rows.start + int(position[0]), *map(int, position[1:]))
     if count:
         rule, found = ("finite or missing", "inf") if gaps else ("finite", "NaN or inf")
         raise DataError(f"{where}: values must be {rule}, found {count} {found}, the first at index {first}")
