@@ -155,7 +155,7 @@ class Table:
         """
         encoded = np.empty((len(rows), len(self.columns)), np.float32)
         for position, (name, categories) in enumerate(self.columns.items()):
-            codes = {category: code for code, category in enumerate(categories or (), start=1)}
+            codes: dict[str | None, int] = {category: code for code, category in enumerate(categories or (), start=1)}
             for index, row in enumerate(rows):
                 if name not in row:
                     raise SampleError(f"row {index}: must have the column {name!r}, found {', '.join(map(str, row))}")
