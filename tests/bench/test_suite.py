@@ -1,10 +1,14 @@
 """Any .onnx can be measured, in turn with another."""
 
+import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from mtl_edge.artifact import Manifest, write_artifact
 from mtl_edge.bench.suite import Settings, benchmark
+from mtl_edge.data.splits import Samples
 from mtl_edge.errors import BenchError
 
 QUICK = Settings(threads=(1,), rounds=6, round_seconds=0.02, cold_starts=2)
@@ -66,3 +70,22 @@ def test_models_of_one_name_are_told_apart_by_their_folders(matmul_model: Path, 
         paths[-1].write_bytes(matmul_model.read_bytes())
     settings = Settings(threads=(1,), rounds=2, round_seconds=0.01, cold_starts=1)
     assert [result.name for result in benchmark(paths, settings=settings).results] == ["a", "b"]
+
+
+def test_test_samples_may_be_an_archive_or_a_folder(tiny_model: bytes, tiny_manifest: Manifest, tmp_path: Path) -> None:
+    """The metrics are the same."""
+    model = write_artifact(tmp_path, tiny_model, tiny_manifest).path
+    samples = {
+        "image": np.arange(12, dtype=np.uint8).reshape(6, 2),
+        "label": np.array([0, 1, 2, 0, 1, 2]),
+        "area": np.arange(6, dtype=np.float32),
+    }
+    np.savez(tmp_path / "test.npz", **samples)
+    Samples(samples).save(tmp_path / "test")
+    quick = dataclasses.replace(QUICK, rounds=2, round_seconds=0.01, cold_starts=1)
+    found = [
+        benchmark([model], settings=dataclasses.replace(quick, data=tmp_path / name)).results[0].metrics
+        for name in ("test.npz", "test")
+    ]
+    assert found[0] is not None
+    assert found[0] == found[1]
