@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from mtl_edge.data.archive import unpack_npz
@@ -20,13 +21,17 @@ from mtl_edge.data.write import write_cuts
 from mtl_edge.errors import DataError, RecipeError
 from mtl_edge.preprocessing import Preprocessing, fit_pixels
 from mtl_edge.recipe import Recipe, SourceSpec
+from mtl_edge.storage import write_atomically
+
+CLASSES_FILE = "classes.json"
 
 
 def prepare(recipe: Recipe, folder: Path) -> Preprocessing:
     """Read the sources, split them by the recipe's seed, check every sample, fit the preprocessing on train.
 
     Writes ``train/``, ``val/``, ``calib/`` and ``test/`` into the folder, one ``.npy`` per array, which
-    :func:`mtl_edge.data.splits.load_splits_from` maps. Memory does not grow with the data, apart from some bytes for
+    :func:`mtl_edge.data.splits.load_splits_from` maps; and for targets that were texts, the texts in the order of their
+    class numbers, in :data:`CLASSES_FILE`. Memory does not grow with the data, apart from some bytes for
     each sample.
 
     Raises:
@@ -57,6 +62,8 @@ def _prepare(recipe: Recipe, folder: Path, scratch: Path) -> Preprocessing:
     for name in CUT_NAMES:
         place = f"{_place(recipe)} ({name} split)"
         check_samples(load_samples(folder / name), recipe, place, gaps=inputs.encoding is not None)
+    if names := {target.name: target.classes for target in targets.values() if target.classes}:
+        write_atomically(folder / CLASSES_FILE, msgspec.json.encode(names))
     train = load_samples(folder / "train")
     train.take(rng.permutation(len(train))[: spec.calibration]).save(folder / "calib")
     return inputs.encoding or fit_pixels(train[spec.input])
@@ -65,7 +72,7 @@ def _prepare(recipe: Recipe, folder: Path, scratch: Path) -> Preprocessing:
 def _cuts(source: SourceSpec, origin: int, recipe: Recipe, scratch: Path, rng: np.random.Generator) -> list[Cut]:
     """The rows of one source, and what each is for."""
     published = {1: source.val_source, 2: source.test_source}
-    opened = _open(source.source, recipe, scratch / "train", rng)
+    opened = open_source(source.source, recipe, scratch / "train", rng)
     if isinstance(opened, tuple):
         if any(published.values()):
             raise RecipeError(
@@ -79,14 +86,14 @@ def _cuts(source: SourceSpec, origin: int, recipe: Recipe, scratch: Path, rng: n
     cuts = [Cut(opened, cut_rows(opened, recipe.data, rng, splits), origin)]
     for split, place in published.items():
         if place is not None:
-            part = _open(place, recipe, scratch / CUT_NAMES[split], rng)
+            part = open_source(place, recipe, scratch / CUT_NAMES[split], rng)
             if isinstance(part, tuple):
                 raise RecipeError(f"data: {place!r} makes its own splits, and cannot be one of them")
             cuts.append(Cut(part, whole(len(part), split), origin))
     return cuts
 
 
-def _open(source: str, recipe: Recipe, scratch: Path, rng: np.random.Generator) -> Rows | tuple[Samples, ...]:
+def open_source(source: str, recipe: Recipe, scratch: Path, rng: np.random.Generator) -> Rows | tuple[Samples, ...]:
     """The rows of a source, or train, validation and test of one that makes its own splits."""
     kind, rest = parse_source(source)
     path = recipe.folder / rest

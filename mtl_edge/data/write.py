@@ -37,40 +37,45 @@ def write_cuts(
     Raises:
         DataError: the arrays of two sources do not fit together.
     """
-    fields = {name: inputs.field}
-    for target in targets.values():
-        fields[target.name] = _common_field(target, cuts, carried)
-    several = len(carried) > 1
-    if several:
+    fields = {name: inputs.field, **{key: _common_field(target, cuts, carried) for key, target in targets.items()}}
+    if len(carried) > 1:
         fields[SOURCE] = Field(np.dtype(np.int16))
-    totals = [sum(len(cut.parts[split]) for cut in cuts) for split in range(len(CUT_NAMES))]
-    orders = [rng.permutation(total) for total in totals] if several else None
     arrays = [
-        {key: _create(folder / split / file_name(key), field, total) for key, field in fields.items()}
-        for split, total in zip(CUT_NAMES, totals, strict=True)
+        {
+            key: _create(folder / split / file_name(key), field, sum(len(cut.parts[number]) for cut in cuts))
+            for key, field in fields.items()
+        }
+        for number, split in enumerate(CUT_NAMES)
     ]
+    orders = [rng.permutation(len(into[name])) for into in arrays] if len(carried) > 1 else None
     done = [0] * len(CUT_NAMES)
     for cut in cuts:
+        read = [target for target in targets.values() if target.name in carried[cut.origin]]
         split_of, position = np.full(len(cut.rows), -1, np.int8), np.zeros(len(cut.rows), np.int64)
         for split, part in enumerate(cut.parts):
-            split_of[part] = split
             places = np.arange(done[split], done[split] + len(part))
-            position[part] = places if orders is None else orders[split][places]
+            split_of[part], position[part] = split, places if orders is None else orders[split][places]
             done[split] += len(part)
-        read = [target for target in targets.values() if target.name in carried[cut.origin]]
-        columns = [*inputs.columns, *(target.column for target in read)]
         start = 0
-        for batch in cut.rows.batches(columns):
+        for batch in cut.rows.batches([*inputs.columns, *(target.column for target in read)]):
             values = {name: inputs.read(batch), **{target.name: target.read(batch) for target in read}}
             rows = slice(start, start + len(values[name]))
+            _scatter(arrays, values, split_of[rows], position[rows], cut.origin)
             start = rows.stop
-            for split, into in enumerate(arrays):
-                mine = split_of[rows] == split
-                where = position[rows][mine]
-                if not len(where):
-                    continue
-                for key, array in into.items():
-                    array[where] = cut.origin if key == SOURCE else values[key][mine] if key in values else np.nan
+
+
+def _scatter(
+    arrays: Sequence[Mapping[str, np.ndarray]],
+    values: Mapping[str, np.ndarray],
+    split_of: np.ndarray,
+    position: np.ndarray,
+    origin: int,
+) -> None:
+    """Put the rows of a batch where they belong; what the batch lacks is NaN."""
+    for split, into in enumerate(arrays):
+        mine = np.flatnonzero(split_of == split)
+        for key, array in into.items():
+            array[position[mine]] = origin if key == SOURCE else values[key][mine] if key in values else np.nan
 
 
 def _common_field(target: Target, cuts: Sequence[Cut], carried: Sequence[frozenset[str]]) -> Field:

@@ -20,7 +20,7 @@ def splits_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Recipe], Sp
         folder: Path = root / str(next(numbers))
         folder.mkdir()
         prepare(recipe, folder)
-        assert sorted(path.name for path in folder.iterdir()) == ["calib", "test", "train", "val"]
+        assert sorted(path.name for path in folder.iterdir() if path.is_dir()) == ["calib", "test", "train", "val"]
         return load_splits_from(folder)
 
     return splits

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mtl_edge.data import tables
-from mtl_edge.data.source import prepare
+from mtl_edge.data.source import CLASSES_FILE, prepare
 from mtl_edge.data.splits import Splits
 from mtl_edge.errors import DataError, RecipeError
 from mtl_edge.preprocessing import CategoricalColumn, NumericColumn, Table, Tokens
@@ -201,6 +202,12 @@ def test_texts_are_classes_in_the_order_that_the_recipe_gives(
     data = '[data.targets.income]\nvalues = [">50K", "<=50K"]'
     samples = splits_of(people(data=data)).train
     np.testing.assert_array_equal(samples["income"], 1 - (samples["row"][:, 0] - 0.5).astype(int) % 2)
+
+
+def test_the_names_of_classes_are_kept(people: Callable[..., Recipe], tmp_path: Path) -> None:
+    """Beside the splits, in the order of their numbers."""
+    prepare(people(), tmp_path)
+    assert msgspec.json.decode((tmp_path / CLASSES_FILE).read_bytes()) == {"income": ["<=50K", ">50K"]}
 
 
 def test_text_becomes_word_numbers(people: Callable[..., Recipe], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from mtl_edge.data.splits import Samples, Splits
 from mtl_edge.nets.build import build_net
 from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.preprocessing import fit_pixels
-from mtl_edge.recipe import NetSpec
+from mtl_edge.recipe import ResNetSpec
 from mtl_edge.tasks import Multiclass, Regression
 from mtl_edge.train.learner import Learner
 from mtl_edge.train.training import FitOptions
@@ -50,7 +50,7 @@ def grey_net(learner: Learner) -> MultiTaskNet:
     """The same fresh network each time."""
     torch.manual_seed(0)
     source = ModelInput(name="image", dtype="float32", shape=("batch", 1, 8, 8), preprocessing=learner.preprocessing)
-    spec = NetSpec(trunk="resnet", width=8, depth=(1,), head_hidden=8)
+    spec = ResNetSpec(width=8, depth=(1,), head_hidden=8)
     return build_net(spec, TASKS, source, learner.statistics)
 
 
