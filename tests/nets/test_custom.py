@@ -38,8 +38,8 @@ class Whole(nn.Module):
     def __init__(self, channels, names=("kind", "size"), width=3):
         super().__init__()
         self.names = names
-        layers = [nn.Conv2d(channels, 16, 3), nn.ReLU(), nn.Conv2d(16, 16, 3, groups=4), nn.Conv2d(16, 32, 1), nn.ReLU()]
-        self.body = nn.Sequential(*layers)
+        grouped = nn.Conv2d(16, 16, 3, groups=4)
+        self.body = nn.Sequential(nn.Conv2d(channels, 16, 3), nn.ReLU(), grouped, nn.Conv2d(16, 32, 1), nn.ReLU())
         self.ends = nn.ModuleList([nn.Linear(32, width), nn.Linear(32, 1)])
 
     def forward(self, x):
