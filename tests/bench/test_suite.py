@@ -84,8 +84,6 @@ def test_models_that_work_together_are_measured_as_one(matmul_model: Path, slow_
     assert len(both.paths) == 2
 
 
-
-
 def test_test_samples_may_be_an_archive_or_a_folder(tiny_model: bytes, tiny_manifest: Manifest, tmp_path: Path) -> None:
     """The metrics are the same."""
     model = write_artifact(tmp_path, tiny_model, tiny_manifest).path
