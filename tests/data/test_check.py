@@ -60,7 +60,7 @@ def test_infinite_labels_are_refused(
     tiny_arrays: Arrays, tiny_recipe: Recipe, task: str, target: str, bad: float
 ) -> None:
     """The message names the task, its array and the place; NaN is a label that nobody gave."""
-    labels = tiny_arrays["area"].astype(np.float64)
+    labels = tiny_arrays[target].astype(np.float64)
     labels[[7, 30]] = bad
     fault = _fault(tiny_arrays | {target: labels}, tiny_recipe)
     assert fault.startswith(f"{PLACE}: tasks.{task}.target {target!r}: ")

@@ -86,7 +86,7 @@ BAD_RECIPES = {
     "unknown key at the top, near none": (
         "seed = 3",
         "zzz = 3",
-        "unknown key 'zzz'; known are bench, compress, data, net, seed, tasks, train",
+        "unknown key 'zzz'; known are bench, compress, data, net, seed, single_task, tasks, train",
     ),
     "unknown key in a section": (
         "width = 8",

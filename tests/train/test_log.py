@@ -52,7 +52,7 @@ def test_tensorboard_reads_the_curves(
     events.Reload()
     assert set(events.Tags()["scalars"]) == {
         *(f"loss/{task}" for task in ("bright", "level")),
-        *(f"{metric}/bright" for metric in ("accuracy", "macro_recall")),
+        *(f"{metric}/bright" for metric in ("accuracy", "macro_recall", "macro_f1")),
         *(f"{metric}/level" for metric in ("mae", "mse", "r2")),
         "learning_rate",
     }
