@@ -78,7 +78,7 @@ def _run(*arguments: str) -> Result:
         ),
         ('target = "size"', 'target = "sizes"', ["no array 'sizes' in the data", "did you mean 'size'?"]),
         ('"npz:data.npz"', '"npz:none.npz"', ["none.npz: cannot be read: No such file"]),
-        ('"npz:data.npz"', '"csv:data.csv"', ["data.source: must be 'mnist-pairs' or 'npz:FILE'"]),
+        ('"npz:data.npz"', '"csv:data.csv"', ["data.csv: cannot be read"]),
         ('input = "x"', 'input = "x"\nsplit = [0.999, 0.0005, 0.0005]', ["the val split is empty: 60 samples"]),
     ],
 )
