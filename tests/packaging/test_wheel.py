@@ -33,11 +33,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def target_box(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The ``bin`` folder of an environment with the base install only."""
+    """The ``bin`` folder of an environment with the base install and what computes metrics."""
     folder = tmp_path_factory.mktemp("target-box")
     venv.create(folder, with_pip=True)
     scripts = folder / ("Scripts" if os.name == "nt" else "bin")
-    done = _do(scripts / "python", "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", wheel)
+    done = _do(scripts / "python", "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", f"{wheel}[metrics]")
     assert done.returncode == 0, done.stderr
     return scripts
 
@@ -66,7 +66,7 @@ def test_the_wheel_holds_one_package_with_data_recipes_and_licences(wheel: Path)
 
 
 def test_a_target_box_measures_artifacts_without_torch(target_box: Path, finished_run: Path) -> None:
-    """The base install has neither torch nor onnx, and measures what a run made, metrics included."""
+    """The install has neither torch nor onnx, and measures what a run made, metrics included."""
     for package in ("torch", "onnx"):
         assert _do(target_box / "python", "-c", f"import {package}").returncode != 0
     models = sorted(finished_run.glob("artifacts/*/model.onnx"))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from mtl_edge.data.splits import Samples, Splits
+from mtl_edge.data.splits import SPLIT_NAMES, Samples, Splits
 from mtl_edge.nets.checkpoint import read_weights
 from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.recipe import AugmentSpec
@@ -71,7 +71,8 @@ def test_processes_learn_what_one_process_learns(
     bright[::3] = -1
     train = Samples({**splits.train.arrays, "bright": bright}).take(np.arange(99))
     few = Splits(train, splits.val, splits.calib, splits.test)
-    few.save(tmp_path)
+    for name in SPLIT_NAMES:
+        getattr(few, name).save(tmp_path / name)
     given = {name: options(epochs=2, optimizer="sgd", learning_rate=0.01, **changed) for name, changed in CASES.items()}
     (tmp_path / "options.json").write_bytes(msgspec.json.encode(given))
     (tmp_path / "worker.py").write_text(WORKER)
