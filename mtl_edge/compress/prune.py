@@ -66,7 +66,9 @@ def _prune_groups(net: MultiTaskNet, example: Tensor, ratio: float, round_to: in
         excess = len(scores) - _kept(len(scores), ratio, round_to)
         if excess > 0 and not _is_grouped(group):
             layer, prune = group[0].dep.target.module, group[0].dep.handler
-            graph.get_pruning_group(layer, prune, scores.argsort()[:excess].tolist()).prune()
+            smaller = graph.get_pruning_group(layer, prune, scores.argsort()[:excess].tolist())
+            if graph.check_pruning_group(smaller):  # leaves something of every layer
+                smaller.prune()
 
 
 class _Barrier(torch_pruning.ops.DummyPruner):  # type: ignore[misc]

@@ -65,7 +65,7 @@ def quantize_static(model: bytes, batches: Sequence[dict[str, np.ndarray]], *, m
 
             def feed() -> Iterator[dict[str, np.ndarray]]:
                 for batch in batches:
-                    yield batch
+                    yield {name: _without_nan(array) for name, array in batch.items()}
                     bar.advance()
 
             ort_quantize_static(
@@ -88,6 +88,16 @@ class _Reader(CalibrationDataReader):  # type: ignore[misc]
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         return next(self._batches, None)
+
+
+def _without_nan(array: np.ndarray) -> np.ndarray:
+    """A batch for calibration, with each column's mean where a number is missing: a range cannot end at NaN."""
+    missing = np.isnan(array) if array.dtype.kind == "f" else np.zeros(1, bool)
+    if not missing.any():
+        return array
+    known = np.where(missing, 0, array)
+    means = known.sum(0) / np.maximum((~missing).sum(0), 1)
+    return np.where(missing, means, array).astype(array.dtype)
 
 
 def _kept_in_float(path: Path) -> list[str]:

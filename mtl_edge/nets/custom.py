@@ -1,7 +1,9 @@
 """Networks that a recipe brings along: ``python:pkg.mod:factory`` names a function that makes one."""
 
+import ast
 import importlib
 import importlib.machinery
+import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -48,28 +50,54 @@ def find_factory(key: str, name: str, folder: Path) -> Factory:
 
 
 def code_sha256(spec: NetSpec, folder: Path) -> str | None:
-    """What tells whether the code of a custom network has changed: the hash of its modules, or None for other nets.
+    """What tells whether the code of a custom network has changed, or None for other nets; imports nothing of it.
 
-    These are the modules that importing it has loaded from the folder of the recipe, or else its own alone.
-
-    Raises:
-        RecipeError: as :func:`find_factory`.
+    It is the hash of the factory's module and of those that it imports from the folder of the recipe, found by reading
+    them; of a module that is not in the folder, its own file alone.
     """
-    match spec:
-        case CustomTrunkSpec():
-            find_factory("net.trunk", spec.factory, folder)
-        case CustomNetSpec():
-            find_factory("net.module", spec.factory, folder)
-        case _:
-            return None
-    own = spec.factory.partition(":")[0]
-    modules = ((name, getattr(module, "__file__", None)) for name, module in list(sys.modules.items()))
-    paths = {Path(file).resolve() for name, file in modules if file and (name == own or _is_in(folder, file))}
+    if not isinstance(spec, CustomTrunkSpec | CustomNetSpec):
+        return None
+    name = spec.factory.partition(":")[0]
+    paths = _sources(name, folder) or _installed(name)
     return sha256_of(*(path.read_bytes() for path in sorted(paths)))
 
 
-def _is_in(folder: Path, file: str) -> bool:
-    return Path(file).resolve().is_relative_to(folder.resolve())
+def _sources(name: str, folder: Path) -> set[Path]:
+    """The files in the folder that importing a module runs."""
+    paths: set[Path] = set()
+    names = [name]
+    while names:
+        parts = names.pop().split(".")
+        for end in range(1, len(parts) + 1):  # a package runs before its modules
+            place = folder.joinpath(*parts[:end])
+            for path, package in ((place / "__init__.py", parts[:end]), (place.with_suffix(".py"), parts[: end - 1])):
+                if path.is_file() and path not in paths:
+                    paths.add(path)
+                    names += _imports(path, package)
+    return paths
+
+
+def _imports(path: Path, package: Sequence[str]) -> Iterator[str]:
+    """The full names that a module's import statements may mean; none where it is not Python."""
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):  # importing it will tell
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = [*package[: len(package) - node.level + 1]] if node.level else []
+            base += node.module.split(".") if node.module else []
+            yield from (".".join([*base, alias.name]) for alias in node.names)
+
+
+def _installed(name: str) -> set[Path]:
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError):  # importing it will tell
+        return set()
+    return {Path(spec.origin)} if spec is not None and spec.origin and Path(spec.origin).is_file() else set()
 
 
 def custom_trunk(name: str, factory: Factory, example: Tensor) -> Trunk:

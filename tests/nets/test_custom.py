@@ -38,8 +38,8 @@ class Whole(nn.Module):
     def __init__(self, channels, names=("kind", "size"), width=3):
         super().__init__()
         self.names = names
-        layers = [nn.Conv2d(channels, 16, 3), nn.ReLU(), nn.Conv2d(16, 16, 3, groups=4), nn.Conv2d(16, 32, 1), nn.ReLU()]
-        self.body = nn.Sequential(*layers)
+        grouped = nn.Conv2d(16, 16, 3, groups=4)
+        self.body = nn.Sequential(nn.Conv2d(channels, 16, 3), nn.ReLU(), grouped, nn.Conv2d(16, 32, 1), nn.ReLU())
         self.ends = nn.ModuleList([nn.Linear(32, width), nn.Linear(32, 1)])
 
     def forward(self, x):
@@ -162,13 +162,28 @@ def test_the_folder_of_the_recipe_comes_first(folder: Path, build: Callable[[Net
     assert sys.modules["json"] is before
 
 
-def test_the_hash_of_the_code_follows_the_modules_that_it_imports(folder: Path) -> None:
-    """A change to a module beside the factory's own counts; networks of ours have no such hash."""
-    (folder / "mine.py").write_text("from parts import make\n")
-    (folder / "parts.py").write_text("def make(shape): ...\n")
+@pytest.mark.parametrize(
+    "statement", ["from parts import make", "import parts", "from deep.parts import make", "from deep import parts"]
+)
+def test_the_hash_of_the_code_follows_the_modules_that_it_imports(folder: Path, statement: str) -> None:
+    """A change to a module beside the factory's own counts, one to a module that it does not import does not."""
+    (folder / "mine.py").write_text(f"{statement}\n")
+    (folder / "deep").mkdir()
+    (folder / "deep" / "__init__.py").write_text("")
+    parts = folder / "deep" / "parts.py" if "deep" in statement else folder / "parts.py"
+    parts.write_text("from . import more\n" if "deep" in statement else "import deep.more\n")
     spec = CustomTrunkSpec(factory="mine:make")
-    first = code_sha256(spec, folder)
-    assert first == code_sha256(spec, folder)
-    (folder / "parts.py").write_text("def make(shape): return 1\n")
-    assert code_sha256(spec, folder) != first
+    seen = {code_sha256(spec, folder)}
+    for path in (folder / "mine.py", parts, folder / "deep" / "more.py"):
+        path.write_text((path.read_text() if path.exists() else "") + "# changed\n")
+        seen.add(code_sha256(spec, folder))
+    assert len(seen) == 4
+    (folder / "other.py").write_text("")
+    assert code_sha256(spec, folder) in seen
+
+
+def test_networks_of_ours_have_no_hash_of_code(folder: Path) -> None:
+    """Their code is the package's; a module that is absent or broken is told when it is imported."""
+    (folder / "broken.py").write_text("1 +")
     assert code_sha256(ResNetSpec(), folder) is None
+    assert len({code_sha256(CustomTrunkSpec(factory=name), folder) for name in ("a.b:c", "broken:c", "json:c")}) == 3
