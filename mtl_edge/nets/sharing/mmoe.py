@@ -5,7 +5,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from mtl_edge.nets.sharing.mixing import Gates, LazyMaps, mixed
+from mtl_edge.nets.sharing.mixing import Gates, LazyMaps, Mixture
 from mtl_edge.nets.trunks.base import Features, Trunk
 
 
@@ -22,6 +22,7 @@ class MMoESharing(nn.Module):
         self.stem = trunks[0].stem
         self.pool = trunks[0].pool
         self.experts = nn.ModuleList(trunk.stages for trunk in trunks)
+        self.mixture = Mixture()
         self.gates = Gates(trunks[0].channels[0], [range(experts)] * tasks, experts)
 
     def forward(self, x: Tensor) -> list[Features]:
@@ -33,10 +34,11 @@ class MMoESharing(nn.Module):
         for layers in zip(*self.experts, strict=True):
             maps = [layer(x) for layer, x in zip(layers, maps, strict=True)]
             stages.append(maps)
-        vectors = mixed(weights, [self.pool(found) for found in maps])
+        vectors = self.mixture(weights, [self.pool(found) for found in maps])
 
         def map_of(task: int, maps: list[Tensor]) -> Tensor:
-            return mixed(weights[:, task : task + 1], maps)[0]
+            found: tuple[Tensor] = self.mixture(weights[:, task : task + 1], maps)
+            return found[0]
 
         return [
             Features(LazyMaps([lambda: first, *(partial(map_of, task, maps) for maps in stages)]), vector)

@@ -1,6 +1,7 @@
 """Multi-task attention networks (Liu et al. 2019, arXiv:1803.10704)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -23,15 +24,9 @@ class MTANSharing(nn.Module):
         super().__init__()
         self.trunk = make_trunk()
         self.tasks = tasks
-        channels = self.trunk.channels[1:]
-        self.fits = nn.ModuleList(
-            nn.Sequential(*_convolution(before, after, 3), nn.ReLU())
-            for before, after in zip(channels, channels[1:], strict=False)
-        )
-        self.attentions = nn.ModuleList(
-            nn.ModuleList(_attention(wide * (2 if stage else 1), wide) for _ in range(tasks))
-            for stage, wide in enumerate(channels)
-        )
+        _, first, *others = self.trunk.channels
+        self.attentions = nn.ModuleList([Attentions(None, first, tasks)])
+        self.attentions.extend(Attentions(before, after, tasks) for before, after in pairwise([first, *others]))
 
     def forward(self, x: Tensor) -> list[Features]:
         """A batch of images -> the features of each task.
@@ -40,18 +35,38 @@ class MTANSharing(nn.Module):
             RecipeError: the trunk's maps are no images.
         """
         shared: Tensor = self.trunk.stem(x)
-        maps = [[shared] for _ in range(self.tasks)]
-        for index, (stage, attentions) in enumerate(zip(self.trunk.stages, self.attentions, strict=True)):
+        maps: list[list[Tensor]] = [[shared] * self.tasks]
+        for stage, attentions in zip(self.trunk.stages, self.attentions, strict=True):
             shared = stage(shared)
             if shared.ndim != 4:
                 shape = tuple(shared.shape[1:])
                 raise RecipeError(f"net.sharing: 'mtan' needs a trunk with maps (C, H, W), found maps of shape {shape}")
-            for kept, attention in zip(maps, attentions, strict=True):
-                seen = shared
-                if index:
-                    seen = torch.cat([shared, self.fits[index - 1](_pooled(kept[-1], shared))], 1)
-                kept.append(shared * attention(seen))
-        return [Features(tuple(kept), self.trunk.pool(kept[-1])) for kept in maps]
+            maps.append(attentions(shared, maps[-1]))
+        return [Features(of_task, self.trunk.pool(of_task[-1])) for of_task in zip(*maps, strict=True)]
+
+
+class Attentions(nn.Module):
+    """Each task's attention to the map of one stage.
+
+    Args:
+        before: channels of the stage before, of which each task has kept a part; none before the first stage.
+        channels: channels of this stage.
+        tasks: number of tasks.
+    """
+
+    def __init__(self, before: int | None, channels: int, tasks: int) -> None:
+        super().__init__()
+        self.fit = None if before is None else nn.Sequential(*_convolution(before, channels, 3), nn.ReLU())
+        width = channels if before is None else 2 * channels
+        self.attentions = nn.ModuleList(_attention(width, channels) for _ in range(tasks))
+
+    def forward(self, shared: Tensor, kept: Sequence[Tensor]) -> list[Tensor]:
+        """The stage's map ``(N, C, H, W)``, and what each task kept before -> what each task keeps of it."""
+        if self.fit is None:
+            return [shared * attention(shared) for attention in self.attentions]
+        fitted = [self.fit(_pooled(x, shared)) for x in kept]
+        pairs = zip(self.attentions, fitted, strict=True)
+        return [shared * attention(torch.cat([shared, x], 1)) for attention, x in pairs]
 
 
 def _attention(before: int, after: int) -> nn.Module:

@@ -5,7 +5,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
-from mtl_edge.nets.sharing.mixing import Gates, LazyMaps, mixed
+from mtl_edge.nets.sharing.mixing import Gates, LazyMaps, Mixture
 from mtl_edge.nets.trunks.base import Features, Trunk
 
 
@@ -24,6 +24,7 @@ class PLESharing(nn.Module):
         trunks = [make_trunk() for _ in range(tasks * task_experts + shared_experts)]
         self.stem = trunks[0].stem
         self.pool = trunks[0].pool
+        self.mixture = Mixture()
         depth = len(trunks[0].stages)
         self.levels = nn.ModuleList(
             Level(
@@ -43,15 +44,16 @@ class PLESharing(nn.Module):
         flows: list[tuple[Tensor, ...]] = [(self.stem(x),)]
         for level in levels:
             weights, found = level(flows[-1], [self.pool(flow) for flow in flows[-1]])
-            flows.append(mixed(weights, found))
+            flows.append(self.mixture(weights, found))
         weights, found = last(flows[-1], [self.pool(flow) for flow in flows[-1]])
         # Nothing but dense heads reads the last maps, so the vectors are mixed instead, which are smaller.
-        vectors = mixed(weights, [self.pool(expert) for expert in found])
+        vectors = self.mixture(weights, [self.pool(expert) for expert in found])
 
         def map_of(task: int, level: int) -> Tensor:
             if level < len(flows):
                 return flows[level][task if level else 0]
-            return mixed(weights[:, task : task + 1], found)[0]
+            mixed: tuple[Tensor] = self.mixture(weights[:, task : task + 1], found)
+            return mixed[0]
 
         return [
             Features(LazyMaps([partial(map_of, task, level) for level in range(len(flows) + 1)]), vector)
