@@ -1,7 +1,7 @@
 """Structured channel pruning: whole channels leave, so every runtime is faster without sparse kernels."""
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import torch
 import torch_pruning
@@ -55,9 +55,13 @@ def _prune_groups(net: MultiTaskNet, example: Tensor, ratio: float, round_to: in
         net,
         (example,),
         unwrapped_parameters=[(table, 1) for table in positions],
-        customized_pruners={GateWeights: _Barrier(), Stitch: torch_pruning.ops.ElementWisePruner()},
+        # What follows from their matrices is not for the graph to see: those have no channels.
+        customized_pruners=dict.fromkeys((GateWeights, Stitch), torch_pruning.ops.ElementWisePruner()),
         verbose=False,
     )
+    for node in graph.module2node.values():
+        if isinstance(node.module, GateWeights):  # what it gives weighs whole branches: here channels end
+            node.dependencies = []
     importance = torch_pruning.importance.GroupTaylorImportance()
     gates = [layer for module in net.modules() if isinstance(module, Gates) for layer in module.layers]
     fixed = [*_output_layers(graph), *_inside_attention(net), *gates]
@@ -69,14 +73,6 @@ def _prune_groups(net: MultiTaskNet, example: Tensor, ratio: float, round_to: in
             smaller = graph.get_pruning_group(layer, prune, scores.argsort()[:excess].tolist())
             if graph.check_pruning_group(smaller):  # leaves something of every layer
                 smaller.prune()
-
-
-class _Barrier(torch_pruning.ops.DummyPruner):  # type: ignore[misc]
-    """Where channels end: the gates' weights are of whole experts, so no channel of the sums is one of the gates'."""
-
-    def prune_in_channels(self, layer: nn.Module, idxs: Sequence[int]) -> nn.Module:
-        """Not the same function as ``prune_out_channels``, which is how the graph knows that nothing passes."""
-        return layer
 
 
 def _prune_heads(net: MultiTaskNet, ratio: float, round_to: int) -> None:

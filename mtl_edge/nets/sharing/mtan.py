@@ -32,15 +32,20 @@ class MTANSharing(nn.Module):
         """A batch of images -> the features of each task.
 
         Raises:
-            RecipeError: the trunk's maps are no images.
+            RecipeError: the trunk's maps are no images, or they grow.
         """
         shared: Tensor = self.trunk.stem(x)
         maps: list[list[Tensor]] = [[shared] * self.tasks]
         for stage, attentions in zip(self.trunk.stages, self.attentions, strict=True):
             shared = stage(shared)
-            if shared.ndim != 4:
-                shape = tuple(shared.shape[1:])
-                raise RecipeError(f"net.sharing: 'mtan' needs a trunk with maps (C, H, W), found maps of shape {shape}")
+            before, after = (tuple(found.shape[1:]) for found in (maps[-1][0], shared))
+            if {len(before), len(after)} != {3} or any(
+                grown > size for grown, size in zip(after[1:], before[1:], strict=True)
+            ):
+                raise RecipeError(
+                    "net.sharing: 'mtan' needs a trunk with maps (C, H, W), none larger than the one before, "
+                    f"found {before} and {after}"
+                )
             maps.append(attentions(shared, maps[-1]))
         return [Features(of_task, self.trunk.pool(of_task[-1])) for of_task in zip(*maps, strict=True)]
 
