@@ -74,7 +74,7 @@ def _run(*arguments: str) -> Result:
         ("classes = 3", "classes = 2", ["tasks.kind: classes = 2 allows the labels 0 to 1", "the first is 2 at index"]),
         ('target = "size"', 'target = "sizes"', ["no array 'sizes' in the data", "did you mean 'size'?"]),
         ('"npz:data.npz"', '"npz:none.npz"', ["none.npz: cannot be read: No such file"]),
-        ('"npz:data.npz"', '"csv:data.csv"', ["data.source: must be 'mnist-pairs' or 'npz:FILE'"]),
+        ('"npz:data.npz"', '"xls:data.xls"', ["data.source: must be mnist-pairs, npz:FILE, ", "found 'xls:data.xls'"]),
         ('input = "x"', 'input = "x"\nsplit = [0.999, 0.0005, 0.0005]', ["the val split is empty: 60 samples"]),
     ],
 )
