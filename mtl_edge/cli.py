@@ -94,6 +94,41 @@ def run(recipe: str, workdir: Path | None) -> None:
 
 
 @main.command()
+@click.argument("recipe")
+@click.option(
+    "--workdir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to work and to put the results.  [default: runs/NAME]",
+)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Instead of the recipe's.")
+@click.option("--log-dir", type=click.Path(file_okay=False, path_type=Path), help="Write TensorBoard's files here.")
+def train(recipe: str, workdir: Path | None, device: str | None, log_dir: Path | None) -> None:
+    """Train the dense network of RECIPE, and nothing more.
+
+    RECIPE is as for run, which goes on from here in the same workdir. To train with several processes:
+    torchrun --nproc-per-node N -m mtl_edge train RECIPE
+    """
+    from mtl_edge.progress import spinner
+
+    with needs_extra("train"), spinner("loading torch"):
+        import msgspec
+        from rich.console import Console
+
+        from mtl_edge.pipeline import train as train_dense
+        from mtl_edge.recipe import load_recipe
+        from mtl_edge.report.metrics import show_metrics
+        from mtl_edge.zoo import find_recipe
+
+    loaded = load_recipe(find_recipe(recipe))
+    if device is not None:
+        loaded = msgspec.structs.replace(loaded, train=msgspec.structs.replace(loaded.train, device=device))
+    trained = train_dense(loaded, workdir or Path("runs") / loaded.name, log_dir=log_dir)
+    if trained is not None:
+        show_metrics(loaded.tasks, trained.metrics, Console())
+        click.echo(f"weights  {trained.weights}")
+
+
+@main.command()
 @click.argument("models", nargs=-1, required=True, type=_existing)
 @click.option("--against", type=_existing, help="What the others are compared to.  [default: the dense one]")
 @click.option(
@@ -126,13 +161,60 @@ def bench(
     import msgspec
     from rich.console import Console
 
-    from mtl_edge.bench.suite import Settings, benchmark
+    from mtl_edge.bench.suite import Settings, benchmark, contenders
     from mtl_edge.report.terminal import show
     from mtl_edge.storage import write_atomically
 
     settings = Settings(threads=threads, batch=batch, dims=dict(dims), rounds=rounds, round_seconds=seconds, data=data)
-    measured = benchmark(models, base=against, settings=settings)
+    named = contenders((*([against] if against else []), *models))
+    measured = benchmark(named, base=named[0] if against else None, settings=settings)
     show(measured, Console())
     if json_file is not None:
         write_atomically(json_file, msgspec.json.encode(measured))
         click.echo(f"samples  {json_file}")
+
+
+@main.group()
+def zoo() -> None:
+    """The reference recipes, and the data that they are trained on."""
+
+
+@zoo.command("list")
+def zoo_list() -> None:
+    """Show every reference recipe, and whether its data are on this machine."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from mtl_edge.zoo.listing import reference_entries
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("recipe", "about", "data"):
+        table.add_column(column, overflow="fold")
+    for entry in reference_entries():
+        table.add_row(entry.name, entry.about, entry.state)
+    Console().print(table)
+
+
+@zoo.command("fetch")
+@click.argument("name")
+@click.option("--from", "sources", type=_existing, multiple=True, help="A file to take it from: no network is needed.")
+def zoo_fetch(name: str, sources: tuple[Path, ...]) -> None:
+    """Bring the data of NAME, a reference recipe or its data set, to this machine.
+
+    Without --from they are downloaded; what, from where, how large and under which licence is printed first. Every file
+    is checked against its SHA-256.
+    """
+    from mtl_edge.progress import spinner
+    from mtl_edge.zoo.cache import find_files
+    from mtl_edge.zoo.fetch import fetch
+    from mtl_edge.zoo.listing import needed_data_set
+
+    data_set = needed_data_set(name)
+    if data_set is None:
+        click.echo(f"{name} needs nothing: its data come with mtl-edge")
+    elif (folder := find_files(data_set)) is not None and not sources:
+        click.echo(f"{data_set.name} is here already: {folder}")
+    else:
+        with spinner(f"fetching {data_set.name}"):
+            fetch(data_set, click.echo, sources)

@@ -1,20 +1,75 @@
 """The straight line from a recipe to a report: data -> train -> prune -> export -> quantize -> bench -> report."""
 
+import itertools
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE
 from mtl_edge.bench.results import Benchmark
-from mtl_edge.progress import spinner
+from mtl_edge.bench.suite import Contender
+from mtl_edge.progress import console, spinner
 from mtl_edge.provenance import canonical_json, recipe_body
-from mtl_edge.recipe import Recipe
+from mtl_edge.recipe import CustomNetSpec, HardSpec, Recipe
 from mtl_edge.report.document import EpochRecord, RunReport
 from mtl_edge.report.html import to_html
 from mtl_edge.report.markdown import to_markdown
 from mtl_edge.report.picture import chart, to_svg
-from mtl_edge.stages import BENCHMARK_FILE, HISTORY_FILE, PARITY_FILE, Stages, artifacts
+from mtl_edge.report.sharing import SINGLE_TASK
+from mtl_edge.stages import BENCHMARK_FILE, HISTORY_FILE, PARITY_FILE, VARIANTS, WEIGHTS_FILE, Stages
 from mtl_edge.storage import Stage, StageCache, exclusive, sweep, write_atomically
+from mtl_edge.tasks import Task
+from mtl_edge.train.device import find_device
+from mtl_edge.train.distributed import FollowerCache, joined
+from mtl_edge.train.selection import best_epoch
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The dense network: its weights, and its metrics on the validation samples, by task and name."""
+
+    weights: Path
+    metrics: dict[str, dict[str, float]]
+
+
+def train(recipe: Recipe, workdir: Path, *, log_dir: Path | None = None) -> Trained | None:
+    """Train the dense network only; :func:`run` goes on from there.
+
+    Under ``torchrun``, all of its processes train together.
+
+    Args:
+        recipe: from :func:`mtl_edge.recipe.load_recipe`.
+        workdir: where to work.
+        log_dir: where TensorBoard's files go; None writes them to ``tensorboard/`` in the workdir where the recipe
+            asks for them.
+
+    Returns:
+        What was trained; None in the processes that only help.
+
+    Raises:
+        MtlEdgeError: anything that the caller can mend.
+    """
+    with joined(find_device(recipe.train.device)) as ranks:
+        console.quiet = not ranks.leads
+        with exclusive(workdir) if ranks.leads else nullcontext():
+            cache = (StageCache if ranks.leads else FollowerCache)(workdir / "stages")
+            stages = Stages(recipe, cache, log_dir=log_dir or _log_dir(recipe, workdir), ranks=ranks)
+            if ranks.leads:
+                sweep(workdir / "stages")
+                data = stages.data()
+                ranks.wait()
+            else:
+                ranks.wait()
+                data = stages.data()
+            stage = stages.train(data)
+    if not ranks.leads:
+        return None
+    history = _history(stage)
+    kept = best_epoch(history, recipe.tasks) if recipe.train.keeps_best else -1
+    return Trained(stage.folder / WEIGHTS_FILE, history[kept].metrics)
 
 
 def run(recipe: Recipe, workdir: Path) -> RunReport:
@@ -31,39 +86,98 @@ def run(recipe: Recipe, workdir: Path) -> RunReport:
         MtlEdgeError: anything that the caller can mend; finished stages are kept.
     """
     with exclusive(workdir):
-        for folder in (workdir, workdir / "stages", *(workdir / "artifacts").glob("*")):
+        for folder in (workdir, workdir / "stages", *(workdir / "artifacts").rglob("*")):
             sweep(folder)
-        stages = Stages(recipe, StageCache(workdir / "stages"))
+        cache = StageCache(workdir / "stages")
+        stages = Stages(recipe, cache, log_dir=_log_dir(recipe, workdir))
         data = stages.data()
-        dense = stages.train(data)
-        pruned = stages.prune(data, dense)
-        exported = stages.export(data, dense, pruned)
-        quantized = stages.quantize(data, exported)
-        measured = stages.bench(data, exported, quantized)
+        lines = {"": _line(stages, data)}
+        if recipe.single_task:
+            for task in recipe.tasks:
+                console.print(f"{SINGLE_TASK}: {task.name}")
+                lines[f"{SINGLE_TASK}/{task.name}/"] = _line(Stages(alone(recipe, task), cache), data)
+        measured = stages.bench(data, _contenders(lines))
         with spinner("report"):
-            report = _report(recipe, {"dense": dense, "pruned": pruned}, exported, measured)
-            _publish(report, artifacts(exported, quantized), workdir)
+            report = _report(recipe, lines, measured)
+            _publish(report, lines, workdir)
     return report
 
 
-def _report(recipe: Recipe, trained: dict[str, Stage], exported: Stage, measured: Stage) -> RunReport:
+def alone(recipe: Recipe, task: Task) -> Recipe:
+    """The same recipe for one of its tasks: the same trunk, shared with nobody and balanced against nothing."""
+    assert not isinstance(recipe.net, CustomNetSpec)  # the recipe refuses it
+    return msgspec.structs.replace(
+        recipe,
+        tasks=(task,),
+        net=msgspec.structs.replace(recipe.net, sharing=HardSpec()),
+        train=msgspec.structs.replace(recipe.train, balance="equal", weights={}),
+        single_task=False,
+    )
+
+
+@dataclass(frozen=True)
+class _Line:
+    """The finished stages of one network."""
+
+    dense: Stage
+    pruned: Stage
+    exported: Stage
+    quantized: Stage
+
+    def folder(self, variant: str) -> Path:
+        """Where a variant's artifact is."""
+        return (self.quantized if variant.endswith("-int8") else self.exported).folder / variant
+
+
+def _line(stages: Stages, data: Stage) -> _Line:
+    dense = stages.train(data)
+    pruned = stages.prune(data, dense)
+    exported = stages.export(data, dense, pruned)
+    return _Line(dense, pruned, exported, stages.quantize(data, exported))
+
+
+def _contenders(lines: Mapping[str, _Line]) -> list[Contender]:
+    """The multi-task variants; then, of each variant, all single-task models together."""
+    multi, *singles = lines.values()
+    found = [Contender(variant, (multi.folder(variant) / MODEL_FILE,)) for variant in VARIANTS]
+    if singles:
+        found += [
+            Contender(f"{SINGLE_TASK}/{variant}", tuple(line.folder(variant) / MODEL_FILE for line in singles))
+            for variant in VARIANTS
+        ]
+    return found
+
+
+def _report(recipe: Recipe, lines: Mapping[str, _Line], measured: Stage) -> RunReport:
+    training: dict[str, tuple[EpochRecord, ...]] = {}
+    parity: dict[str, float] = {}
+    for prefix, line in lines.items():
+        for name, stage in (("dense", line.dense), ("pruned", line.pruned)):
+            training[prefix + name] = _history(stage)
+        found = msgspec.json.decode((line.exported.folder / PARITY_FILE).read_bytes(), type=dict[str, float])
+        parity |= {prefix + name: difference for name, difference in found.items()}
     return RunReport(
         name=recipe.name,
         recipe=msgspec.json.format(canonical_json(recipe_body(recipe)), indent=2).decode(),
-        training={
-            name: msgspec.json.decode((stage.folder / HISTORY_FILE).read_bytes(), type=tuple[EpochRecord, ...])
-            for name, stage in trained.items()
-        },
-        parity=msgspec.json.decode((exported.folder / PARITY_FILE).read_bytes()),
+        training=training,
+        parity=parity,
         benchmark=msgspec.json.decode((measured.folder / BENCHMARK_FILE).read_bytes(), type=Benchmark),
     )
 
 
-def _publish(report: RunReport, variants: list[Path], workdir: Path) -> None:
+def _history(stage: Stage) -> tuple[EpochRecord, ...]:
+    return msgspec.json.decode((stage.folder / HISTORY_FILE).read_bytes(), type=tuple[EpochRecord, ...])
+
+
+def _log_dir(recipe: Recipe, workdir: Path) -> Path | None:
+    return workdir / "tensorboard" if recipe.train.tensorboard else None
+
+
+def _publish(report: RunReport, lines: Mapping[str, _Line], workdir: Path) -> None:
     """Put the results where people look for them; each file is replaced as a whole."""
-    for folder in variants:
-        for file in (MODEL_FILE, MANIFEST_FILE):
-            write_atomically(workdir / "artifacts" / folder.name / file, (folder / file).read_bytes())
+    for (prefix, line), variant, file in itertools.product(lines.items(), VARIANTS, (MODEL_FILE, MANIFEST_FILE)):
+        content = (line.folder(variant) / file).read_bytes()
+        write_atomically(workdir / "artifacts" / prefix / variant / file, content)
     picture = chart(report.benchmark)
     write_atomically(workdir / "report.svg", to_svg(picture))
     write_atomically(workdir / "report.json", msgspec.json.encode(report))

@@ -7,6 +7,7 @@ import msgspec
 
 from mtl_edge.artifact import Manifest
 from mtl_edge.bench.machine import Machine
+from mtl_edge.tasks import Task
 
 _ROUNDS_FOR_A_VERDICT = 5
 
@@ -66,20 +67,29 @@ class Ratio(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """All that was measured of one model; ``metrics`` only where test data was given."""
+    """All that was measured of one model, or of several that work together in one process.
+
+    ``manifests`` has one for each file, or none where a file was not made by mtl-edge. ``file_bytes`` is the sum.
+    ``metrics`` are there only where test data was given.
+    """
 
     name: str
-    path: str
+    paths: tuple[str, ...]
     file_bytes: int
-    manifest: Manifest | None
+    manifests: tuple[Manifest, ...]
     inputs: str
     cold_starts: tuple[ColdStart, ...]
     latencies: tuple[Latency, ...]
     metrics: dict[str, dict[str, float]] | None = None
 
     @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What the outputs mean, as far as it is known."""
+        return tuple(task for manifest in self.manifests for task in manifest.tasks)
+
+    @property
     def load_ms(self) -> float:
-        """Median time to create a session."""
+        """Median time to create the session, or all of them."""
         return statistics.median(start.load_ms for start in self.cold_starts)
 
     @property
@@ -113,16 +123,21 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def base_result(self) -> Result:
         """What the others are compared to."""
-        return next(result for result in self.results if result.name == self.base)
+        found = self.result(self.base)
+        assert found is not None
+        return found
 
-    def ratio(self, result: Result, threads: int) -> Ratio:
+    def ratio(self, result: Result, threads: int, base: Result | None = None) -> Ratio:
         """A model's latency over the base's, round by round, and the range that holds at least nine rounds of ten."""
-        pairs = zip(
-            result.latency(threads).round_medians_ms, self.base_result.latency(threads).round_medians_ms, strict=True
-        )
-        ratios = [mine / base for mine, base in pairs]
+        base = base or self.base_result
+        pairs = zip(result.latency(threads).round_medians_ms, base.latency(threads).round_medians_ms, strict=True)
+        ratios = [mine / theirs for mine, theirs in pairs]
         low, high = percentile(ratios, 5), percentile(ratios, 95)
         return Ratio(median=statistics.median(ratios), low=low, high=high, rounds=len(ratios))
+
+    def result(self, name: str) -> Result | None:
+        """What was measured under this name."""
+        return next((result for result in self.results if result.name == name), None)
 
 
 def percentile(values: list[float], share: float) -> float:

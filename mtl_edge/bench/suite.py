@@ -8,7 +8,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -51,97 +51,115 @@ class Settings:
     data: Path | None = None
 
 
-def benchmark(models: Sequence[Path], *, base: Path | None = None, settings: Settings = Settings()) -> Benchmark:
+@dataclass(frozen=True)
+class Contender:
+    """What is measured as one: a model, or several that are run one after the other in one process."""
+
+    name: str
+    paths: tuple[Path, ...]
+
+
+def contenders(paths: Iterable[Path]) -> tuple[Contender, ...]:
+    """Models that each run alone, under the shortest names that tell them apart."""
+    unique = list(dict.fromkeys(paths))
+    return tuple(Contender(name, (path,)) for path, name in zip(unique, _names(unique), strict=True))
+
+
+def benchmark(
+    models: Sequence[Contender], *, base: Contender | None = None, settings: Settings = Settings()
+) -> Benchmark:
     """Measure models, each in processes of its own, in turn with a base.
 
     Args:
-        models: any ``.onnx`` files.
+        models: what to measure; the base need not be among them.
         base: what the others are compared to; if not given, the first whose manifest names no parent, or the first.
         settings: how to measure.
 
     Raises:
         BenchError: a model cannot be read or run, contradicts its manifest, or its process died.
     """
-    paths = list(dict.fromkeys((*([base] if base else []), *models)))
-    names = _names(paths)
-    manifests: dict[Path, Manifest | None] = {}
-    group_count = max(math.ceil((len(paths) - 1) / _GROUP), 1)
-    turns = (len(paths) - 1 + group_count) * len(settings.threads) * settings.rounds
-    cold = {path: list[dict[str, Any]]() for path in paths}
-    rounds = {path: {threads: list[list[float]]() for threads in settings.threads} for path in paths}
-    metrics: dict[Path, dict[str, dict[str, float]] | None] = {}
-    inputs: dict[Path, str] = {}
+    models = list(dict.fromkeys((*([base] if base else []), *models)))
+    manifests: dict[Contender, tuple[Manifest, ...]] = {}
+    group_count = max(math.ceil((len(models) - 1) / _GROUP), 1)
+    turns = (len(models) - 1 + group_count) * len(settings.threads) * settings.rounds
+    cold = {model: list[dict[str, Any]]() for model in models}
+    rounds = {model: {threads: list[list[float]]() for threads in settings.threads} for model in models}
+    metrics: dict[Contender, dict[str, dict[str, float]] | None] = {}
+    inputs: dict[Contender, str] = {}
     unused = Counter[str]()
-    with progress_bar("bench", total=len(paths) * (settings.cold_starts + 1) + turns) as bar:
-        for path in paths:
-            with _Process(path, settings, threads=0) as process:
+    with progress_bar("bench", total=len(models) * (settings.cold_starts + 1) + turns) as bar:
+        for model in models:
+            with _Process(model, settings, threads=0) as process:
                 described = process.ask("describe")
-                inputs[path] = described["inputs"]
-                manifests[path] = msgspec.convert(described["manifest"], Manifest | None)
+                inputs[model] = described["inputs"]
+                found = msgspec.convert(described["manifests"], tuple[Manifest | None, ...])
+                manifests[model] = tuple(manifest for manifest in found if manifest)
                 unused.update(described["unused_dims"])
                 if settings.data is not None:
-                    metrics[path] = process.ask("evaluate", data=str(settings.data))
-            bar.advance(f"{names[path]}: tasks")
+                    metrics[model] = process.ask("evaluate", data=str(settings.data))
+            bar.advance(f"{model.name}: tasks")
         for name in settings.dims:
-            if unused[name] == len(paths):
-                raise BenchError(f"--dim {name}: no input has a dimension of this name, found {inputs[paths[0]]}")
-        base = base or _root(paths, manifests)
-        others = [path for path in paths if path != base]
+            if unused[name] == len(models):
+                raise BenchError(f"--dim {name}: no input has a dimension of this name, found {inputs[models[0]]}")
+        base = base or _root(models, manifests)
+        others = [model for model in models if model != base]
         groups = [(base, *others[start : start + _GROUP]) for start in range(0, len(others) or 1, _GROUP)]
-        for _, path in itertools.product(range(settings.cold_starts), paths):
-            with _Process(path, settings, threads=1) as process:
-                cold[path].append(process.ask("cold-start"))
-            bar.advance(f"{names[path]}: cold start")
+        for _, model in itertools.product(range(settings.cold_starts), models):
+            with _Process(model, settings, threads=1) as process:
+                cold[model].append(process.ask("cold-start"))
+            bar.advance(f"{model.name}: cold start")
         for group, threads in itertools.product(groups, settings.threads):
-            for path, samples in _take_turns(group, threads, settings):
-                rounds[path][threads].append(samples)
-                bar.advance(f"{names[path]}: {threads} thread{'s' * (threads > 1)}")
+            for model, samples in _take_turns(group, threads, settings):
+                rounds[model][threads].append(samples)
+                bar.advance(f"{model.name}: {threads} thread{'s' * (threads > 1)}")
     return Benchmark(
         machine=this_machine(),
-        base=names[base],
+        base=base.name,
         batch=settings.batch,
         results=tuple(
             Result(
-                name=names[path],
-                path=str(path),
-                file_bytes=path.stat().st_size,
-                manifest=manifests[path],
-                inputs=inputs[path],
-                cold_starts=msgspec.convert(cold[path], tuple[ColdStart, ...]),
+                name=model.name,
+                paths=tuple(map(str, model.paths)),
+                file_bytes=sum(path.stat().st_size for path in model.paths),
+                manifests=manifests[model],
+                inputs=inputs[model],
+                cold_starts=msgspec.convert(cold[model], tuple[ColdStart, ...]),
                 latencies=tuple(
-                    Latency(threads=threads, rounds_ms=tuple(map(tuple, rounds[path][threads])))
+                    Latency(threads=threads, rounds_ms=tuple(map(tuple, rounds[model][threads])))
                     for threads in settings.threads
                 ),
-                metrics=metrics.get(path),
+                metrics=metrics.get(model),
             )
-            for path in (base, *others)
+            for model in (base, *others)
         ),
     )
 
 
-def _root(paths: Sequence[Path], manifests: Mapping[Path, Manifest | None]) -> Path:
+def _root(models: Sequence[Contender], manifests: Mapping[Contender, tuple[Manifest, ...]]) -> Contender:
     """The first model that descends from no other: what the variants of one run are to be compared to."""
-    roots = (path for path in paths if (manifest := manifests[path]) and manifest.lineage.parent is None)
-    return next(roots, paths[0])
+    roots = (model for model in models if any(manifest.lineage.parent is None for manifest in manifests[model]))
+    return next(roots, models[0])
 
 
-def _take_turns(group: Sequence[Path], threads: int, settings: Settings) -> Iterator[tuple[Path, list[float]]]:
+def _take_turns(
+    group: Sequence[Contender], threads: int, settings: Settings
+) -> Iterator[tuple[Contender, list[float]]]:
     """Round after round, one turn of each model in random order, so that drift of the box hits all alike."""
     order = random.Random(0)
     with contextlib.ExitStack() as stack:
-        processes = {path: stack.enter_context(_Process(path, settings, threads)) for path in group}
+        processes = {model: stack.enter_context(_Process(model, settings, threads)) for model in group}
         for _ in range(settings.rounds):
-            for path in order.sample(group, len(group)):
-                yield path, processes[path].ask("round", seconds=settings.round_seconds)
+            for model in order.sample(group, len(group)):
+                yield model, processes[model].ask("round", seconds=settings.round_seconds)
 
 
 class _Process:
-    """A worker process with one model loaded."""
+    """A worker process with a model loaded."""
 
-    def __init__(self, path: Path, settings: Settings, threads: int) -> None:
-        self._path = path
+    def __init__(self, model: Contender, settings: Settings, threads: int) -> None:
+        self._model = model
         self._load = {
-            "path": str(path),
+            "paths": list(map(str, model.paths)),
             "batch": settings.batch,
             "dims": dict(settings.dims),
             "threads": threads,
@@ -184,17 +202,19 @@ class _Process:
         if not line:
             code = self._child.wait()
             last = (stderr.read().strip().splitlines() or ["no message"])[-1]
-            raise BenchError(f"{self._path}: the measuring process ended with status {code}: {last}")
+            place = ", ".join(map(str, self._model.paths))
+            raise BenchError(f"{place}: the measuring process ended with status {code}: {last}")
         reply = json.loads(line)
         if "error" in reply:
             raise BenchError(reply["error"])
         return reply["value"]
 
 
-def _names(paths: Sequence[Path]) -> dict[Path, str]:
+def _names(paths: Sequence[Path]) -> list[str]:
     """The shortest ends of the paths that tell them apart: ``dense`` for ``artifacts/dense/model.onnx``."""
+    names: list[str] = []
     for depth in range(1, max(len(path.parts) for path in paths) + 1):
-        names = {path: "/".join((*path.parts[-depth:-1], path.stem)) for path in paths}
-        if len(set(names.values())) == len(paths):
+        names = ["/".join((*path.parts[-depth:-1], path.stem)) for path in paths]
+        if len(set(names)) == len(paths):
             break
-    return {path: name.removesuffix("/model") for path, name in names.items()}
+    return [name.removesuffix("/model") for name in names]

@@ -1,4 +1,4 @@
-"""The child process that loads one model and measures it, on the word of its parent.
+"""The child process that loads one model, or several, and measures them, on the word of its parent.
 
 Each line of standard input is a JSON request, each line of standard output its JSON answer; the process ends when its
 input does, so it never outlives its parent. A crash of the runtime stays in here.
@@ -9,10 +9,12 @@ import json
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import onnxruntime
 import psutil
 
@@ -24,26 +26,29 @@ from mtl_edge.runtime import evaluate, manifest_of, open_session
 _WARM_RUNS = 10
 
 
+@dataclass(frozen=True)
+class _Loaded:
+    """One model, ready to run on inputs that stay where they are."""
+
+    path: Path
+    session: onnxruntime.InferenceSession
+    arrays: Mapping[str, np.ndarray]
+    binding: onnxruntime.IOBinding
+
+
 class Worker:
-    """One model in one process."""
+    """The models of one process; several are run one after the other, as one."""
 
     def __init__(self, request: Mapping[str, Any]) -> None:
-        self._path = Path(request["path"])
-        self._batch: int = request["batch"]
         self._dims: dict[str, int] = request["dims"]
-        self._threads: int = request["threads"]
         self._runtime_rss = _peak_rss()
+        paths = [Path(path) for path in request["paths"]]
         started = time.perf_counter()
-        self._session = open_session(self._path, self._threads)
+        sessions = [open_session(path, request["threads"]) for path in paths]
         self._load_ms = _since(started)
-        self._arrays = random_inputs(
-            self._session.get_inputs(), batch=self._batch, dims=self._dims, place=str(self._path)
-        )
-        self._binding = self._session.io_binding()
-        for name, array in self._arrays.items():
-            self._binding.bind_cpu_input(name, array)
-        for output in self._session.get_outputs():
-            self._binding.bind_output(output.name)
+        self._models = [
+            _bound(path, session, request["batch"], self._dims) for path, session in zip(paths, sessions, strict=True)
+        ]
 
     def answer(self, request: Mapping[str, Any]) -> object:
         """Do what a request asks for."""
@@ -60,9 +65,13 @@ class Worker:
                 raise BenchError(f"worker: no such request {unknown!r}")
 
     def _describe(self) -> dict[str, object]:
-        manifest = manifest_of(self._path, self._session)
-        names = [name for name in self._dims if not any(name in item.shape for item in self._session.get_inputs())]
-        return {"inputs": describe(self._arrays), "manifest": msgspec.to_builtins(manifest), "unused_dims": names}
+        manifests = [manifest_of(model.path, model.session) for model in self._models]
+        axes = {size for model in self._models for item in model.session.get_inputs() for size in item.shape}
+        return {
+            "inputs": "; ".join(dict.fromkeys(describe(model.arrays) for model in self._models)),
+            "manifests": msgspec.to_builtins(manifests),
+            "unused_dims": [name for name in self._dims if name not in axes],
+        }
 
     def _cold_start(self) -> dict[str, float]:
         started = time.perf_counter()
@@ -91,22 +100,38 @@ class Worker:
         end = time.perf_counter() + seconds
         while not samples or time.perf_counter() < end:
             started = time.perf_counter()
-            self._session.run_with_iobinding(self._binding)
+            for model in self._models:
+                model.session.run_with_iobinding(model.binding)
             samples.append(_since(started))
         return samples
 
     def _evaluate(self, data: Path) -> dict[str, dict[str, float]] | None:
-        manifest = manifest_of(self._path, self._session)
-        if manifest is None:
-            return None
-        return evaluate(self._session, manifest.tasks, manifest.inputs[0], load_samples(data).arrays)
+        arrays = load_samples(data).arrays
+        metrics: dict[str, dict[str, float]] = {}
+        for model in self._models:
+            manifest = manifest_of(model.path, model.session)
+            if manifest is None:
+                return None
+            metrics |= evaluate(model.session, manifest.tasks, manifest.inputs[0], arrays)
+        return metrics
 
     def _run(self) -> None:
-        try:
-            self._session.run_with_iobinding(self._binding)
-        except Exception as error:  # the runtime's own exception types are not public
-            reason = " ".join(str(error).split())[:200]
-            raise BenchError(f"{self._path}: cannot run on {describe(self._arrays)}: {reason}") from error
+        for model in self._models:
+            try:
+                model.session.run_with_iobinding(model.binding)
+            except Exception as error:  # the runtime's own exception types are not public
+                reason = " ".join(str(error).split())[:200]
+                raise BenchError(f"{model.path}: cannot run on {describe(model.arrays)}: {reason}") from error
+
+
+def _bound(path: Path, session: onnxruntime.InferenceSession, batch: int, dims: Mapping[str, int]) -> _Loaded:
+    arrays = random_inputs(session.get_inputs(), batch=batch, dims=dims, place=str(path))
+    binding = session.io_binding()
+    for name, array in arrays.items():
+        binding.bind_cpu_input(name, array)
+    for output in session.get_outputs():
+        binding.bind_output(output.name)
+    return _Loaded(path, session, arrays, binding)
 
 
 def _since(started: float) -> float:

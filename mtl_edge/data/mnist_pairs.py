@@ -1,19 +1,19 @@
 """Two overlapping handwritten digits on one canvas: three tasks on one image.
 
-The construction is that of MultiMNIST (Sener & Koltun 2018, arXiv:1810.04650): a 36x36 canvas, one digit at
-``[0:28, 0:28]``, one at ``[8:36, 8:36]``, the pixelwise maximum where they overlap. The digits are split into train,
-validation and test *before* they are paired, so that no handwriting of the test pairs was ever seen.
+The construction is like that of MultiMNIST (Sener & Koltun 2018, arXiv:1810.04650): a 36x36 canvas, one digit at
+``[0:28, 0:28]``, one at ``[8:36, 8:36]`` (theirs is at ``[6:34, 6:34]``), the pixelwise maximum where they overlap.
+The digits are split into train, validation and test *before* they are paired, so that no handwriting of the test pairs
+was ever seen.
 """
 
 from importlib.resources import files
 
 import numpy as np
 
+from mtl_edge.data.composites import ITEM, brighten, check_input_name, each_equally_often
 from mtl_edge.data.splits import Samples
-from mtl_edge.errors import RecipeError
 
 CANVAS = 36
-_DIGIT = 28
 
 
 def load_digits() -> tuple[np.ndarray, np.ndarray]:
@@ -38,21 +38,18 @@ def make_pairs(images: np.ndarray, labels: np.ndarray, count: int, rng: np.rando
     Raises:
         RecipeError: the name is that of a label.
     """
-    if name in ("left", "right", "sum"):
-        raise RecipeError(f"data.input: mnist-pairs has labels of the name {name!r}: choose another for the image")
-    rounds = -(-count // len(images))
-    left = np.concatenate([rng.permutation(len(images)) for _ in range(rounds)])[:count]
+    check_input_name(name, ("left", "right", "sum"), "mnist-pairs")
+    left = each_equally_often(count, len(images), rng)
     right = rng.integers(len(images), size=count)
     canvas = np.zeros((count, 1, CANVAS, CANVAS), np.uint8)
-    canvas[:, 0, :_DIGIT, :_DIGIT] = images[left]
-    shifted = canvas[:, 0, -_DIGIT:, -_DIGIT:]
-    np.maximum(shifted, images[right], out=shifted)
-    digits = labels.astype(np.int64)
+    for digits, corner in ((left, 0), (right, CANVAS - ITEM)):
+        brighten(canvas[:, 0], images[digits], np.full((count, 2), corner))
+    classes = labels.astype(np.int64)
     return Samples(
         {
             name: canvas,
-            "left": digits[left],
-            "right": digits[right],
-            "sum": (digits[left] + digits[right]).astype(np.float32),
+            "left": classes[left],
+            "right": classes[right],
+            "sum": (classes[left] + classes[right]).astype(np.float32),
         }
     )

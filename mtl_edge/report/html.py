@@ -7,6 +7,7 @@ import jinja2
 
 from mtl_edge.report.document import RunReport
 from mtl_edge.report.picture import javascript
+from mtl_edge.report.sharing import sharing_tables
 from mtl_edge.report.table import comparison, slower_than_base
 from mtl_edge.report.terminal import caption
 
@@ -22,7 +23,7 @@ def to_html(report: RunReport, picture: altair.ConcatChart) -> str:
     )
     return environment.get_template("report.html.j2").render(
         report=report,
-        tables=comparison(report.benchmark),
+        tables=[*comparison(report.benchmark), *sharing_tables(report.benchmark)],
         warnings=slower_than_base(report.benchmark),
         caption=caption(report.benchmark),
         javascript=javascript().replace("</script", "<\\/script"),

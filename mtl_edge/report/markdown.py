@@ -1,6 +1,7 @@
 """The report for pull requests."""
 
 from mtl_edge.report.document import RunReport
+from mtl_edge.report.sharing import sharing_tables
 from mtl_edge.report.table import Cell, comparison, slower_than_base
 from mtl_edge.report.terminal import caption
 
@@ -8,7 +9,7 @@ from mtl_edge.report.terminal import caption
 def to_markdown(report: RunReport, picture: str) -> str:
     """The comparison as Markdown tables, with a link to the picture's file."""
     lines = [f"# {report.name}", ""]
-    for table in comparison(report.benchmark):
+    for table in (*comparison(report.benchmark), *sharing_tables(report.benchmark)):
         lines += [
             f"## {table.title}",
             "",

@@ -56,9 +56,9 @@ def javascript() -> str:
 def _rows(benchmark: Benchmark, threads: int) -> list[dict[str, Any]]:
     rows = []
     for result in benchmark.results:
-        if result.manifest is None or result.metrics is None:
+        if result.metrics is None:
             continue
-        for task in result.manifest.tasks:
+        for task in result.tasks:
             metric = task.metrics[0]
             value = result.metrics[task.name][metric.name]
             shown, sign = (100 * value, ", %") if metric.unit == "share" else (value, "")

@@ -68,8 +68,8 @@ def _tasks(benchmark: Benchmark) -> tuple[Task, ...]:
     tasks = {
         task.name: task
         for result in (benchmark.base_result, *benchmark.results)
-        if result.manifest is not None and result.metrics is not None
-        for task in result.manifest.tasks
+        if result.metrics is not None
+        for task in result.tasks
     }
     return tuple(tasks.values())
 

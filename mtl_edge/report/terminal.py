@@ -6,12 +6,13 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from mtl_edge.bench.results import Benchmark
+from mtl_edge.report.sharing import sharing_tables
 from mtl_edge.report.table import Cell, comparison, slower_than_base
 
 
 def show(benchmark: Benchmark, console: Console) -> None:
     """Print the comparison, what it was measured on, and each model that is slower than the base."""
-    for table in comparison(benchmark, first_metric_only=True):
+    for table in (*comparison(benchmark, first_metric_only=True), *sharing_tables(benchmark)):
         shown = RichTable(
             box=box.SIMPLE_HEAD, show_lines=True, title=table.title, title_justify="left", title_style="bold"
         )

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mtl_edge.artifact import Manifest, write_artifact
-from mtl_edge.bench.suite import Settings, benchmark
+from mtl_edge.bench.suite import Contender, Settings, benchmark, contenders
 from mtl_edge.data.splits import Samples
 from mtl_edge.errors import BenchError
 
@@ -16,41 +16,43 @@ QUICK = Settings(threads=(1,), rounds=6, round_seconds=0.02, cold_starts=2)
 
 def test_a_slower_model_is_called_slower_and_a_faster_one_faster(matmul_model: Path, slow_model: Path) -> None:
     """The verdict follows from the ratio to the base, whichever of the two is the base."""
-    by_small = benchmark([matmul_model, slow_model], settings=QUICK)
+    by_small = benchmark(contenders([matmul_model, slow_model]), settings=QUICK)
     ratio = by_small.ratio(by_small.results[1], 1)
     assert (by_small.base, ratio.verdict) == ("small", "SLOWER")
-    by_big = benchmark([matmul_model], base=slow_model, settings=QUICK)
+    by_big = benchmark(contenders([matmul_model]), base=contenders([slow_model])[0], settings=QUICK)
     assert by_big.base == "big"
     assert by_big.ratio(by_big.results[1], 1).verdict == "faster"
 
 
 def test_every_sample_of_every_round_is_kept(matmul_model: Path) -> None:
     """Rounds, cold starts and the file's size are all there; without a manifest there are no metrics."""
-    result = benchmark([matmul_model], settings=QUICK).results[0]
+    result = benchmark(contenders([matmul_model]), settings=QUICK).results[0]
     assert [len(latency.rounds_ms) for latency in result.latencies] == [6]
     assert len(result.cold_starts) == 2
     assert result.file_bytes == matmul_model.stat().st_size
-    assert result.manifest is None
+    assert result.manifests == ()
     assert result.metrics is None
 
 
 def test_symbolic_dimensions_are_settable(tokens_model: Path) -> None:
     """Batch and named axes take the sizes that were asked for; dtypes are the graph's own."""
     settings = Settings(threads=(1,), batch=3, dims={"seq": 7}, rounds=2, round_seconds=0.01, cold_starts=1)
-    assert benchmark([tokens_model], settings=settings).results[0].inputs == "tokens int64[3,7], flag bool[3]"
+    assert (
+        benchmark(contenders([tokens_model]), settings=settings).results[0].inputs == "tokens int64[3,7], flag bool[3]"
+    )
 
 
 def test_a_dimension_that_no_input_has_is_refused(tokens_model: Path) -> None:
     """A typing error in --dim must not be measured as if it were right."""
     with pytest.raises(BenchError, match=r"--dim sequence: no input has a dimension of this name.*tokens int64"):
-        benchmark([tokens_model], settings=Settings(dims={"sequence": 7}))
+        benchmark(contenders([tokens_model]), settings=Settings(dims={"sequence": 7}))
 
 
 def test_a_truncated_model_is_one_line(matmul_model: Path) -> None:
     """The runtime's complaint comes back from the child process as an error of one line."""
     matmul_model.write_bytes(matmul_model.read_bytes()[:-200])
     with pytest.raises(BenchError, match=r"small\.onnx: ONNX Runtime cannot load it") as caught:
-        benchmark([matmul_model], settings=QUICK)
+        benchmark(contenders([matmul_model]), settings=QUICK)
     assert "\n" not in str(caught.value)
 
 
@@ -58,7 +60,7 @@ def test_a_dead_child_is_reported_with_its_status(matmul_model: Path, monkeypatc
     """A crash of the runtime costs the measuring process, not the caller's."""
     monkeypatch.setattr("mtl_edge.bench.suite._WORKER", ("-c", "import os; os.kill(os.getpid(), 11)"))
     with pytest.raises(BenchError, match="the measuring process ended with status -11"):
-        benchmark([matmul_model], settings=QUICK)
+        benchmark(contenders([matmul_model]), settings=QUICK)
 
 
 def test_models_of_one_name_are_told_apart_by_their_folders(matmul_model: Path, tmp_path: Path) -> None:
@@ -69,7 +71,17 @@ def test_models_of_one_name_are_told_apart_by_their_folders(matmul_model: Path, 
         paths.append(tmp_path / name / "model.onnx")
         paths[-1].write_bytes(matmul_model.read_bytes())
     settings = Settings(threads=(1,), rounds=2, round_seconds=0.01, cold_starts=1)
-    assert [result.name for result in benchmark(paths, settings=settings).results] == ["a", "b"]
+    assert [result.name for result in benchmark(contenders(paths), settings=settings).results] == ["a", "b"]
+
+
+def test_models_that_work_together_are_measured_as_one(matmul_model: Path, slow_model: Path) -> None:
+    """Latency and file size of a pair are those of both; it runs in one process."""
+    pair = Contender("both", (matmul_model, slow_model))
+    measured = benchmark([*contenders([slow_model]), pair], settings=QUICK)
+    both, slow = measured.results[1], measured.results[0]
+    assert both.file_bytes == matmul_model.stat().st_size + slow_model.stat().st_size
+    assert both.latency(1).p50_ms > slow.latency(1).p50_ms
+    assert len(both.paths) == 2
 
 
 def test_test_samples_may_be_an_archive_or_a_folder(tiny_model: bytes, tiny_manifest: Manifest, tmp_path: Path) -> None:
@@ -84,7 +96,7 @@ def test_test_samples_may_be_an_archive_or_a_folder(tiny_model: bytes, tiny_mani
     Samples(samples).save(tmp_path / "test")
     quick = dataclasses.replace(QUICK, rounds=2, round_seconds=0.01, cold_starts=1)
     found = [
-        benchmark([model], settings=dataclasses.replace(quick, data=tmp_path / name)).results[0].metrics
+        benchmark(contenders([model]), settings=dataclasses.replace(quick, data=tmp_path / name)).results[0].metrics
         for name in ("test.npz", "test")
     ]
     assert found[0] is not None
