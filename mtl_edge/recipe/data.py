@@ -45,9 +45,9 @@ class DataSpec(Section, frozen=True):
 
     Splits: ``split`` gives the shares of train, validation and test. ``split_by`` cuts at random; or by ``time``, the
     order of ``split_column`` (texts by their characters, such as 2020-12-31) or else of the rows; or so that the rows
-    of a ``group`` stay together; or takes what a ``split_column`` says, ``train``, ``val`` or ``test``. ``samples`` says
-    how many composites a generated source makes for each split, ``calibration`` how many training samples calibrate
-    int8 ranges.
+    of a ``group`` stay together; or takes what a ``split_column`` says, ``train``, ``val`` or ``test``. ``samples``
+    says how many composites a generated source makes for each split, ``calibration`` how many training samples
+    calibrate int8 ranges.
 
     Tables: the input is either the column ``text``, of which the first ``max_words`` words count, or the ``columns``
     (all that are no targets, if none are given) without those in ``drop``. Columns of text, of truth values and of at
