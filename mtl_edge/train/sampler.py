@@ -4,9 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SOURCE_ARRAY = "source"
-"""The array of a data set that says, by whole numbers, which source each sample comes from."""
-
 
 @dataclass(frozen=True)
 class Sampler:

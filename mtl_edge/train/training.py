@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mtl_edge.data.splits import Samples, Splits
+from mtl_edge.data.splits import SOURCE, Samples, Splits
 from mtl_edge.errors import DataError
 from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.recipe import TrainSpec
@@ -23,7 +23,7 @@ from mtl_edge.train.distributed import Ranks
 from mtl_edge.train.learner import Learner, Teacher
 from mtl_edge.train.log import TrainingLog
 from mtl_edge.train.measure import measure
-from mtl_edge.train.sampler import SOURCE_ARRAY, Sampler
+from mtl_edge.train.sampler import Sampler
 from mtl_edge.train.schedule import make_optimizer, make_schedule
 from mtl_edge.train.selection import best_epoch
 
@@ -243,11 +243,10 @@ class Training:
 def _sampler(train: Samples, options: FitOptions, title: str) -> Sampler:
     groups = None
     if options.sampling == "balanced":
-        groups = train.arrays.get(SOURCE_ARRAY)
+        groups = train.arrays.get(SOURCE)
         if groups is None:
             raise DataError(
-                f"{title}: train.sampling 'balanced' needs data from several sources (an array {SOURCE_ARRAY!r}), "
-                "found none"
+                f"{title}: train.sampling 'balanced' needs data from several sources ([data.sources]), found one"
             )
     sampler = Sampler(len(train), options.batch_size, options.seed, groups)
     if sampler.steps == 0:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mtl_edge.data.splits import Samples, Splits
+from mtl_edge.data.splits import SOURCE, Samples, Splits
 from mtl_edge.errors import DataError, RecipeError
 from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.recipe import AugmentSpec, DistillSpec
@@ -149,7 +149,7 @@ def test_balanced_sampling_needs_sources(splits: Splits, learner: Learner, make_
     """One line where the data has one source only; with sources it trains."""
     with pytest.raises(DataError, match="needs data from several sources"):
         fit(make_net(), learner, splits, options(sampling="balanced"), title="test")
-    train = Samples({**splits.train.arrays, "source": np.arange(512) % 3})
+    train = Samples({**splits.train.arrays, SOURCE: np.arange(512) % 3})
     two = Splits(train, splits.val, splits.calib, splits.test)
     assert len(fit(make_net(), learner, two, options(epochs=1, sampling="balanced"), title="test")) == 1
 
