@@ -1,15 +1,17 @@
 """What a recipe's sources are, and what tells that one of them has changed."""
 
+import difflib
 from collections.abc import Iterator
 from pathlib import Path
 
 from mtl_edge.data.functions import module_file
+from mtl_edge.data.generated import FASHION_SOURCES, GENERATED_SOURCES, generated_fingerprint
 from mtl_edge.errors import DataError, RecipeError
 from mtl_edge.recipe import DataSpec, Recipe, SourceSpec
 from mtl_edge.storage import sha256_of, sha256_of_file
+from mtl_edge.zoo.cache import find_table
 
-BUILT_IN = ("mnist-pairs",)
-FORMS = ("npz:FILE", "npy:FOLDER", "csv:FILE", "parquet:PATH", "images:FOLDER", "python:MODULE:FUNCTION")
+_FORMS = ("npz:FILE", "npy:FOLDER", "csv:FILE", "parquet:PATH", "images:FOLDER", "zoo:NAME", "python:MODULE:FUNCTION")
 
 
 def sources_of(spec: DataSpec) -> dict[str, SourceSpec]:
@@ -35,10 +37,13 @@ def parse_source(source: str) -> tuple[str, str]:
         RecipeError: there is no such kind.
     """
     kind, _, rest = source.partition(":")
-    if source in BUILT_IN or (rest and kind in {form.partition(":")[0] for form in FORMS}):
+    fits = kind in {form.partition(":")[0] for form in _FORMS} if rest else source in GENERATED_SOURCES
+    if fits or (rest and kind in FASHION_SOURCES):
         return kind, rest
-    forms = f"{', '.join((*BUILT_IN, *FORMS[:-1]))} or {FORMS[-1]}"
-    raise RecipeError(f"data.source: must be {forms}, found {source!r}")
+    near = difflib.get_close_matches(source, GENERATED_SOURCES, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    forms = f"{', '.join((*GENERATED_SOURCES, *_FORMS[:-1]))} or {_FORMS[-1]}"
+    raise RecipeError(f"data.source: must be {forms}, found {source!r}{hint}")
 
 
 def source_fingerprint(recipe: Recipe) -> str | None:
@@ -75,8 +80,13 @@ def _parts(source: str, recipe: Recipe) -> Iterator[str]:
                 if file.is_file():
                     state = file.stat()
                     yield f"{file.relative_to(path).as_posix()}\0{state.st_size}\0{state.st_mtime_ns}"
+        case "zoo":
+            yield _content(find_table(rest))
         case "python":
             yield _content(module_file(source, recipe.folder))
+        case _:
+            if (pictures := generated_fingerprint(kind, path if rest else None)) is not None:
+                yield pictures
 
 
 def _content(path: Path) -> str:

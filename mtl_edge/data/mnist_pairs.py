@@ -10,27 +10,26 @@ from importlib.resources import files
 
 import numpy as np
 
-from mtl_edge.data.composites import ITEM, brighten, check_input_name, each_equally_often
+from mtl_edge.data.composites import ITEM, Items, brighten, check_input_name, each_equally_often
 from mtl_edge.data.splits import Samples
 
 CANVAS = 36
 
 
-def load_digits() -> tuple[np.ndarray, np.ndarray]:
-    """The 5,000 digits that come with the package: images ``(5000, 28, 28)`` and labels ``(5000,)``, uint8."""
+def load_digits() -> Items:
+    """The 5,000 digits that come with the package."""
     with (files("mtl_edge.data") / "digits" / "mnist_5k.npz").open("rb") as stream, np.load(stream) as archive:
-        return archive["images"], archive["labels"]
+        return Items(archive["images"], archive["labels"].astype(np.int64))
 
 
-def make_pairs(images: np.ndarray, labels: np.ndarray, count: int, rng: np.random.Generator, name: str) -> Samples:
+def make_pairs(digits: Items, count: int, rng: np.random.Generator, name: str) -> Samples:
     """Draw pairs of digits and lay them over each other.
 
     Each digit is the left one equally often (as far as ``count`` allows); its partner is drawn uniformly, and may be
     of the same class.
 
     Args:
-        images: ``(N, 28, 28)`` uint8.
-        labels: ``(N,)`` digits.
+        digits: the pictures to draw from.
         count: number of pairs.
         rng: the source of chance.
         name: name of the image array in the result, ``(count, 1, 36, 36)`` uint8.
@@ -39,12 +38,12 @@ def make_pairs(images: np.ndarray, labels: np.ndarray, count: int, rng: np.rando
         RecipeError: the name is that of a label.
     """
     check_input_name(name, ("left", "right", "sum"), "mnist-pairs")
-    left = each_equally_often(count, len(images), rng)
-    right = rng.integers(len(images), size=count)
+    left = each_equally_often(count, len(digits), rng)
+    right = rng.integers(len(digits), size=count)
     canvas = np.zeros((count, 1, CANVAS, CANVAS), np.uint8)
-    for digits, corner in ((left, 0), (right, CANVAS - ITEM)):
-        brighten(canvas[:, 0], images[digits], np.full((count, 2), corner))
-    classes = labels.astype(np.int64)
+    for chosen, corner in ((left, 0), (right, CANVAS - ITEM)):
+        brighten(canvas[:, 0], digits.images[chosen], np.full((count, 2), corner))
+    classes = digits.labels
     return Samples(
         {
             name: canvas,

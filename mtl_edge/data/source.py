@@ -22,6 +22,7 @@ from mtl_edge.errors import DataError, RecipeError
 from mtl_edge.preprocessing import Preprocessing, fit_pixels
 from mtl_edge.recipe import Recipe, SourceSpec
 from mtl_edge.storage import write_atomically
+from mtl_edge.zoo.cache import find_table
 
 CLASSES_FILE = "classes.json"
 
@@ -115,8 +116,12 @@ def open_source(source: str, recipe: Recipe, scratch: Path, rng: np.random.Gener
         case "python":
             samples = call_function(source, recipe.folder, rng)
             return samples if len(samples) > 1 else ArrayRows(source, samples[0])
+        case "zoo":
+            from mtl_edge.data.tables import open_parquet
+
+            return open_parquet(find_table(rest), source)
         case _:
-            return generate(source, recipe.data, rng)
+            return generate(kind, recipe.data, rng, path if rest else None)
 
 
 def _are_tables(cuts: Sequence[Cut]) -> bool:

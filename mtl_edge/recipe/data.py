@@ -37,7 +37,10 @@ class DataSpec(Section, frozen=True):
 
     ``source`` is one of the following, with paths relative to the recipe; ``sources`` are several of them, merged.
 
-    - ``mnist-pairs``: made from what comes with the package
+    - ``mnist-pairs`` and ``hello-mlp``: made from what comes with the package
+    - ``fashion-pairs``, ``fashion-pairs-shifted`` and ``fashion-scenes``, each maybe with ``:FOLDER``: made from
+      Fashion-MNIST
+    - ``zoo:NAME`` or ``zoo:NAME/TABLE``: a table that ``mtl-edge zoo fetch`` has brought
     - ``npz:FILE`` and ``npy:FOLDER``: arrays; a folder has one ``.npy`` for each
     - ``csv:FILE`` and ``parquet:FILE-or-FOLDER``: tables
     - ``images:FOLDER``: image files, with a table of their names and labels

@@ -49,16 +49,16 @@ def is_whole(path: Path, file: DataFile) -> bool:
         return False
 
 
-def cached_table(name: str, file: str = "") -> Path:
+def find_table(reference: str) -> Path:
     """The path of a data set's table in the cache.
 
     Args:
-        name: the data set: ``adult``.
-        file: which of its tables, without the extension: ``train``. Not needed where there is but one.
+        reference: the data set, and which of its tables where there are several: ``adult``, ``river-flow/train``.
 
     Raises:
         DataError: there is no such data set or table, it has not been fetched, or its file is damaged.
     """
+    name, _, file = reference.partition("/")
     data_set = find_data_set(name)
     tables = {Path(table.name).stem: table for table in data_set.files}
     if not file and len(tables) == 1:

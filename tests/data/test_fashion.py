@@ -1,22 +1,28 @@
-"""Tests of :mod:`mtl_edge.data.fashion` and :mod:`mtl_edge.data.drawn`."""
+"""Tests of :mod:`mtl_edge.data.fashion` and :mod:`mtl_edge.data.generated`."""
 
 import dataclasses
 import gzip
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
 
 from mtl_edge.data import fashion
 from mtl_edge.data.composites import Items
-from mtl_edge.data.drawn import DrawnSource, draw_splits, drawn_fingerprint
 from mtl_edge.data.fashion import find_fashion, load_fashion
+from mtl_edge.data.generated import GENERATED_SOURCES, generate, generated_fingerprint
+from mtl_edge.data.splits import Samples
 from mtl_edge.errors import DataError, RecipeError
+from mtl_edge.recipe import DataSpec
 from mtl_edge.zoo.catalogue import DataSet
 
-SOURCES = get_args(DrawnSource)
+
+def _splits(
+    source: str, seed: int, samples: tuple[int, int, int], name: str, folder: Path | None = None
+) -> tuple[Samples, ...]:
+    """Few samples from a source of generated ones."""
+    return generate(source, DataSpec(source=source, samples=samples, input=name), np.random.default_rng(seed), folder)
 
 
 def _write(path: Path, array: np.ndarray) -> None:
@@ -119,40 +125,38 @@ def test_files_that_contradict_each_other_are_refused(
         load_fashion(find_fashion(fashion_folder), np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("source", SOURCES)
-def test_one_seed_gives_the_same_samples_and_another_gives_others(source: DrawnSource, fashion_folder: Path) -> None:
+@pytest.mark.parametrize("source", GENERATED_SOURCES)
+def test_one_seed_gives_the_same_samples_and_another_gives_others(source: str, fashion_folder: Path) -> None:
     """All chance comes from the generator; each split has as many samples as asked for."""
-    first, again, other = (
-        draw_splits(source, (30, 10, 20), np.random.default_rng(seed), "x", fashion_folder) for seed in (5, 5, 6)
-    )
+    first, again, other = (_splits(source, seed, (30, 10, 20), "x", fashion_folder) for seed in (5, 5, 6))
     assert [len(part) for part in first] == [30, 10, 20]
     for mine, same, different in zip(first, again, other, strict=True):
         assert all(np.array_equal(mine[key], same[key], equal_nan=True) for key in mine.arrays)
         assert not np.array_equal(mine["x"], different["x"])
 
 
-@pytest.mark.parametrize("source", SOURCES)
-def test_an_input_of_a_targets_name_is_refused(source: DrawnSource, fashion_folder: Path) -> None:
+@pytest.mark.parametrize("source", GENERATED_SOURCES)
+def test_an_input_of_a_targets_name_is_refused(source: str, fashion_folder: Path) -> None:
     """Or one would replace the other."""
-    targets = draw_splits(source, (4, 4, 4), np.random.default_rng(0), "x", fashion_folder)[0].arrays.keys() - {"x"}
+    targets = _splits(source, 0, (4, 4, 4), "x", fashion_folder)[0].arrays.keys() - {"x"}
     for target in targets:
         with pytest.raises(RecipeError, match=f"has labels of the name '{target}'"):
-            draw_splits(source, (4, 4, 4), np.random.default_rng(0), target, fashion_folder)
+            _splits(source, 0, (4, 4, 4), target, fashion_folder)
 
 
 def test_the_fingerprint_follows_the_files(fashion_folder: Path) -> None:
     """Other pictures, other fingerprint; what comes with the package has none."""
-    before = drawn_fingerprint("fashion-pairs", fashion_folder)
-    assert drawn_fingerprint("fashion-scenes", fashion_folder) == before
+    before = generated_fingerprint("fashion-pairs", fashion_folder)
+    assert generated_fingerprint("fashion-scenes", fashion_folder) == before
     file = fashion_folder / "t10k-labels-idx1-ubyte.gz"
     file.write_bytes(file.read_bytes() + b"x")
-    assert drawn_fingerprint("fashion-pairs", fashion_folder) != before
-    assert drawn_fingerprint("hello-mlp") is None
+    assert generated_fingerprint("fashion-pairs", fashion_folder) != before
+    assert generated_fingerprint("hello-mlp") is None
 
 
 def test_hello_can_be_learned_all_but_its_noise() -> None:
     """A linear map fitted on train explains 99 % of each target's variance in test."""
-    train, _, test = draw_splits("hello-mlp", (500, 10, 500), np.random.default_rng(0), "x")
+    train, _, test = _splits("hello-mlp", 0, (500, 10, 500), "x")
     for target in ("first", "second", "third"):
         slopes, *_ = np.linalg.lstsq(train["x"], train[target], rcond=None)
         error = test[target] - test["x"] @ slopes

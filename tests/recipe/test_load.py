@@ -42,7 +42,7 @@ def test_the_reference_recipe_says_what_its_file_says() -> None:
 def test_the_reference_recipe_allows_the_digits_that_it_is_about() -> None:
     """The class counts of the file are those of the digits in the package."""
     classes = {task.classes for task in load_recipe(REFERENCE).tasks if isinstance(task, Multiclass)}
-    assert classes == {int(load_digits()[1].max()) + 1}
+    assert classes == {int(load_digits().labels.max()) + 1}
 
 
 def test_the_reference_recipe_is_found_by_name() -> None:

