@@ -100,9 +100,10 @@ def run(recipe: str, workdir: Path | None) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Where to work and to put the results.  [default: runs/NAME]",
 )
+@click.option("--single-task", is_flag=True, help="Train a network for each task alone, in place of one for all.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Instead of the recipe's.")
 @click.option("--log-dir", type=click.Path(file_okay=False, path_type=Path), help="Write TensorBoard's files here.")
-def train(recipe: str, workdir: Path | None, device: str | None, log_dir: Path | None) -> None:
+def train(recipe: str, workdir: Path | None, single_task: bool, device: str | None, log_dir: Path | None) -> None:
     """Train the dense network of RECIPE, and nothing more.
 
     RECIPE is as for run, which goes on from here in the same workdir. To train with several processes:
@@ -122,9 +123,9 @@ def train(recipe: str, workdir: Path | None, device: str | None, log_dir: Path |
     loaded = load_recipe(find_recipe(recipe))
     if device is not None:
         loaded = msgspec.structs.replace(loaded, train=msgspec.structs.replace(loaded.train, device=device))
-    trained = train_dense(loaded, workdir or Path("runs") / loaded.name, log_dir=log_dir)
-    if trained is not None:
-        show_metrics(loaded.tasks, trained.metrics, Console())
+    folder = workdir or Path("runs") / loaded.name
+    for name, trained in train_dense(loaded, folder, log_dir=log_dir, single_task=single_task).items():
+        show_metrics(name, trained.tasks, trained.metrics, Console())
         click.echo(f"weights  {trained.weights}")
 
 

@@ -51,7 +51,7 @@ VARIANTS = ("dense", "dense-int8", "pruned", "pruned-int8")
 """What becomes of one network, each fp32 form before its int8 one."""
 
 _FACTS_FILE = "facts.json"
-_ARTIFACT_LIBRARIES = ("torch", "torch-pruning", "onnx", "onnxscript", "onnxruntime", "numpy")
+_ARTIFACT_LIBRARIES = ("torch", "torch-pruning", "onnx", "onnxscript", "onnxruntime", "numpy", "scikit-learn")
 _TASK_CODE = ("tasks", "preprocessing")
 _TRAINING_CODE = ("train", "nets", *_TASK_CODE)
 _RUNTIME_CODE = ("artifact.py", "runtime.py", *_TASK_CODE)
@@ -260,7 +260,7 @@ class Stages:
                 "machine": this_machine(),
             },
             code=("bench", "data/splits.py", *_RUNTIME_CODE),
-            libraries=("onnxruntime",),
+            libraries=("onnxruntime", "scikit-learn"),
         )
 
     def _stage(

@@ -223,3 +223,15 @@ def test_train_refuses_what_run_refuses(folder: Path) -> None:
     """In one line, with the same exit code."""
     (folder / "recipe.toml").write_text(RECIPE + '[train]\nbalance = "magic"\n')
     _fails_in_one_line(_run("train", "recipe.toml"), "recipe.toml: train.balance: unknown method 'magic'")
+
+
+def test_train_single_task_trains_a_network_for_each_task(folder: Path) -> None:
+    """And none for all; each has metrics, weights and logs of its own."""
+    (folder / "recipe.toml").write_text(RECIPE + "[train]\nepochs = 1\nbatch_size = 8\n")
+    result = _run("train", "recipe.toml", "--workdir", "out", "--single-task", "--log-dir", "logs")
+    assert result.exit_code == 0, result.output
+    weights = {Path(line.split()[-1]) for line in result.stdout.splitlines() if line.startswith("weights")}
+    assert len(weights) == 2
+    assert all(path.is_file() for path in weights)
+    assert all(f"single-task/{task}, validation samples" in result.stdout for task in ("kind", "size"))
+    assert all((folder / "logs" / "single-task" / task / "train").is_dir() for task in ("kind", "size"))

@@ -9,9 +9,11 @@ from rich.table import Table
 from mtl_edge.tasks import Task
 
 
-def show_metrics(tasks: Sequence[Task], metrics: Mapping[str, Mapping[str, float]], console: Console) -> None:
+def show_metrics(
+    name: str, tasks: Sequence[Task], metrics: Mapping[str, Mapping[str, float]], console: Console
+) -> None:
     """Print a line for each metric of each task, measured on the validation samples."""
-    table = Table(box=box.SIMPLE_HEAD, title="validation samples", title_justify="left", title_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, title=f"{name}, validation samples", title_justify="left", title_style="bold")
     for column in ("task", "metric"):
         table.add_column(column)
     table.add_column("value", justify="right")
