@@ -2,9 +2,9 @@
 
 Usage: python benchmarks/zoo/measure.py [--workdir DIR] [--seeds N] [NAME…]     (writes NAME.json beside this file)
 
-Without a name, all are run. The model of seed 0 is put into ``models/NAME/``, and the tables of its ``card.md`` are made
-anew. Whatever stands in the working folder is used again, so that the recipes can be trained on a busy machine and
-measured on a quiet one: remove ``stages/bench-*`` there, and the latencies are measured anew.
+Without a name, all are run. The model of seed 0 is put into ``models/NAME/``; the tables of the cards are made of the
+results by ``cards.py``. Whatever stands in the working folder is used again, so that recipes can be trained on a busy
+machine and measured on a quiet one: remove ``stages/bench-*`` there, and the latencies are measured anew.
 """
 
 import datetime
@@ -76,7 +76,7 @@ def measure(name: str, seed: int, workdir: Path) -> None:
     print(f"{name}, seed {seed}", flush=True)
     started = time.perf_counter()
     report = run(recipe, workdir)
-    seconds = round(time.perf_counter() - started, 1)
+    seconds: float | None = round(time.perf_counter() - started, 1)
     file = HERE / f"{name}.json"
     before = msgspec.json.decode(file.read_bytes(), type=Measured) if file.exists() else None
     known = before.seeds if before else {}

@@ -13,7 +13,7 @@ def show_metrics(
     name: str, tasks: Sequence[Task], metrics: Mapping[str, Mapping[str, float]], console: Console
 ) -> None:
     """Print a line for each metric of each task, measured on the validation samples."""
-    table = Table(box=box.SIMPLE_HEAD, title=f"{name}, validation samples", title_justify="left", title_style="bold")
+    table = Table(box=box.SIMPLE_HEAD)
     for column in ("task", "metric"):
         table.add_column(column)
     table.add_column("value", justify="right")
@@ -21,4 +21,5 @@ def show_metrics(
         for position, metric in enumerate(task.metrics):
             value = metric.format(metrics[task.name][metric.name])
             table.add_row("" if position else task.name, metric.title, value)
+    console.print(f"[bold]{name}[/], validation samples")
     console.print(table)
