@@ -94,9 +94,49 @@ def run(recipe: str, workdir: Path | None) -> None:
 
 
 @main.command()
+@click.argument("recipe")
+@click.option(
+    "--workdir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to work and to put the results.  [default: runs/NAME]",
+)
+@click.option("--single-task", is_flag=True, help="Train a network for each task alone, in place of one for all.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Instead of the recipe's.")
+@click.option("--log-dir", type=click.Path(file_okay=False, path_type=Path), help="Write TensorBoard's files here.")
+def train(recipe: str, workdir: Path | None, single_task: bool, device: str | None, log_dir: Path | None) -> None:
+    """Train the dense network of RECIPE, and nothing more.
+
+    RECIPE is as for run, which goes on from here in the same workdir. To train with several processes:
+    torchrun --nproc-per-node N -m mtl_edge train RECIPE
+    """
+    from mtl_edge.progress import spinner
+
+    with needs_extra("train"), spinner("loading torch"):
+        import msgspec
+        from rich.console import Console
+
+        from mtl_edge.pipeline import train as train_dense
+        from mtl_edge.recipe import load_recipe
+        from mtl_edge.report.metrics import show_metrics
+        from mtl_edge.zoo import find_recipe
+
+    loaded = load_recipe(find_recipe(recipe))
+    if device is not None:
+        loaded = msgspec.structs.replace(loaded, train=msgspec.structs.replace(loaded.train, device=device))
+    folder = workdir or Path("runs") / loaded.name
+    for name, trained in train_dense(loaded, folder, log_dir=log_dir, single_task=single_task).items():
+        show_metrics(name, trained.tasks, trained.metrics, Console())
+        click.echo(f"weights  {trained.weights}")
+
+
+@main.command()
 @click.argument("models", nargs=-1, required=True, type=_existing)
 @click.option("--against", type=_existing, help="What the others are compared to.  [default: the dense one]")
-@click.option("--data", type=_existing, help="Test samples (.npz) for every task's metrics; models need a manifest.")
+@click.option(
+    "--data",
+    type=click.Path(exists=True, path_type=Path),
+    help="Test samples (an .npz, or a folder of .npy files) for every task's metrics; models need a manifest.",
+)
 @click.option("--threads", type=_Numbers(), default="1,2", show_default=True, help="Intra-op threads to measure with.")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Size of a symbolic first axis.")
 @click.option("--dim", "dims", type=_Dim(), multiple=True, help="Size of another symbolic axis, such as seq=128.")
@@ -133,3 +173,49 @@ def bench(
     if json_file is not None:
         write_atomically(json_file, msgspec.json.encode(measured))
         click.echo(f"samples  {json_file}")
+
+
+@main.group()
+def zoo() -> None:
+    """The reference recipes, and the data that they are trained on."""
+
+
+@zoo.command("list")
+def zoo_list() -> None:
+    """Show every reference recipe, and whether its data are on this machine."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from mtl_edge.zoo.listing import reference_entries
+
+    table = Table(box=box.SIMPLE_HEAD)
+    for column in ("recipe", "about", "data"):
+        table.add_column(column, overflow="fold")
+    for entry in reference_entries():
+        table.add_row(entry.name, entry.about, entry.state)
+    Console().print(table)
+
+
+@zoo.command("fetch")
+@click.argument("name")
+@click.option("--from", "sources", type=_existing, multiple=True, help="A file to take it from: no network is needed.")
+def zoo_fetch(name: str, sources: tuple[Path, ...]) -> None:
+    """Bring the data of NAME, a reference recipe or its data set, to this machine.
+
+    Without --from they are downloaded; what, from where, how large and under which licence is printed first. Every file
+    is checked against its SHA-256.
+    """
+    from mtl_edge.progress import spinner
+    from mtl_edge.zoo.cache import find_files
+    from mtl_edge.zoo.fetch import fetch
+    from mtl_edge.zoo.listing import needed_data_set
+
+    data_set = needed_data_set(name)
+    if data_set is None:
+        click.echo(f"{name} needs nothing: its data come with mtl-edge")
+    elif (folder := find_files(data_set)) is not None and not sources:
+        click.echo(f"{data_set.name} is here already: {folder}")
+    else:
+        with spinner(f"fetching {data_set.name}"):
+            fetch(data_set, click.echo, sources)

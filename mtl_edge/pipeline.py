@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,17 +11,81 @@ import msgspec
 from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE
 from mtl_edge.bench.results import Benchmark
 from mtl_edge.bench.suite import Contender
+from mtl_edge.errors import RecipeError
 from mtl_edge.progress import console, spinner
 from mtl_edge.provenance import canonical_json, recipe_body
-from mtl_edge.recipe import Recipe
+from mtl_edge.recipe import CustomNetSpec, HardSpec, Recipe
 from mtl_edge.report.document import EpochRecord, RunReport
 from mtl_edge.report.html import to_html
 from mtl_edge.report.markdown import to_markdown
 from mtl_edge.report.picture import chart, to_svg
 from mtl_edge.report.sharing import SINGLE_TASK
-from mtl_edge.stages import BENCHMARK_FILE, HISTORY_FILE, PARITY_FILE, VARIANTS, Stages
+from mtl_edge.stages import BENCHMARK_FILE, HISTORY_FILE, PARITY_FILE, VARIANTS, WEIGHTS_FILE, Stages
 from mtl_edge.storage import Stage, StageCache, exclusive, sweep, write_atomically
 from mtl_edge.tasks import Task
+from mtl_edge.train.device import find_device
+from mtl_edge.train.distributed import FollowerCache, joined
+from mtl_edge.train.selection import best_epoch
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A dense network: its tasks, its weights, and its metrics on the validation samples, by task and name."""
+
+    tasks: tuple[Task, ...]
+    weights: Path
+    metrics: dict[str, dict[str, float]]
+
+
+def train(
+    recipe: Recipe, workdir: Path, *, log_dir: Path | None = None, single_task: bool = False
+) -> dict[str, Trained]:
+    """Train the dense network only, or one for each task alone; :func:`run` goes on from there.
+
+    Under ``torchrun``, all of its processes train together.
+
+    Args:
+        recipe: from :func:`mtl_edge.recipe.load_recipe`.
+        workdir: where to work.
+        log_dir: where TensorBoard's files go; None writes them to ``tensorboard/`` in the workdir where the recipe
+            asks for them.
+        single_task: train a network of the same trunk for each task, in place of the one for all.
+
+    Returns:
+        What was trained: ``dense``, or ``single-task/TASK`` for each task. Nothing in the processes that only help.
+
+    Raises:
+        MtlEdgeError: anything that the caller can mend.
+    """
+    named = {"dense": recipe}
+    if single_task:
+        named = {f"{SINGLE_TASK}/{task.name}": alone(recipe, task) for task in recipe.tasks}
+    log_dir = log_dir or _log_dir(recipe, workdir)
+    with joined(find_device(recipe.train.device)) as ranks:
+        console.quiet = not ranks.leads
+        with exclusive(workdir) if ranks.leads else nullcontext():
+            cache = (StageCache if ranks.leads else FollowerCache)(workdir / "stages")
+            stages = Stages(recipe, cache, ranks=ranks)
+            if ranks.leads:
+                sweep(workdir / "stages")
+                data = stages.data()
+                ranks.wait()
+            else:
+                ranks.wait()
+                data = stages.data()
+            finished: dict[str, Stage] = {}
+            for name, part in named.items():
+                if single_task:
+                    console.print(name)
+                logs = log_dir and (log_dir / name if single_task else log_dir)
+                finished[name] = Stages(part, cache, log_dir=logs, ranks=ranks).train(data)
+    return {name: _trained(named[name], stage) for name, stage in finished.items()} if ranks.leads else {}
+
+
+def _trained(recipe: Recipe, stage: Stage) -> Trained:
+    history = _history(stage)
+    kept = best_epoch(history, recipe.tasks) if recipe.train.keeps_best else -1
+    return Trained(recipe.tasks, stage.folder / WEIGHTS_FILE, history[kept].metrics)
 
 
 def run(recipe: Recipe, workdir: Path) -> RunReport:
@@ -40,13 +105,15 @@ def run(recipe: Recipe, workdir: Path) -> RunReport:
         for folder in (workdir, workdir / "stages", *(workdir / "artifacts").rglob("*")):
             sweep(folder)
         cache = StageCache(workdir / "stages")
-        stages = Stages(recipe, cache)
+        log_dir = _log_dir(recipe, workdir)
+        stages = Stages(recipe, cache, log_dir=log_dir)
         data = stages.data()
         lines = {"": _line(stages, data)}
         if recipe.single_task:
             for task in recipe.tasks:
-                console.print(f"{SINGLE_TASK}: {task.name}")
-                lines[f"{SINGLE_TASK}/{task.name}/"] = _line(Stages(alone(recipe, task), cache), data)
+                name = f"{SINGLE_TASK}/{task.name}"
+                console.print(name)
+                lines[f"{name}/"] = _line(Stages(alone(recipe, task), cache, log_dir=log_dir and log_dir / name), data)
         measured = stages.bench(data, _contenders(lines))
         with spinner("report"):
             report = _report(recipe, lines, measured)
@@ -55,8 +122,20 @@ def run(recipe: Recipe, workdir: Path) -> RunReport:
 
 
 def alone(recipe: Recipe, task: Task) -> Recipe:
-    """The same recipe for one of its tasks, with a trunk of its own."""
-    return msgspec.structs.replace(recipe, tasks=(task,), single_task=False)
+    """The same recipe for one of its tasks: the same trunk, shared with nobody and balanced against nothing.
+
+    Raises:
+        RecipeError: the network is a whole module, which has no trunk to train apart.
+    """
+    if isinstance(recipe.net, CustomNetSpec):
+        raise RecipeError("net: single-task networks need a trunk and heads to train apart, found a whole module")
+    return msgspec.structs.replace(
+        recipe,
+        tasks=(task,),
+        net=msgspec.structs.replace(recipe.net, sharing=HardSpec()),
+        train=msgspec.structs.replace(recipe.train, balance="equal", weights={}),
+        single_task=False,
+    )
 
 
 @dataclass(frozen=True)
@@ -97,8 +176,7 @@ def _report(recipe: Recipe, lines: Mapping[str, _Line], measured: Stage) -> RunR
     parity: dict[str, float] = {}
     for prefix, line in lines.items():
         for name, stage in (("dense", line.dense), ("pruned", line.pruned)):
-            history = (stage.folder / HISTORY_FILE).read_bytes()
-            training[prefix + name] = msgspec.json.decode(history, type=tuple[EpochRecord, ...])
+            training[prefix + name] = _history(stage)
         found = msgspec.json.decode((line.exported.folder / PARITY_FILE).read_bytes(), type=dict[str, float])
         parity |= {prefix + name: difference for name, difference in found.items()}
     return RunReport(
@@ -108,6 +186,14 @@ def _report(recipe: Recipe, lines: Mapping[str, _Line], measured: Stage) -> RunR
         parity=parity,
         benchmark=msgspec.json.decode((measured.folder / BENCHMARK_FILE).read_bytes(), type=Benchmark),
     )
+
+
+def _history(stage: Stage) -> tuple[EpochRecord, ...]:
+    return msgspec.json.decode((stage.folder / HISTORY_FILE).read_bytes(), type=tuple[EpochRecord, ...])
+
+
+def _log_dir(recipe: Recipe, workdir: Path) -> Path | None:
+    return workdir / "tensorboard" if recipe.train.tensorboard else None
 
 
 def _publish(report: RunReport, lines: Mapping[str, _Line], workdir: Path) -> None:

@@ -13,9 +13,9 @@ console = Console(stderr=True)
 class Bar:
     """One step under way, of a known number of units."""
 
-    def __init__(self, progress: Progress, title: str, total: int) -> None:
+    def __init__(self, progress: Progress, title: str, total: int, done: int) -> None:
         self._progress = progress
-        self._task = progress.add_task(title, total=total, note="")
+        self._task = progress.add_task(title, total=total, completed=done, note="")
 
     def advance(self, note: str | None = None) -> None:
         """One more unit is done; ``note`` says how it stands, such as the current losses."""
@@ -36,8 +36,8 @@ def spinner(title: str) -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar(title: str, total: int) -> Iterator[Bar]:
-    """Show a bar while a step runs; it disappears when the step is done.
+def progress_bar(title: str, total: int, done: int = 0) -> Iterator[Bar]:
+    """Show a bar while a step runs; it disappears when the step is done. ``done`` units were done before.
 
     Example::
 
@@ -56,4 +56,4 @@ def progress_bar(title: str, total: int) -> Iterator[Bar]:
         TextColumn("[dim]{task.fields[note]}"),
     )
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        yield Bar(progress, title, total)
+        yield Bar(progress, title, total, done)

@@ -7,7 +7,8 @@ import numpy as np
 import onnxruntime
 
 from mtl_edge.artifact import Manifest, ModelInput, read_manifest
-from mtl_edge.errors import DataError, ModelError
+from mtl_edge.data.check import check_labels
+from mtl_edge.errors import DataError, ModelError, needs_extra
 from mtl_edge.tasks import Task
 
 _BATCH = 250
@@ -104,8 +105,13 @@ def evaluate(
         arrays: the samples, with the input and each target under its name.
 
     Raises:
-        DataError: an array is missing or empty, or samples are not of the shape that the model reads.
+        DataError: an array is missing or empty, samples are not of the shape that the model reads, or labels are not
+            what their task allows.
+        MissingExtraError: scikit-learn is not installed.
+        ModelError: the outputs are not finite.
     """
+    with needs_extra("metrics"):
+        import sklearn.metrics  # noqa: F401 - at once, not after all samples have been computed
     for name in (source.name, *(task.target for task in tasks)):
         if name not in arrays:
             raise DataError(f"test data: no array {name!r}, found {', '.join(sorted(arrays))}")
@@ -116,6 +122,8 @@ def evaluate(
         isinstance(wanted, int) and wanted != found for wanted, found in zip(source.shape, raw.shape, strict=True)
     ):
         raise DataError(f"test data: {source.name!r} must have the shape {source.shape}, found {raw.shape}")
+    for task in tasks:
+        check_labels(task, arrays[task.target], raw.shape, f"test data: {task.target!r}")
     parts: dict[str, list[np.ndarray]] = {task.name: [] for task in tasks}
     for outputs in _outputs(session, source, raw, _BATCH):
         for task in tasks:

@@ -20,31 +20,38 @@ from mtl_edge.bench.machine import this_machine
 from mtl_edge.bench.suite import Contender, Settings, benchmark
 from mtl_edge.compress.prune import prune_channels
 from mtl_edge.compress.quantize import quantize_static
-from mtl_edge.data.source import load_splits, source_fingerprint
+from mtl_edge.data.fingerprint import source_fingerprint
+from mtl_edge.data.source import prepare
 from mtl_edge.data.splits import Splits, load_splits_from
+from mtl_edge.errors import needs_extra
 from mtl_edge.export.parity import check_parity
 from mtl_edge.export.to_onnx import OPSET, export_onnx
 from mtl_edge.nets.build import build_net, load_weights
 from mtl_edge.nets.checkpoint import read_weights, save_weights
+from mtl_edge.nets.custom import code_sha256
 from mtl_edge.nets.multitask import MultiTaskNet
-from mtl_edge.preprocessing import Preprocessing, fit_pixels
+from mtl_edge.preprocessing import Preprocessing
 from mtl_edge.progress import console, spinner
 from mtl_edge.provenance import canonical_json, code_hash, library_versions, recipe_body
 from mtl_edge.recipe import PruneSpec, Recipe, TrainSpec
 from mtl_edge.runtime import evaluate, open_session, predict
 from mtl_edge.storage import Stage, StageCache, sha256_of, sha256_of_file, write_atomically
 from mtl_edge.tasks import TargetStatistics
-from mtl_edge.train.loop import Epoch, FitOptions, Learner, Teacher, bf16_is_fast, fit
+from mtl_edge.train.device import bf16_is_fast, find_device
+from mtl_edge.train.distributed import ALONE, Ranks
+from mtl_edge.train.learner import Learner, Teacher
+from mtl_edge.train.loop import fit
+from mtl_edge.train.training import Epoch, FitOptions
 
 HISTORY_FILE = "history.json"
+WEIGHTS_FILE = "weights.safetensors"
 PARITY_FILE = "parity.json"
 BENCHMARK_FILE = "benchmark.json"
 VARIANTS = ("dense", "dense-int8", "pruned", "pruned-int8")
 """What becomes of one network, each fp32 form before its int8 one."""
 
-_WEIGHTS_FILE = "weights.safetensors"
 _FACTS_FILE = "facts.json"
-_ARTIFACT_LIBRARIES = ("torch", "torch-pruning", "onnx", "onnxscript", "onnxruntime", "numpy")
+_ARTIFACT_LIBRARIES = ("torch", "torch-pruning", "onnx", "onnxscript", "onnxruntime", "numpy", "scikit-learn")
 _TASK_CODE = ("tasks", "preprocessing")
 _TRAINING_CODE = ("train", "nets", *_TASK_CODE)
 _RUNTIME_CODE = ("artifact.py", "runtime.py", *_TASK_CODE)
@@ -69,13 +76,27 @@ class _Material:
 
 
 class Stages:
-    """The stages of one recipe, kept in one cache."""
+    """The stages of one recipe, kept in one cache.
 
-    def __init__(self, recipe: Recipe, cache: StageCache) -> None:
+    Args:
+        recipe: what to do.
+        cache: where finished stages are.
+        log_dir: where TensorBoard's files of the trainings go, one folder for each; None writes none.
+        ranks: the processes that train together.
+    """
+
+    def __init__(self, recipe: Recipe, cache: StageCache, *, log_dir: Path | None = None, ranks: Ranks = ALONE) -> None:
         self._recipe = recipe
         self._cache = cache
+        self._log_dir = log_dir
+        self._ranks = ranks
+        device = find_device(recipe.train.device)
         wanted = recipe.train.precision
-        self._bf16 = wanted == "bf16" or (wanted == "auto" and bf16_is_fast())
+        balancing = () if recipe.train.balance == "equal" else ("torchjd",)
+        with needs_extra("balancing"):
+            library_versions(balancing)
+        self._training_libraries = ("torch", "numpy", *balancing)
+        self._bf16 = wanted == "bf16" or (wanted == "auto" and bf16_is_fast(device))
 
     def data(self) -> Stage:
         """The splits, and what is fitted on them before training."""
@@ -83,11 +104,10 @@ class Stages:
 
         def work(folder: Path) -> None:
             with spinner("data"):
-                splits = load_splits(recipe)
-                splits.save(folder)
-                statistics = {task.name: task.fit(splits.train[task.target]) for task in recipe.tasks}
-                facts = Facts(fit_pixels(splits.train[recipe.data.input]), statistics)
-                write_atomically(folder / _FACTS_FILE, canonical_json(facts))
+                preprocessing = prepare(recipe, folder)
+                train = load_splits_from(folder).train
+                statistics = {task.name: task.fit(train[task.target]) for task in recipe.tasks}
+                write_atomically(folder / _FACTS_FILE, canonical_json(Facts(preprocessing, statistics)))
 
         return self._stage(
             "data",
@@ -100,31 +120,47 @@ class Stages:
     def train(self, data: Stage) -> Stage:
         """The dense network, from labels."""
         recipe, spec = self._recipe, self._recipe.train
-
-        def work(folder: Path) -> None:
-            material = self._material(data)
-            net = self._untrained(material)
-            history = fit(net, material.learner, material.splits, self._options(spec, recipe.seed), title="train")
-            _save_trained(folder, net, history)
-
-        return self._stage(
-            "train",
-            work,
+        depends_on = self._depends_on(
             {
-                "train": spec,
+                "train": spec.decisive,
                 "net": recipe.net,
+                "net_code": code_sha256(recipe.net, recipe.folder),
                 "tasks": recipe.tasks,
                 "bf16": self._bf16,
                 "seed": recipe.seed,
                 "data": data.digest,
             },
             code=_TRAINING_CODE,
-            libraries=("torch",),
+            libraries=self._training_libraries,
         )
+
+        def work(folder: Path) -> None:
+            material = self._material(data)
+            net = self._untrained(material)
+            options = self._options(spec, recipe.seed)
+            history = self._fit("train", depends_on, net, material, options, title="train")
+            _save_trained(folder, net, history)
+
+        return self._made("train", work, depends_on)
 
     def prune(self, data: Stage, dense: Stage) -> Stage:
         """The dense network with fewer channels, fine-tuned with the dense one as its teacher."""
         recipe, spec = self._recipe, self._recipe.compress.prune
+        depends_on = self._depends_on(
+            {
+                "prune": spec,
+                "distill": recipe.compress.distill,
+                "train": recipe.train.decisive,
+                "net": recipe.net,
+                "tasks": recipe.tasks,
+                "bf16": self._bf16,
+                "seed": recipe.seed,
+                "data": data.digest,
+                "parent": dense.digest,
+            },
+            code=("compress/prune.py", *_TRAINING_CODE),
+            libraries=(*self._training_libraries, "torch-pruning"),
+        )
 
         def work(folder: Path) -> None:
             material = self._material(data)
@@ -138,26 +174,10 @@ class Stages:
                 round_to=spec.round_to,
             )
             options, lesson = self._options(spec, recipe.seed + 1), Teacher(teacher, recipe.compress.distill)
-            history = fit(net, learner, splits, options, title="fine-tune", teacher=lesson)
+            history = self._fit("prune", depends_on, net, material, options, title="fine-tune", teacher=lesson)
             _save_trained(folder, net, history)
 
-        return self._stage(
-            "prune",
-            work,
-            {
-                "prune": spec,
-                "distill": recipe.compress.distill,
-                "train": recipe.train,
-                "net": recipe.net,
-                "tasks": recipe.tasks,
-                "bf16": self._bf16,
-                "seed": recipe.seed,
-                "data": data.digest,
-                "parent": dense.digest,
-            },
-            code=("compress/prune.py", *_TRAINING_CODE),
-            libraries=("torch", "torch-pruning"),
-        )
+        return self._made("prune", work, depends_on)
 
     def export(self, data: Stage, dense: Stage, pruned: Stage) -> Stage:
         """Both networks as ONNX, proved equal to torch."""
@@ -225,7 +245,7 @@ class Stages:
                 rounds=spec.rounds,
                 round_seconds=spec.round_seconds,
                 cold_starts=spec.cold_starts,
-                data=data.folder / "test.npz",
+                data=data.folder / "test",
             )
             measured = benchmark(models, base=models[0], settings=settings)
             write_atomically(folder / BENCHMARK_FILE, msgspec.json.encode(measured))
@@ -240,7 +260,7 @@ class Stages:
                 "machine": this_machine(),
             },
             code=("bench", "data/splits.py", *_RUNTIME_CODE),
-            libraries=("onnxruntime",),
+            libraries=("onnxruntime", "scikit-learn"),
         )
 
     def _stage(
@@ -252,11 +272,20 @@ class Stages:
         code: tuple[str, ...],
         libraries: tuple[str, ...],
     ) -> Stage:
-        depends_on: dict[str, object] = {
+        return self._made(name, work, self._depends_on(parts, code=code, libraries=libraries))
+
+    def _depends_on(
+        self, parts: Mapping[str, object], *, code: tuple[str, ...], libraries: tuple[str, ...]
+    ) -> dict[str, object]:
+        """All that a stage's result follows from."""
+        return {
             **{key: msgspec.to_builtins(value) for key, value in parts.items()},
             "code": code_hash(("stages.py", *code)),
             "versions": library_versions(libraries),
         }
+
+    def _made(self, name: str, work: Callable[[Path], None], depends_on: Mapping[str, object]) -> Stage:
+        """The stage, found or made."""
         found = self._cache.find(name, depends_on)
         if found is not None:
             console.print(f"  {name:<9} done before", style="dim")
@@ -265,6 +294,30 @@ class Stages:
         stage = self._cache.build(name, depends_on, work)
         console.print(f"  {name:<9} {time.perf_counter() - started:6.1f} s")
         return stage
+
+    def _fit(
+        self,
+        name: str,
+        depends_on: Mapping[str, object],
+        net: MultiTaskNet,
+        material: _Material,
+        options: FitOptions,
+        *,
+        title: str,
+        teacher: Teacher | None = None,
+    ) -> list[Epoch]:
+        """Train, and go on with what a killed process had done of the same stage."""
+        return fit(
+            net,
+            material.learner,
+            material.splits,
+            options,
+            title=title,
+            teacher=teacher,
+            checkpoint=self._cache.resume_folder(name, depends_on),
+            log_dir=None if self._log_dir is None else self._log_dir / name,
+            ranks=self._ranks,
+        )
 
     def _material(self, data: Stage) -> _Material:
         facts = msgspec.json.decode((data.folder / _FACTS_FILE).read_bytes(), type=Facts)
@@ -276,22 +329,17 @@ class Stages:
         with torch.random.fork_rng():
             torch.manual_seed(self._recipe.seed)
             source = _model_input(learner, material.splits.train[learner.input])
-            return build_net(self._recipe.net, self._recipe.tasks, source, learner.statistics)
+            recipe = self._recipe
+            return build_net(recipe.net, recipe.tasks, source, learner.statistics, folder=recipe.folder)
 
     def _trained(self, stage: Stage, material: _Material) -> MultiTaskNet:
         net = self._untrained(material)
-        load_weights(net, read_weights(stage.folder / _WEIGHTS_FILE))
+        load_weights(net, read_weights(stage.folder / WEIGHTS_FILE))
         return net.eval()
 
     def _options(self, spec: TrainSpec | PruneSpec, seed: int) -> FitOptions:
-        return FitOptions(
-            epochs=spec.epochs,
-            batch_size=self._recipe.train.batch_size,
-            learning_rate=spec.learning_rate,
-            weight_decay=self._recipe.train.weight_decay,
-            bf16=self._bf16,
-            seed=seed,
-        )
+        train = msgspec.structs.replace(self._recipe.train, epochs=spec.epochs, learning_rate=spec.learning_rate)
+        return FitOptions(**msgspec.structs.asdict(train), bf16=self._bf16, seed=seed)
 
     def _manifest(
         self, variant: str, step: str, model: bytes, parameters: int, material: _Material, parent: Manifest | None
@@ -320,7 +368,7 @@ class Stages:
 
 
 def _save_trained(folder: Path, net: MultiTaskNet, history: list[Epoch]) -> None:
-    save_weights(net, folder / _WEIGHTS_FILE)
+    save_weights(net, folder / WEIGHTS_FILE)
     write_atomically(folder / HISTORY_FILE, msgspec.json.encode(history))
 
 

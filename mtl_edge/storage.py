@@ -2,7 +2,8 @@
 
 A stage's key is the hash of everything that it depends on, so a changed recipe, data set, parent or line of code makes
 a new entry and never reuses an old one. A stage writes into a temporary folder that is renamed when it is complete:
-a killed process leaves a folder that nobody reads, and the next run sweeps it away.
+a killed process leaves a folder that nobody reads, and the next run sweeps it away. Only what a stage writes into its
+resume folder is there for the next run to go on from.
 """
 
 import errno
@@ -11,6 +12,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ from pathlib import Path
 from mtl_edge.errors import WorkdirError
 
 _UNFINISHED = ".unfinished-"
+_RESUME = ".resume-"
+_RESUME_DAYS = 30
 _RECORD = "stage.json"
 _NOT_WRITABLE = {
     errno.EACCES,
@@ -123,7 +127,12 @@ class StageCache:
                 shutil.rmtree(unfinished, ignore_errors=True)
                 raise
             _fsync_folder(self.root)
+        shutil.rmtree(self.resume_folder(name, depends_on), ignore_errors=True)
         return Stage(folder, _digest(files))
+
+    def resume_folder(self, name: str, depends_on: Mapping[str, object]) -> Path:
+        """Where a stage that takes long may write down how far it is; it outlives the process, but not the stage."""
+        return self.root / f"{_RESUME}{self._folder(name, depends_on).name}"
 
     def _folder(self, name: str, depends_on: Mapping[str, object]) -> Path:
         canonical = json.dumps({"stage": name, "depends_on": depends_on}, sort_keys=True)
@@ -131,7 +140,13 @@ class StageCache:
 
 
 def sweep(folder: Path) -> None:
-    """Remove the unfinished files and folders that killed processes have left here; only for the folder's holder."""
+    """Remove what killed processes have left here and nobody will go on with; only for the folder's holder.
+
+    These are unfinished files and folders, and what stages wrote down to go on from but have not touched for 30 days.
+    """
+    for resume in folder.glob(f"{_RESUME}*"):
+        if time.time() - resume.stat().st_mtime > _RESUME_DAYS * 86_400:
+            shutil.rmtree(resume, ignore_errors=True)
     for leftover in folder.glob(f"{_UNFINISHED}*"):
         if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)

@@ -71,10 +71,14 @@ def _run(*arguments: str) -> Result:
         ("width = 8", 'width = "8"', ["recipe.toml: net.width: expected int", "found '8'"]),
         ('target = "kind"\n', "", ["recipe.toml: tasks.kind: has no target"]),
         ("[tasks.size]", "[tasks.kind]", ["recipe.toml: is not valid TOML", "kind"]),
-        ("classes = 3", "classes = 2", ["tasks.kind: classes = 2 allows the labels 0 to 1", "the first is 2 at index"]),
+        (
+            "classes = 3",
+            "classes = 2",
+            ["tasks.kind.target 'kind': classes = 2 allows the labels 0 to 1", "is 2 at index"],
+        ),
         ('target = "size"', 'target = "sizes"', ["no array 'sizes' in the data", "did you mean 'size'?"]),
         ('"npz:data.npz"', '"npz:none.npz"', ["none.npz: cannot be read: No such file"]),
-        ('"npz:data.npz"', '"csv:data.csv"', ["data.source: must be 'mnist-pairs' or 'npz:FILE'"]),
+        ('"npz:data.npz"', '"csv:data.csv"', ["data.csv: cannot be read"]),
         ('input = "x"', 'input = "x"\nsplit = [0.999, 0.0005, 0.0005]', ["the val split is empty: 60 samples"]),
     ],
 )
@@ -85,17 +89,19 @@ def test_a_wrong_recipe_is_one_line(folder: Path, old: str, new: str, parts: lis
     assert not list((folder / "out").glob("stages/*"))
 
 
-@pytest.mark.parametrize("array", ["x", "size"])
-def test_nan_is_counted_and_located(folder: Path, array: str) -> None:
-    """The number of bad values and the index of the first."""
+@pytest.mark.parametrize(
+    ("array", "rule"),
+    [
+        ("x", "input 'x': values must be finite, found 42 NaN or inf, the first at index"),
+        ("size", "tasks.size.target 'size': labels must be finite (NaN: no label), found inf at index 0"),
+    ],
+)
+def test_infinity_is_located(folder: Path, array: str, rule: str) -> None:
+    """The rule and the index of the first."""
     arrays = _arrays()
     arrays[array].reshape(len(arrays[array]), -1)[:, 0] = np.inf
     np.savez(folder / "data.npz", **arrays)
-    _fails_in_one_line(
-        _run("run", "recipe.toml", "--workdir", "out"),
-        f"{array!r}: values must be finite, found 42 NaN or inf",
-        "index",
-    )
+    _fails_in_one_line(_run("run", "recipe.toml", "--workdir", "out"), rule)
 
 
 def test_a_truncated_npz_is_one_line(folder: Path) -> None:
@@ -199,3 +205,33 @@ def test_help_names_every_command() -> None:
     assert all(word in _run("--help").output for word in ("run", "bench", "--debug"))
     assert "--workdir" in _run("run", "--help").output
     assert all(option in _run("bench", "--help").output for option in ("--against", "--dim", "--data", "--json"))
+
+
+def test_train_prints_the_metrics_and_where_the_weights_are(folder: Path) -> None:
+    """The dense network only; a second time there is nothing to do."""
+    (folder / "recipe.toml").write_text(RECIPE + "[train]\nepochs = 1\nbatch_size = 8\n")
+    for _ in range(2):
+        result = _run("train", "recipe.toml", "--workdir", "out", "--device", "cpu", "--log-dir", "logs")
+        assert result.exit_code == 0, result.output
+        table, _, path = result.stdout.partition("weights  ")
+        assert all(word in table for word in ("kind", "accuracy", "size", "MAE"))
+        assert Path(path.strip()).is_file()
+    assert sorted(entry.name.split("-")[0] for entry in (folder / "out" / "stages").iterdir()) == ["data", "train"]
+
+
+def test_train_refuses_what_run_refuses(folder: Path) -> None:
+    """In one line, with the same exit code."""
+    (folder / "recipe.toml").write_text(RECIPE + '[train]\nbalance = "magic"\n')
+    _fails_in_one_line(_run("train", "recipe.toml"), "recipe.toml: train.balance: unknown method 'magic'")
+
+
+def test_train_single_task_trains_a_network_for_each_task(folder: Path) -> None:
+    """And none for all; each has metrics, weights and logs of its own."""
+    (folder / "recipe.toml").write_text(RECIPE + "[train]\nepochs = 1\nbatch_size = 8\n")
+    result = _run("train", "recipe.toml", "--workdir", "out", "--single-task", "--log-dir", "logs")
+    assert result.exit_code == 0, result.output
+    weights = {Path(line.split()[-1]) for line in result.stdout.splitlines() if line.startswith("weights")}
+    assert len(weights) == 2
+    assert all(path.is_file() for path in weights)
+    assert all(f"single-task/{task}, validation samples" in result.stdout for task in ("kind", "size"))
+    assert all((folder / "logs" / "single-task" / task / "train").is_dir() for task in ("kind", "size"))

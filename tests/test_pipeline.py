@@ -11,7 +11,7 @@ from mtl_edge import stages
 from mtl_edge.artifact import MODEL_FILE
 from mtl_edge.errors import ParityError
 from mtl_edge.pipeline import run
-from mtl_edge.recipe import BenchSpec, CompressSpec, DataSpec, NetSpec, PruneSpec, Recipe, TrainSpec
+from mtl_edge.recipe import BenchSpec, CompressSpec, DataSpec, PruneSpec, Recipe, ResNetSpec, TrainSpec
 from mtl_edge.runtime import open_session
 from mtl_edge.tasks import Multiclass, Regression
 
@@ -30,7 +30,7 @@ def recipe(tmp_path: Path) -> Recipe:
         folder=tmp_path,
         data=DataSpec(source="npz:data.npz", input="linear", calibration=32),
         tasks=(Multiclass(name="keys", target="kind", classes=2), Regression(name="relu", target="level")),
-        net=NetSpec(trunk="resnet", width=16, depth=(1,), head_hidden=16),
+        net=ResNetSpec(width=16, depth=(1,), head_hidden=16),
         train=TrainSpec(epochs=2, batch_size=32),
         compress=CompressSpec(prune=PruneSpec(epochs=1)),
         bench=BenchSpec(threads=(1,), rounds=2, round_seconds=0.01, cold_starts=1),
@@ -53,7 +53,7 @@ def test_recipes_share_what_is_equal_and_nothing_else(recipe: Recipe, tmp_path: 
     model = (workdir / "artifacts" / "dense" / MODEL_FILE).read_bytes()
     assert _kinds(first) == ["bench", "data", "export", "prune", "quantize", "train"]
 
-    run(msgspec.structs.replace(recipe, net=NetSpec(trunk="resnet", width=24, depth=(1,))), workdir)
+    run(msgspec.structs.replace(recipe, net=ResNetSpec(width=24, depth=(1,))), workdir)
     wider = _folders(workdir) - first
     assert _kinds(wider) == ["bench", "export", "prune", "quantize", "train"]
     assert (workdir / "artifacts" / "dense" / MODEL_FILE).read_bytes() != model

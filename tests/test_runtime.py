@@ -1,5 +1,6 @@
 """Tests of :mod:`mtl_edge.runtime`."""
 
+import sys
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, mean_absolute_error
 
 from mtl_edge.artifact import Manifest, write_artifact
-from mtl_edge.errors import DataError, ModelError
+from mtl_edge.errors import DataError, MissingExtraError, ModelError
 from mtl_edge.runtime import evaluate, manifest_of, open_session, predict
 from mtl_edge.tasks import Regression
 
@@ -193,3 +194,64 @@ def test_test_data_of_another_shape_is_refused(
     arrays = {"image": np.zeros((4, 2), np.uint8), "label": np.zeros(4), "area": np.arange(4.0)} | {name: array}
     with pytest.raises(DataError, match=f"test data: {rule}"):
         evaluate(open_session(tiny_model), tiny_manifest.tasks, tiny_manifest.inputs[0], arrays)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "rule"),
+    [
+        ("label", np.array([0, 1, 2, 3]), "'label': classes = 3 allows the labels 0 to 2 (-1: no label), found 1"),
+        ("label", np.full(4, -1), "'label': at least one label must be given, found none"),
+        ("area", np.array(["a", "b", "c", "d"]), "'area': must be numbers, found dtype <U1"),
+        ("area", np.full((4, 1), 2.0), "'area': labels must have the shape (N,), found (4, 1)"),
+    ],
+)
+def test_test_labels_that_their_task_forbids_are_refused(
+    tiny_model: bytes, tiny_manifest: Manifest, name: str, array: np.ndarray, rule: str
+) -> None:
+    """The same rules as for training data, so that no metric is computed of nonsense."""
+    arrays = {"image": np.zeros((4, 2), np.uint8), "label": np.zeros(4), "area": np.arange(4.0)} | {name: array}
+    with pytest.raises(DataError) as caught:
+        evaluate(open_session(tiny_model), tiny_manifest.tasks, tiny_manifest.inputs[0], arrays)
+    assert str(caught.value).startswith(f"test data: {rule}")
+
+
+def test_missing_labels_count_nowhere(
+    session: onnxruntime.InferenceSession, tiny_manifest: Manifest, arrays: dict[str, np.ndarray]
+) -> None:
+    """Metrics over samples of which some have no label are those over the samples that have one."""
+    tasks, source = tiny_manifest.tasks, tiny_manifest.inputs[0]
+    holed = arrays | {"label": np.where(np.arange(30) < 20, arrays["label"], -1)}
+    holed["area"] = np.where(np.arange(30) < 20, arrays["area"], np.nan)
+    expected = evaluate(session, tasks, source, {name: array[:20] for name, array in arrays.items()})
+    found = evaluate(session, tasks, source, holed)
+    for task, values in expected.items():
+        assert found[task] == pytest.approx(values)
+
+
+def test_a_missing_scikit_learn_is_told_with_the_command_that_installs_it(
+    session: onnxruntime.InferenceSession,
+    tiny_manifest: Manifest,
+    arrays: dict[str, np.ndarray],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A target box that measures latency only does not need it."""
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.delitem(sys.modules, "sklearn.metrics")
+    with pytest.raises(MissingExtraError) as caught:
+        evaluate(session, tiny_manifest.tasks, tiny_manifest.inputs[0], arrays)
+    assert str(caught.value) == (
+        "this needs the package 'sklearn', which is not installed: pip install 'mtl-edge[metrics]'"
+    )
+
+
+def test_outputs_that_are_no_numbers_are_refused(
+    session: onnxruntime.InferenceSession, tiny_manifest: Manifest, arrays: dict[str, np.ndarray]
+) -> None:
+    """The message names the output."""
+    pixels = msgspec.structs.replace(tiny_manifest.inputs[0].preprocessing, std=(1e-40, 1.0))
+    source = msgspec.structs.replace(tiny_manifest.inputs[0], preprocessing=pixels)
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(ModelError, match=r"output 'kind': values must be finite, found \d+ NaN or inf in a batch of 30"),
+    ):
+        evaluate(session, tiny_manifest.tasks, source, arrays)

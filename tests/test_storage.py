@@ -274,3 +274,33 @@ def test_a_workdir_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run").touch()
     with pytest.raises(WorkdirError, match="run: cannot be written: "), exclusive(tmp_path / "run"):
         pytest.fail("held a file")
+
+
+# --- resume --------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_stage_wrote_down_to_go_on_from_stays_until_it_is_finished(tmp_path: Path) -> None:
+    """It has a place of its own for each key, outlives failures and sweeps, and goes with success."""
+    cache = StageCache(tmp_path)
+    resume = cache.resume_folder("train", {"seed": 0})
+    assert resume != cache.resume_folder("train", {"seed": 1})
+
+    def fail(folder: Path) -> None:
+        write_atomically(resume / "checkpoint", b"half")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        cache.build("train", {"seed": 0}, fail)
+    sweep(tmp_path)
+    assert (resume / "checkpoint").read_bytes() == b"half"
+    cache.build("train", {"seed": 0}, lambda folder: None)
+    assert not resume.exists()
+
+
+def test_sweep_removes_what_nobody_has_gone_on_with_for_a_month(tmp_path: Path) -> None:
+    """A recipe that was changed never comes back for it."""
+    resume = StageCache(tmp_path).resume_folder("train", {})
+    resume.mkdir()
+    os.utime(resume, (0, 0))
+    sweep(tmp_path)
+    assert not resume.exists()

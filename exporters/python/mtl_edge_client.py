@@ -10,10 +10,15 @@ The model's file says how raw samples are preprocessed and what its outputs mean
 """
 
 import argparse
+import csv
 import hashlib
 import json
+import math
+import re
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +38,51 @@ class SampleError(ValueError):
 
 @dataclass(frozen=True)
 class Multiclass:
-    """The most probable class of one sample, and how probable the model holds it (softmax, 0 to 1)."""
+    """The most probable class, and how probable the model holds it (softmax, 0 to 1)."""
 
     label: int
     probability: float
 
     def __str__(self) -> str:
-        return f"{self.label} ({100 * self.probability:.1f} %)"
+        return f"{self.label} ({_percent(self.probability)})"
+
+
+@dataclass(frozen=True)
+class Binary:
+    """Whether it is more probable than not, and how probable (sigmoid, 0 to 1)."""
+
+    yes: bool
+    probability: float
+
+    def __str__(self) -> str:
+        return f"{'yes' if self.yes else 'no'} ({_percent(self.probability)})"
+
+
+@dataclass(frozen=True)
+class Multilabel:
+    """The classes that are more probable than not, and the probability of each class."""
+
+    labels: tuple[int, ...]
+    probabilities: tuple[float, ...]
+
+    def __str__(self) -> str:
+        return " + ".join(f"{label} ({_percent(self.probabilities[label])})" for label in self.labels) or "none"
+
+
+@dataclass(frozen=True)
+class Ordinal:
+    """The class in the order of classes, and for each class but the last the probability of one above it."""
+
+    rank: int
+    above: tuple[float, ...]
+
+    def __str__(self) -> str:
+        return f"rank {self.rank} of 0 to {len(self.above)}"
 
 
 @dataclass(frozen=True)
 class Regression:
-    """The value for one sample, in the unit of the labels that the model was trained on."""
+    """The value, in the unit of the labels that the model was trained on."""
 
     value: float
 
@@ -52,37 +90,144 @@ class Regression:
         return f"{self.value:.4g}"
 
 
-Answer = Multiclass | Regression
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """The most probable class of each pixel: ``(H, W)``, uint8 or as wide as the classes need."""
+
+    labels: np.ndarray
+
+    def __str__(self) -> str:
+        labels, counts = np.unique(self.labels, return_counts=True)
+        largest = counts.argsort()[::-1][:3]
+        return " + ".join(f"{labels[place]} ({_percent(counts[place] / counts.sum())} of pixels)" for place in largest)
+
+
+@dataclass(frozen=True, eq=False)
+class DenseRegression:
+    """The value of each pixel ``(H, W)``, float32, in the unit of the labels that the model was trained on."""
+
+    values: np.ndarray
+
+    def __str__(self) -> str:
+        return f"{self.values.min():.4g} to {self.values.max():.4g}"
+
+
+Answer = Multiclass | Binary | Multilabel | Ordinal | Regression | Segmentation | DenseRegression
 
 
 @dataclass(frozen=True)
-class Input:
-    """What the model reads: raw samples of this dtype and shape; a name in the shape is a size of your choice."""
+class Pixels:
+    """Images, or other grids of numbers: ``(raw * scale - mean[channel]) / std[channel]``; channels are axis 1."""
 
-    name: str
     dtype: str
-    shape: tuple[int | str, ...]
     scale: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
-    def preprocess(self, raw: np.ndarray) -> np.ndarray:
-        """``(raw * scale - mean[channel]) / std[channel]`` in float32; channels are axis 1.
+    def encode(self, samples: Sequence[Any]) -> np.ndarray:
+        """A list of arrays ``(C, …)`` as one array."""
+        return np.asarray(samples)
 
-        Raises:
-            SampleError: the samples have another dtype or shape.
-        """
-        if raw.dtype != self.dtype:
-            raise SampleError(f"{self.name}: dtype must be {self.dtype}, found {raw.dtype}")
-        free = [isinstance(size, str) for size in self.shape]
-        if raw.ndim != len(free) or any(not f and a != b for f, a, b in zip(free, self.shape, raw.shape, strict=True)):
-            raise SampleError(f"{self.name}: shape must be {_shown(self.shape)}, found {_shown(raw.shape)}")
+    def apply(self, raw: np.ndarray) -> np.ndarray:
+        """Raw ``(N, C, …)`` -> float32 of the same shape."""
         channels = (1, -1) + (1,) * (raw.ndim - 2)
         std = np.asarray(self.std, np.float32)
         factor = (np.float32(self.scale) / std).reshape(channels)
         offset = (np.asarray(self.mean, np.float32) / std).reshape(channels)
         inputs: np.ndarray = raw.astype(np.float32) * factor - offset
         return inputs
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of a table; ``columns`` gives for each column its categories, or None where it holds numbers."""
+
+    columns: Mapping[str, tuple[str, ...] | None]
+    dtype: str = "float32"
+
+    def encode(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        """Rows, column name -> value, as ``(N, columns)``: numbers as they are, categories as 1, 2, ….
+
+        None, NaN and empty texts are missing; they, and categories that the model does not know, are allowed.
+
+        Raises:
+            SampleError: a row lacks a column, or a text stands where a number belongs.
+        """
+        encoded = np.empty((len(rows), len(self.columns)), np.float32)
+        for position, (name, categories) in enumerate(self.columns.items()):
+            codes: dict[str | None, int] = {category: code for code, category in enumerate(categories or (), start=1)}
+            for index, row in enumerate(rows):
+                if name not in row:
+                    raise SampleError(f"row {index}: must have the column {name!r}, found {', '.join(map(str, row))}")
+                try:
+                    value = row[name]
+                    encoded[index, position] = _number(value) if categories is None else codes.get(_category(value), 0)
+                except (TypeError, ValueError) as error:
+                    raise SampleError(f"row {index}: {name!r} must be a finite number, found {value!r}") from error
+        return encoded
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Texts in lower case, cut into runs of ``a-z0-9'``; ids begin with 2, 0 is padding and 1 any other word."""
+
+    ids: Mapping[str, int]
+    length: int
+    dtype: str = "int64"
+
+    def encode(self, texts: Sequence[str | None]) -> np.ndarray:
+        """Texts -> ids ``(N, length)``; words beyond the length are cut off, None is an empty text."""
+        encoded = np.zeros((len(texts), self.length), np.int64)
+        for row, text in zip(encoded, texts, strict=True):
+            if not isinstance(text, str | None):
+                raise SampleError(f"samples must be texts, found {text!r}")
+            words = re.findall("[a-z0-9']+", (text or "").lower())[: self.length]
+            row[: len(words)] = [self.ids.get(word, 1) for word in words]
+        return encoded
+
+
+@dataclass(frozen=True)
+class Input:
+    """What the model reads: samples of this shape, of which a name is a size of your choice."""
+
+    name: str
+    shape: tuple[int | str, ...]
+    preprocessing: Pixels | Table | Tokens
+
+    @property
+    def dtype(self) -> str:
+        """The dtype of raw samples."""
+        return self.preprocessing.dtype
+
+    def preprocess(self, samples: np.ndarray | Sequence[Any]) -> np.ndarray:
+        """An array of raw samples, or a list of rows or texts -> the network's input.
+
+        Raises:
+            SampleError: the samples are not what the model reads.
+        """
+        if isinstance(samples, str | Mapping):
+            raise SampleError(f"{self.name}: samples must be in a list or an array, found one alone")
+        raw = samples if isinstance(samples, np.ndarray) else self.preprocessing.encode(samples)
+        if raw.dtype != self.dtype:
+            raise SampleError(f"{self.name}: dtype must be {self.dtype}, found {raw.dtype}")
+        free = [isinstance(size, str) for size in self.shape]
+        if raw.ndim != len(free) or any(not f and a != b for f, a, b in zip(free, self.shape, raw.shape, strict=True)):
+            raise SampleError(f"{self.name}: shape must be {_shown(self.shape)}, found {_shown(raw.shape)}")
+        return self.preprocessing.apply(raw) if isinstance(self.preprocessing, Pixels) else raw
+
+
+def _number(value: Any) -> float:
+    number = math.nan if value is None or value == "" else float(value)
+    if abs(number) > float(np.finfo(np.float32).max):
+        raise ValueError("too large for float32")
+    return number
+
+
+def _category(value: Any) -> str | None:
+    """A category's name: whole numbers without a point; None where there is none."""
+    if isinstance(value, float | np.floating):
+        return None if math.isnan(value) else str(int(value)) if value.is_integer() else str(value)
+    return None if value is None else str(value)
 
 
 class Model:
@@ -95,7 +240,7 @@ class Model:
     Attributes:
         name, variant: which model it is, such as ``mnist-pairs`` and ``pruned-int8``.
         input: what it reads.
-        tasks: what it answers: task name -> ``multiclass`` or ``regression``.
+        tasks: what it answers: task name -> kind, such as ``multiclass`` or ``dense-regression``.
 
     Raises:
         ModelFileError: the file cannot be read, has no manifest, or is not the one that was exported.
@@ -118,7 +263,8 @@ class Model:
         try:
             self.name = str(manifest["name"])
             self.variant = str(manifest["variant"])
-            self.input = _input(*manifest["inputs"])
+            (entry,) = manifest["inputs"]
+            self.input = Input(str(entry["name"]), tuple(entry["shape"]), _preprocessing(entry["preprocessing"]))
             self.tasks = {str(task["name"]): str(task["kind"]) for task in manifest["tasks"]}
         except (KeyError, TypeError, ValueError) as error:
             raise ModelFileError(f"{path}: the manifest cannot be understood: {error!r}") from error
@@ -127,15 +273,15 @@ class Model:
                 known = ", ".join(_DECODERS)
                 raise ModelFileError(f"{path}: task {name!r}: kind must be one of {known}, found {kind!r}")
 
-    def predict(self, raw: np.ndarray) -> list[dict[str, Answer]]:
-        """Raw samples ``(N, …)`` -> for each of them, task name -> answer.
+    def predict(self, samples: np.ndarray | Sequence[Any]) -> list[dict[str, Answer]]:
+        """Raw samples ``(N, …)``, or a list of rows or texts -> for each of them, task name -> answer.
 
         All samples are computed at once; give fewer at a time where memory is scarce.
 
         Raises:
-            SampleError: the samples have another dtype or shape than the model reads.
+            SampleError: the samples are not what the model reads.
         """
-        inputs = self.input.preprocess(raw)
+        inputs = self.input.preprocess(samples)
         if not len(inputs):
             return []
         outputs = self._session.run(list(self.tasks), {self.input.name: inputs})
@@ -149,17 +295,61 @@ def _multiclass(logits: np.ndarray) -> list[Answer]:
     return [Multiclass(int(label), float(row[label])) for label, row in zip(logits.argmax(axis=1), shares, strict=True)]
 
 
+def _binary(logits: np.ndarray) -> list[Answer]:
+    return [Binary(bool(yes), shares[0]) for yes, shares in zip(logits[:, 0] > 0, _sigmoid(logits), strict=True)]
+
+
+def _multilabel(logits: np.ndarray) -> list[Answer]:
+    labels = [tuple(row.nonzero()[0].tolist()) for row in logits > 0]
+    return [Multilabel(*both) for both in zip(labels, _sigmoid(logits), strict=True)]
+
+
+def _ordinal(logits: np.ndarray) -> list[Answer]:
+    ranks = (logits > 0).sum(axis=1).tolist()
+    return [Ordinal(*both) for both in zip(ranks, _sigmoid(logits), strict=True)]
+
+
 def _regression(values: np.ndarray) -> list[Answer]:
-    return [Regression(float(value)) for value in values[:, 0]]
+    return [Regression(value) for value in values[:, 0].tolist()]
 
 
-_DECODERS = {"multiclass": _multiclass, "regression": _regression}
+def _segmentation(logits: np.ndarray) -> list[Answer]:
+    return [Segmentation(labels) for labels in logits.argmax(axis=1).astype(np.min_scalar_type(logits.shape[1] - 1))]
 
 
-def _input(entry: dict[str, Any]) -> Input:
-    steps = entry["preprocessing"]
-    mean, std = (tuple(map(float, steps[key])) for key in ("mean", "std"))
-    return Input(str(entry["name"]), str(steps["raw_dtype"]), tuple(entry["shape"]), float(steps["scale"]), mean, std)
+def _dense_regression(values: np.ndarray) -> list[Answer]:
+    return [DenseRegression(maps[0]) for maps in values]
+
+
+def _sigmoid(logits: np.ndarray) -> list[tuple[float, ...]]:
+    """Logits ``(N, width)`` of any size -> probabilities for each sample."""
+    return [tuple(row) for row in np.exp(-np.logaddexp(0, -logits.astype(np.float64))).tolist()]
+
+
+_DECODERS = {
+    "multiclass": _multiclass,
+    "binary": _binary,
+    "multilabel": _multilabel,
+    "ordinal": _ordinal,
+    "regression": _regression,
+    "segmentation": _segmentation,
+    "dense-regression": _dense_regression,
+}
+
+
+def _preprocessing(steps: dict[str, Any]) -> Pixels | Table | Tokens:
+    match steps["kind"]:
+        case "pixels":
+            mean, std = (tuple(map(float, steps[key])) for key in ("mean", "std"))
+            return Pixels(str(steps["raw_dtype"]), float(steps["scale"]), mean, std)
+        case "table":
+            listed = {str(column["name"]): column.get("categories") for column in steps["columns"]}
+            return Table({name: None if found is None else tuple(found) for name, found in listed.items()})
+        case "tokens":
+            ids = {str(word): number for number, word in enumerate(steps["vocabulary"], start=2)}
+            return Tokens(ids, int(steps["length"]))
+        case kind:
+            raise ValueError(f"preprocessing: kind must be one of pixels, table, tokens, found {kind!r}")
 
 
 def _verified_manifest(path: str | Path, content: bytes, text: str | None) -> dict[str, Any]:
@@ -183,20 +373,34 @@ def _shown(shape: tuple[int | str, ...]) -> str:
     return f"({', '.join(map(str, shape))})"
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _first_samples(path: Path, name: str, count: int) -> np.ndarray | list[Any]:
+    """Rows of a ``.csv`` with a header, lines of a ``.txt``, or an array of an ``.npz``."""
+    if path.suffix in (".csv", ".txt"):
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            return list(islice(csv.DictReader(stream) if path.suffix == ".csv" else stream, count))
+    with np.load(path) as archive:
+        if name not in archive:
+            raise SampleError(f"{path}: must hold {name!r}, found {', '.join(archive)}")
+        samples: np.ndarray = archive[name][:count]
+        return samples
+
+
 def main() -> None:
     """Print the answers for the first samples of a file."""
     parser = argparse.ArgumentParser(description="Print a model's answers for the first samples of a file.")
     parser.add_argument("model", type=Path, help="the model.onnx")
-    parser.add_argument("samples", type=Path, help="an .npz that holds raw samples under the name of the model's input")
+    parser.add_argument(
+        "samples", type=Path, help=".npz with raw samples under the input's name, .csv of rows, or .txt of texts"
+    )
     parser.add_argument("-n", "--count", type=int, default=5, help="how many samples (default: 5)")
     args = parser.parse_args()
     try:
         model = Model(args.model)
-        with np.load(args.samples) as archive:
-            if model.input.name not in archive:
-                raise SampleError(f"{args.samples}: must hold {model.input.name!r}, found {', '.join(archive)}")
-            raw = archive[model.input.name][: args.count]
-        answers = model.predict(raw)
+        answers = model.predict(_first_samples(args.samples, model.input.name, args.count))
     except (ModelFileError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
     print(f"{model.name} {model.variant}: reads {model.input.name}, {model.input.dtype} {_shown(model.input.shape)}")

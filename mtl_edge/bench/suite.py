@@ -38,7 +38,8 @@ class Settings:
         rounds: each model has one turn per round, in random order.
         round_seconds: length of a turn, after a warm-up of a tenth of it.
         cold_starts: fresh processes for load time, first run and memory.
-        data: ``.npz`` with the test samples, for the tasks' metrics of models that have a manifest.
+        data: the test samples, an ``.npz`` or a folder of ``.npy`` files, for the tasks' metrics of models that have a
+            manifest.
     """
 
     threads: Sequence[int] = (1, 2)

@@ -20,10 +20,10 @@ def calibrate(model: bytes, batches: Iterable[Mapping[str, np.ndarray]]) -> dict
         batches: input name -> array, in as many batches as there are; peak memory is that of the largest one.
 
     Returns:
-        Tensor name -> what was seen of it, the graph's inputs included.
+        Tensor name -> what was seen of it, the graph's inputs included. NaN in an input is a missing number.
 
     Raises:
-        DataError: the data does not fit the graph's inputs, holds NaN, or there is none.
+        DataError: the data does not fit the graph's inputs, gives NaN or infinities inside, or there is none.
         ModelError: the model cannot be loaded.
     """
     proto = onnx.load_from_string(model)
@@ -47,19 +47,30 @@ def calibrate(model: bytes, batches: Iterable[Mapping[str, np.ndarray]]) -> dict
         for index, batch in enumerate(batches):
             if set(batch) != inputs:
                 raise DataError(f"calibration: the inputs must be {_listed(inputs)}, found {_listed(batch)}")
+            fed = {name: _without_nan(array) for name, array in batch.items()}
             try:
-                outputs = session.run(names, dict(batch))
+                outputs = session.run(names, fed)
             except Exception as error:
                 raise DataError(f"calibration: batch {index} does not fit the model: {_last_words(error)}") from error
             if pending is not None:
                 pending.result()
-            seen = dict(batch) | dict(zip(names, outputs, strict=True))
+            seen = fed | dict(zip(names, outputs, strict=True))
             pending = observing.submit(_observe, observers, seen, index)
             del outputs, seen
         if pending is None:
             raise DataError("calibration: at least one sample is needed, found none")
         pending.result()
     return observers | {name: observers[after] for name, after in rectified.items() if after in observers}
+
+
+def _without_nan(array: np.ndarray) -> np.ndarray:
+    """A batch for calibration, with each column's mean where a number is missing: a range cannot end at NaN."""
+    missing = np.isnan(array) if array.dtype.kind == "f" else np.zeros(1, bool)
+    if not missing.any():
+        return array
+    known = np.where(missing, 0, array)
+    means = known.sum(0) / np.maximum((~missing).sum(0), 1)
+    return np.where(missing, means, array).astype(array.dtype)
 
 
 def _observe(observers: Mapping[str, Observer], seen: Mapping[str, np.ndarray], batch: int) -> None:

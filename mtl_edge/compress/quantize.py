@@ -20,6 +20,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from mtl_edge.compress.calibrate import calibrate
 from mtl_edge.compress.observe import Observer
+from mtl_edge.compress.placement import kept_in_float, let_outputs_be_float
 from mtl_edge.compress.ranges import Method, find_range
 from mtl_edge.errors import ModelError
 
@@ -28,7 +29,8 @@ def quantize_static(model: bytes, batches: Iterable[Mapping[str, np.ndarray]], *
     """Quantize weights and activations to 8 bits, with ranges taken from calibration data.
 
     Activations become uint8, weights int8 with one scale per output channel, written as Q/DQ pairs: of the forms that
-    ONNX Runtime reads, this is the one whose convolutions, residual adds and pooling all run in int8 on x86.
+    ONNX Runtime reads, this is the one whose convolutions, residual adds and pooling all run in int8 on x86. What is
+    done to raw inputs before the first layer stays in float, as do norms and the outputs of last matrix products.
 
     Args:
         model: a serialized fp32 ONNX model.
@@ -63,7 +65,10 @@ def prepare(model: bytes) -> bytes:
         source.write_bytes(model)
         # Symbolic inference needs sympy and fails on Resize: not used.
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
-        return prepared.read_bytes()
+        proto = onnx.load(prepared)
+    for position, node in enumerate(proto.graph.node):
+        node.name = node.name or f"node_{position}"
+    return bytes(proto.SerializeToString())
 
 
 def write_qdq(prepared: bytes, observed: Mapping[str, Observer], method: Method) -> bytes:
@@ -72,20 +77,23 @@ def write_qdq(prepared: bytes, observed: Mapping[str, Observer], method: Method)
         name: TensorData(lowest=np.float32(low), highest=np.float32(high))
         for name, (low, high) in ((name, find_range(observer, method)) for name, observer in observed.items())
     }
+    proto = onnx.load_from_string(prepared)
     with _quiet():
         quantizer = QDQQuantizer(
-            onnx.load_from_string(prepared),
+            proto,
             per_channel=True,
             reduce_range=False,
             weight_qType=QuantType.QInt8,
             activation_qType=QuantType.QUInt8,
             tensors_range=TensorsData(CalibrationMethod.MinMax, ranges),
             nodes_to_quantize=[],
-            nodes_to_exclude=[],
+            nodes_to_exclude=kept_in_float(proto.graph),
             op_types_to_quantize=sorted({*QLinearOpsRegistry, *QDQRegistry}),
             extra_options={},
         )
         quantizer.quantize_model()
+        quantizer.model.topological_sort()
+    let_outputs_be_float(quantizer.model.model.graph)
     return _trimmed(quantizer.model.model)
 
 

@@ -1,36 +1,35 @@
 """Two overlapping handwritten digits on one canvas: three tasks on one image.
 
-The construction is that of MultiMNIST (Sener & Koltun 2018, arXiv:1810.04650): a 36x36 canvas, one digit at
-``[0:28, 0:28]``, one at ``[8:36, 8:36]``, the pixelwise maximum where they overlap. The digits are split into train,
-validation and test *before* they are paired, so that no handwriting of the test pairs was ever seen.
+The construction is like that of MultiMNIST (Sener & Koltun 2018, arXiv:1810.04650): a 36x36 canvas, one digit at
+``[0:28, 0:28]``, one at ``[8:36, 8:36]`` (theirs is at ``[6:34, 6:34]``), the pixelwise maximum where they overlap.
+The digits are split into train, validation and test *before* they are paired, so that no handwriting of the test pairs
+was ever seen.
 """
 
 from importlib.resources import files
 
 import numpy as np
 
+from mtl_edge.data.composites import ITEM, Items, brighten, check_input_name, each_equally_often
 from mtl_edge.data.splits import Samples
-from mtl_edge.errors import RecipeError
 
 CANVAS = 36
-_DIGIT = 28
 
 
-def load_digits() -> tuple[np.ndarray, np.ndarray]:
-    """The 5,000 digits that come with the package: images ``(5000, 28, 28)`` and labels ``(5000,)``, uint8."""
+def load_digits() -> Items:
+    """The 5,000 digits that come with the package."""
     with (files("mtl_edge.data") / "digits" / "mnist_5k.npz").open("rb") as stream, np.load(stream) as archive:
-        return archive["images"], archive["labels"]
+        return Items(archive["images"], archive["labels"].astype(np.int64))
 
 
-def make_pairs(images: np.ndarray, labels: np.ndarray, count: int, rng: np.random.Generator, name: str) -> Samples:
+def make_pairs(digits: Items, count: int, rng: np.random.Generator, name: str) -> Samples:
     """Draw pairs of digits and lay them over each other.
 
     Each digit is the left one equally often (as far as ``count`` allows); its partner is drawn uniformly, and may be
     of the same class.
 
     Args:
-        images: ``(N, 28, 28)`` uint8.
-        labels: ``(N,)`` digits.
+        digits: the pictures to draw from.
         count: number of pairs.
         rng: the source of chance.
         name: name of the image array in the result, ``(count, 1, 36, 36)`` uint8.
@@ -38,21 +37,18 @@ def make_pairs(images: np.ndarray, labels: np.ndarray, count: int, rng: np.rando
     Raises:
         RecipeError: the name is that of a label.
     """
-    if name in ("left", "right", "sum"):
-        raise RecipeError(f"data.input: mnist-pairs has labels of the name {name!r}: choose another for the image")
-    rounds = -(-count // len(images))
-    left = np.concatenate([rng.permutation(len(images)) for _ in range(rounds)])[:count]
-    right = rng.integers(len(images), size=count)
+    check_input_name(name, ("left", "right", "sum"), "mnist-pairs")
+    left = each_equally_often(count, len(digits), rng)
+    right = rng.integers(len(digits), size=count)
     canvas = np.zeros((count, 1, CANVAS, CANVAS), np.uint8)
-    canvas[:, 0, :_DIGIT, :_DIGIT] = images[left]
-    shifted = canvas[:, 0, -_DIGIT:, -_DIGIT:]
-    np.maximum(shifted, images[right], out=shifted)
-    digits = labels.astype(np.int64)
+    for chosen, corner in ((left, 0), (right, CANVAS - ITEM)):
+        brighten(canvas[:, 0], digits.images[chosen], np.full((count, 2), corner))
+    classes = digits.labels
     return Samples(
         {
             name: canvas,
-            "left": digits[left],
-            "right": digits[right],
-            "sum": (digits[left] + digits[right]).astype(np.float32),
+            "left": classes[left],
+            "right": classes[right],
+            "sum": (classes[left] + classes[right]).astype(np.float32),
         }
     )

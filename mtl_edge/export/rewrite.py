@@ -6,7 +6,7 @@ from onnxscript.rewriter import pattern as matching
 
 
 def use_global_average_pool(model: ir.Model) -> ir.Model:
-    """``ReduceMean`` over both image axes becomes ``GlobalAveragePool``, which also has an int8 kernel.
+    """``ReduceMean`` over all axes of an image or a sequence becomes ``GlobalAveragePool``, which has an int8 kernel.
 
     The dynamo exporter decomposes ``AdaptiveAvgPool2d(1)`` into a mean, which would stay in float after quantization.
     """
@@ -24,8 +24,9 @@ def _pool(op, x, **_: object):  # type: ignore[no-untyped-def]
 def _is_global(context: object, x: ir.Value, axes: ir.Value, **_: object) -> matching.MatchResult:
     result = matching.MatchResult()
     constant = ir.convenience.get_const_tensor(axes)
-    if x.shape is None or len(x.shape) != 4 or constant is None:
-        return result.fail("not an image, or the axes are not known")
-    if sorted(int(axis) % 4 for axis in constant.numpy()) != [2, 3]:
-        return result.fail("the mean is not over height and width")
+    rank = 0 if x.shape is None else len(x.shape)
+    if rank not in (3, 4) or constant is None:
+        return result.fail("neither image nor sequence, or the axes are not known")
+    if sorted(int(axis) % rank for axis in constant.numpy()) != list(range(2, rank)):
+        return result.fail("the mean is not over everything but batch and channels")
     return result

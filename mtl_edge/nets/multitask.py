@@ -2,10 +2,17 @@
 
 import copy
 from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from mtl_edge.nets.heads import Head
+
+@runtime_checkable
+class Foldable(Protocol):
+    """A module that can do the same with fewer steps, once its weights are final."""
+
+    def folded(self) -> nn.Module:
+        """The same function, with constants inside the weights."""
 
 
 class MultiTaskNet(nn.Module):
@@ -24,10 +31,18 @@ class MultiTaskNet(nn.Module):
 
     def for_export(self) -> "MultiTaskNet":
         """A copy in evaluation mode that computes the same with fewer steps."""
-        heads = [head.folded() if isinstance(head, Head) else copy.deepcopy(head) for head in self.heads]
-        return MultiTaskNet(copy.deepcopy(self.sharing), dict(zip(self.tasks, heads, strict=True))).eval()
+        net = copy.deepcopy(self).eval()
+        _fold(net)
+        return net
 
     @property
     def parameter_count(self) -> int:
         """Number of trained values."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+
+def _fold(module: nn.Module) -> None:
+    for name, child in list(module.named_children()):
+        _fold(child)
+        if isinstance(child, Foldable):
+            setattr(module, name, child.folded().eval())

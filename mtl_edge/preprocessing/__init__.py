@@ -5,9 +5,19 @@ arrays of a data set to that.
 """
 
 from mtl_edge.preprocessing.pixels import Pixels, fit_pixels
-from mtl_edge.preprocessing.table import CategoricalColumn, NumericColumn, Table
-from mtl_edge.preprocessing.tokens import Tokens
+from mtl_edge.preprocessing.table import CategoricalColumn, NumericColumn, Table, fit_table
+from mtl_edge.preprocessing.tokens import Tokens, fit_tokens
 
 Preprocessing = Pixels | Table | Tokens
 
-__all__ = ["CategoricalColumn", "NumericColumn", "Pixels", "Preprocessing", "Table", "Tokens", "fit_pixels"]
+__all__ = [
+    "CategoricalColumn",
+    "NumericColumn",
+    "Pixels",
+    "Preprocessing",
+    "Table",
+    "Tokens",
+    "fit_pixels",
+    "fit_table",
+    "fit_tokens",
+]

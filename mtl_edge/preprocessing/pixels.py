@@ -1,9 +1,15 @@
 """Pixels, and any other regular grid of numbers: scaled and standardised per channel."""
 
+import math
 from typing import ClassVar
 
 import msgspec
 import numpy as np
+
+from mtl_edge.preprocessing.moments import Moments
+
+_VALUES = 1 << 18
+"""How many pixels are counted at a time."""
 
 
 class Pixels(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag="pixels", tag_field="kind"):
@@ -34,20 +40,22 @@ def fit_pixels(raw: np.ndarray) -> Pixels:
     """Bring unsigned pixels to [0, 1] and standardise each channel; floating-point inputs pass unchanged.
 
     Args:
-        raw: training inputs ``(N, C, …)``.
+        raw: training inputs ``(N, C, …)``, in memory or mapped; never much of them is copied at once.
     """
     channels = raw.shape[1] if raw.ndim > 1 else 1
     if raw.dtype.kind == "f":
         return Pixels(raw_dtype=raw.dtype.name, scale=1.0, mean=(0.0,) * channels, std=(1.0,) * channels)
     scale = 1 / np.iinfo(raw.dtype).max if raw.dtype.kind == "u" else 1.0
-    axes = tuple(axis for axis in range(raw.ndim) if axis != 1)
-    mean = raw.mean(axis=axes, dtype=np.float64) * scale
-    std = raw.std(axis=axes, dtype=np.float64) * scale
+    moments = Moments(channels)
+    rows = max(_VALUES // max(math.prod(raw.shape[1:]), 1), 1)
+    for start in range(0, len(raw), rows):
+        part = raw[start : start + rows].reshape(-1, channels, math.prod(raw.shape[2:]))
+        moments.add(part.transpose(0, 2, 1).reshape(-1, channels))
     return Pixels(
         raw_dtype=raw.dtype.name,
         scale=float(scale),
-        mean=tuple(_short(value) for value in mean),
-        std=tuple(_short(value) or 1.0 for value in std),
+        mean=tuple(_short(value) for value in moments.mean * scale),
+        std=tuple(_short(value) or 1.0 for value in moments.std * scale),
     )
 
 

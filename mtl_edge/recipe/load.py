@@ -5,13 +5,16 @@ import re
 import tomllib
 import typing
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from mtl_edge.errors import RecipeError
+from mtl_edge.recipe.net import CustomNetSpec, CustomTrunkSpec, NetSpec, SharingSpec
 from mtl_edge.recipe.recipe import Recipe
 from mtl_edge.tasks import Task
+
+_NOT_KEYS = ("name", "folder", "factory")
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -32,12 +35,14 @@ def load_recipe(path: Path) -> Recipe:
             raise RecipeError(f"{path}: unknown key {key!r}: a recipe's {key} is that of its file")
     name = path.parent.name if path.name == "recipe.toml" else path.stem
     tasks = _tasks(path, raw.pop("tasks", {}))
+    if isinstance(raw.get("net"), dict):
+        raw["net"] = _net(path, raw["net"])
     fields = {**raw, "tasks": (), "name": name or "recipe", "folder": path.parent}
     try:
         return msgspec.structs.replace(msgspec.convert(fields, Recipe), tasks=tasks)
     except msgspec.ValidationError as error:
         raise RecipeError(f"{path}: {_explain(str(error), raw, Recipe)}") from error
-    except ValueError as error:
+    except (RecipeError, ValueError) as error:
         raise RecipeError(f"{path}: {error}") from error
 
 
@@ -62,10 +67,56 @@ def _tasks(path: Path, tables: object) -> tuple[Task, ...]:
             if "kind" in table and kind is None:
                 rule = f"kind: must be one of {', '.join(map(repr, kinds))}, found {_shown(given)}"
                 raise RecipeError(f"{path}: tasks.{name}.{rule}") from error
+            if isinstance(error.__cause__, ValueError):  # a rule of the kind's own, which says what it found
+                raise RecipeError(f"{path}: tasks.{_shown_name(name)}: {error.__cause__}") from error
             reason = _explain(str(error), {**table, "name": name}, kind or Task.__args__[0])
             raise RecipeError(f"{path}: tasks.{_shown_name(name)}: {reason}") from error
         tasks.append(task)
     return tuple(tasks)
+
+
+def _net(path: Path, table: dict[str, Any]) -> dict[str, Any]:
+    """The ``[net]`` table with its short forms written out: ``sharing = "mmoe"``, ``python:pkg.mod:factory``."""
+    table = dict(table)
+    if isinstance(kind := table.get("sharing"), str):
+        kinds = _tags(SharingSpec)
+        if kind not in kinds:
+            rule = f"must be one of {', '.join(map(repr, kinds))}, or a table with this kind and its keys"
+            raise RecipeError(f"{path}: net.sharing: {rule}, found {_shown(kind)}")
+        table["sharing"] = {"kind": kind}
+    if "module" in table:
+        if len(table) > 1:
+            others = ", ".join(sorted(repr(key) for key in table if key != "module"))
+            raise RecipeError(f"{path}: net.module: is the whole network and stands alone, found also {others}")
+        return {"trunk": _tags(CustomNetSpec)[0], "factory": _factory(path, "module", table["module"])}
+    trunk = table.get("trunk")
+    if isinstance(trunk, str) and trunk.startswith("python:"):
+        table["factory"] = _factory(path, "trunk", trunk)
+        table["trunk"] = _tags(CustomTrunkSpec)[0]
+    elif "trunk" in table and trunk not in (known := [tag for tag in _tags(NetSpec) if not tag.startswith("python:")]):
+        rule = f"must be one of {', '.join(map(repr, known))}, or 'python:pkg.mod:factory'"
+        raise RecipeError(f"{path}: net.trunk: {rule}, found {_shown(trunk)}")
+    return table
+
+
+def _factory(path: Path, key: str, value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"python:\w+(\.\w+)*:\w+", value):
+        raise RecipeError(f"{path}: net.{key}: must be 'python:pkg.mod:factory', found {_shown(value)}")
+    return value.removeprefix("python:")
+
+
+def _tags(union: Any) -> list[str]:
+    """The tags of a struct, or of a union of structs."""
+    return [str(member.__struct_config__.tag) for member in typing.get_args(union) or (union,)]
+
+
+def _member(annotation: Any, found: object) -> Any:
+    """Of a union of tagged structs, the one that a table is of; any other annotation as it is."""
+    for member in typing.get_args(annotation):
+        config = getattr(member, "__struct_config__", None)
+        if config is not None and isinstance(found, dict) and found.get(config.tag_field) == config.tag:
+            return member
+    return annotation
 
 
 def _explain(message: str, raw: dict[str, Any], shape: type) -> str:
@@ -75,23 +126,39 @@ def _explain(message: str, raw: dict[str, Any], shape: type) -> str:
     found: Any = raw
     table: Any = shape
     parent: Any = shape
+    grandparent: Any = shape
     for name, index in keys:
-        parent = table
+        grandparent, parent = parent, table
         found = found[name] if name else found[int(index)]
-        table = table.__annotations__.get(name) if name and hasattr(table, "__annotations__") else None
+        annotations = typing.get_type_hints(table) if name and isinstance(table, type) else {}
+        table = _member(annotations.get(name), found)
     place = ".".join(name or index for name, index in keys)
     prefix = f"{place}: " if place else ""
     if unknown := re.search(r"unknown field `(.+)`", rule):
-        known = [field.name for field in msgspec.structs.fields(table) if field.name not in ("name", "folder")]
+        known = [field.name for field in msgspec.structs.fields(table) if field.name not in _NOT_KEYS]
         near = difflib.get_close_matches(unknown[1], known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
         return f"{prefix}unknown key {unknown[1]!r}; {hint}"
+    if rule.startswith("Invalid value"):  # the tag of no struct in a union
+        union = typing.get_type_hints(grandparent)[keys[-2][0]]
+        return f"{prefix}must be one of {', '.join(map(repr, _tags(union)))}, found {_shown(found)}"
     if rule.startswith("Invalid enum value"):
-        allowed = typing.get_args(typing.get_type_hints(parent)[keys[-1][0]])
-        return f"{prefix}must be one of {', '.join(map(repr, allowed))}, found {_shown(found)}"
+        hint = typing.get_type_hints(parent)[keys[-1][0]]
+        return f"{prefix}must be {_choices(hint)}, found {_shown(found)}"
     if missing := re.search(r"missing required field `(.+)`", rule):
         return f"{prefix}the key {missing[1]!r} is required, found none"
+    if re.match(r"\w+: .*, found ", rule):  # a struct's own check, which names its key
+        return f"{place}.{rule}" if place else rule
     return f"{prefix}{rule[0].lower()}{rule[1:].replace('`', '')}, found {_shown(found)}"
+
+
+def _choices(hint: Any) -> str:
+    """The words that a key may have, and what else it may be: ``one of 'a', 'b'``, ``'a' or a number``."""
+    parts = typing.get_args(hint)
+    words = [repr(word) for part in (hint, *parts) if typing.get_origin(part) is Literal for word in part.__args__]
+    names = {float: "a number", tuple: "a list"}
+    others = [names[kind] for part in parts if (kind := typing.get_origin(part) or part) in names]
+    return " or ".join([", ".join(words), *others]) if others else f"one of {', '.join(words)}"
 
 
 def _shown_name(name: str) -> str:

@@ -5,9 +5,27 @@ recipes, training, distillation, manifests, measurement and reports follow from 
 """
 
 from mtl_edge.tasks.base import Metric, TargetStatistics, TaskKind, given
+from mtl_edge.tasks.binary import Binary
+from mtl_edge.tasks.dense_regression import DenseRegression
 from mtl_edge.tasks.multiclass import Multiclass
+from mtl_edge.tasks.multilabel import Multilabel
+from mtl_edge.tasks.ordinal import Ordinal
 from mtl_edge.tasks.regression import Regression
+from mtl_edge.tasks.segmentation import Segmentation
 
-Task = Multiclass | Regression
+Task = Binary | DenseRegression | Multiclass | Multilabel | Ordinal | Regression | Segmentation
 
-__all__ = ["Metric", "Multiclass", "Regression", "TargetStatistics", "Task", "TaskKind", "given"]
+__all__ = [
+    "Binary",
+    "DenseRegression",
+    "Metric",
+    "Multiclass",
+    "Multilabel",
+    "Ordinal",
+    "Regression",
+    "Segmentation",
+    "TargetStatistics",
+    "Task",
+    "TaskKind",
+    "given",
+]

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, Protocol
 
 import msgspec
 import numpy as np
 
+from mtl_edge.errors import ModelError
+
 if TYPE_CHECKING:
     import torch
 
 NO_CLASS = -1
 """What stands in a label of a class that nobody gave; a number that nobody gave is NaN."""
+
+_PART = 2**22
+"""Labels that are dealt with at a time, where there may be one for each pixel."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class TargetStatistics:
     """What is fitted on the labels of the training samples.
 
     ``mean`` and ``std`` are those of a number that the head's last step brings back to its own unit. ``class_weights``
-    weigh the losses of the classes; none means that all weigh the same.
+    weigh the losses of the classes, or of no and yes for each label in turn; none means that all weigh the same.
     """
 
     mean: float = 0.0
@@ -91,6 +97,41 @@ def given(labels: np.ndarray) -> np.ndarray:
     """Where labels (from :func:`as_numbers` or :func:`as_classes`) were given: bool, of the same shape."""
     known: np.ndarray = ~np.isnan(labels) if labels.dtype.kind == "f" else labels != NO_CLASS
     return known
+
+
+def first_index(mask: np.ndarray) -> str:
+    """Where a mask is first true, as people write it: ``7``, or ``(0, 3, 2)`` where there are several axes."""
+    first = tuple(int(position) for position in np.unravel_index(mask.argmax(), mask.shape))
+    return str(first if len(first) > 1 else first[0])
+
+
+def shape_fault(targets: np.ndarray, axes: tuple[int | str, ...]) -> str | None:
+    """Why an array has not these axes, or None; a name stands for any size."""
+    if targets.ndim == len(axes) and all(
+        isinstance(wanted, str) or wanted == found for wanted, found in zip(axes, targets.shape, strict=True)
+    ):
+        return None
+    shape = f"({', '.join(map(str, axes))}{',' * (len(axes) == 1)})"
+    return f"labels must have the shape {shape}, found {targets.shape}"
+
+
+def finite(outputs: np.ndarray, name: str) -> np.ndarray:
+    """The outputs, once they are known to be numbers.
+
+    Raises:
+        ModelError: the network has computed a NaN or an infinity, which no metric may hide.
+    """
+    bad = int(outputs.size - np.isfinite(outputs).sum())
+    if bad:
+        raise ModelError(f"output {name!r}: values must be finite, found {bad} NaN or inf in a batch of {len(outputs)}")
+    return outputs
+
+
+def in_parts(targets: np.ndarray) -> Iterator[slice]:
+    """Slices of samples with some million labels each, since maps of all samples in float64 may not fit in memory."""
+    step = max(_PART * len(targets) // max(targets.size, 1), 1)
+    for start in range(0, len(targets), step):
+        yield slice(start, start + step)
 
 
 class TaskKind(Protocol):
@@ -131,13 +172,24 @@ class TaskKind(Protocol):
         """The statistics of the training targets ``(N,)``."""
 
     def decode(self, outputs: np.ndarray) -> np.ndarray:
-        """The network's outputs of one batch -> what :meth:`measure` needs of them, no larger than that."""
+        """The network's outputs of one batch -> what :meth:`measure` needs of them, no larger than that.
+
+        Raises:
+            ModelError: the outputs are not finite.
+        """
 
     def measure(self, decoded: np.ndarray, targets: np.ndarray) -> dict[str, float]:
-        """Metric name -> value, from the decoded outputs of all samples and the data set's targets."""
+        """Metric name -> value, from the decoded outputs of all samples and the data set's targets.
+
+        The targets are such that :meth:`find_fault` finds nothing, with at least one label. Needs scikit-learn, which
+        is not imported before.
+        """
 
     def losses(self, outputs: torch.Tensor, labels: torch.Tensor, statistics: TargetStatistics) -> torch.Tensor:
-        """Training losses ``(M,)``, one for each of the M labels that were given; the mean is left to the caller."""
+        """Training losses ``(M,)``, one for each of the M labels that were given; the mean is left to the caller.
+
+        The class weights, and nothing else, make a loss larger or smaller than the loss's own definition.
+        """
 
     def distillation_losses(
         self, outputs: torch.Tensor, teacher: torch.Tensor, statistics: TargetStatistics, temperature: float

@@ -1,10 +1,14 @@
 """Any .onnx can be measured, in turn with another."""
 
+import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from mtl_edge.artifact import Manifest, write_artifact
 from mtl_edge.bench.suite import Contender, Settings, benchmark, contenders
+from mtl_edge.data.splits import Samples
 from mtl_edge.errors import BenchError
 
 QUICK = Settings(threads=(1,), rounds=6, round_seconds=0.02, cold_starts=2)
@@ -78,3 +82,22 @@ def test_models_that_work_together_are_measured_as_one(matmul_model: Path, slow_
     assert both.file_bytes == matmul_model.stat().st_size + slow_model.stat().st_size
     assert both.latency(1).p50_ms > slow.latency(1).p50_ms
     assert len(both.paths) == 2
+
+
+def test_test_samples_may_be_an_archive_or_a_folder(tiny_model: bytes, tiny_manifest: Manifest, tmp_path: Path) -> None:
+    """The metrics are the same."""
+    model = write_artifact(tmp_path, tiny_model, tiny_manifest).path
+    samples = {
+        "image": np.arange(12, dtype=np.uint8).reshape(6, 2),
+        "label": np.array([0, 1, 2, 0, 1, 2]),
+        "area": np.arange(6, dtype=np.float32),
+    }
+    np.savez(tmp_path / "test.npz", **samples)
+    Samples(samples).save(tmp_path / "test")
+    quick = dataclasses.replace(QUICK, rounds=2, round_seconds=0.01, cold_starts=1)
+    found = [
+        benchmark(contenders([model]), settings=dataclasses.replace(quick, data=tmp_path / name)).results[0].metrics
+        for name in ("test.npz", "test")
+    ]
+    assert found[0] is not None
+    assert found[0] == found[1]

@@ -48,7 +48,7 @@ def test_a_generator_is_read_once(prepared: bytes) -> None:
         ([{"image": np.ones((2, 3), np.float32)}], "batch 0 does not fit the model"),
         ([{"image": np.ones((2, 2), np.float64)}], "batch 0 does not fit the model"),
         (
-            [{"image": np.ones((2, 2), np.float32)}, {"image": np.full((2, 2), np.nan, np.float32)}],
+            [{"image": np.ones((2, 2), np.float32)}, {"image": np.full((2, 2), np.inf, np.float32)}],
             "tensor 'image' in batch 1: values must be finite",
         ),
     ],
@@ -58,3 +58,10 @@ def test_data_that_does_not_fit_is_one_line(prepared: bytes, batches: list, mess
     with pytest.raises(DataError, match=message) as caught:
         calibrate(prepared, batches)
     assert "\n" not in str(caught.value)
+
+
+def test_a_missing_number_is_taken_as_its_columns_mean(prepared: bytes) -> None:
+    """A range cannot end at NaN."""
+    image = np.array([[1, np.nan], [3, 5]], np.float32)
+    observed = calibrate(prepared, [{"image": image}])["image"]
+    assert (observed.low, observed.high) == (1, 5)

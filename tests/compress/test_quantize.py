@@ -62,6 +62,64 @@ def test_the_same_input_gives_the_same_bytes(model: bytes) -> None:
     assert quantize_static(model, BATCHES) == quantize_static(model, BATCHES)
 
 
+def _table_model() -> bytes:
+    """Raw columns standardised, one matrix product, an output with little spread around a large mean."""
+    weights = {
+        "mean": np.array([50_000, 0.02, 7], np.float32),
+        "std": np.array([10_000, 0.01, 2], np.float32),
+        "w": RNG.standard_normal((3, 1)).astype(np.float32),
+        "b": np.array([2000], np.float32),
+    }
+    nodes = [
+        helper.make_node("Sub", ["x", "mean"], ["d"]),
+        helper.make_node("Div", ["d", "std"], ["s"]),
+        helper.make_node("IsNaN", ["s"], ["missing"]),
+        helper.make_node("Where", ["missing", "zero", "s"], ["z"]),
+        helper.make_node("Gemm", ["z", "w", "b"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 1])],
+        [numpy_helper.from_array(value, name) for name, value in (weights | {"zero": np.float32(0)}).items()],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    return bytes(proto.SerializeToString())
+
+
+def test_raw_columns_and_outputs_far_from_zero_keep_their_resolution() -> None:
+    """Neither the largest unit among the columns nor the mean of an output decides what 8 bits resolve."""
+    model = _table_model()
+    x = (RNG.standard_normal((64, 3)) * [10_000, 0.01, 2] + [50_000, 0.02, 7]).astype(np.float32)
+    x[0, 0] = np.nan
+    (expected,) = onnxruntime.InferenceSession(model).run(None, {"x": x})
+    quantized = quantize_static(model, [{"x": x}])
+    (found,) = onnxruntime.InferenceSession(quantized).run(None, {"x": x})
+    assert np.abs(found - expected).max() < 0.05 * expected.std()
+    operators = [node.op_type for node in onnx.load_from_string(quantized).graph.node]
+    assert operators[-1] == "Gemm"
+    assert operators.index("QuantizeLinear") == operators.index("Where") + 1
+
+
+def test_layer_norms_stay_in_float() -> None:
+    """They have no int8 kernel, so their weights keep their precision."""
+    weights = {"scale": np.ones(8, np.float32), "bias": np.zeros(8, np.float32), "w": np.eye(8, dtype=np.float32)}
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"]),
+        helper.make_node("LayerNormalization", ["a", "scale", "bias"], ["b"]),
+        helper.make_node("MatMul", ["b", "w"], ["y"]),
+    ]
+    shapes = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 8]) for name in ("x", "y")]
+    initializers = [numpy_helper.from_array(value, name) for name, value in weights.items()]
+    graph = helper.make_graph(nodes, "graph", shapes[:1], shapes[1:], initializers)
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    x = RNG.standard_normal((16, 8)).astype(np.float32)
+    quantized = onnx.load_from_string(quantize_static(proto.SerializeToString(), [{"x": x}]))
+    norm = next(node for node in quantized.graph.node if node.op_type == "LayerNormalization")
+    assert list(norm.input[1:]) == ["scale", "bias"]
+
+
 def test_a_quantized_model_is_refused(model: bytes) -> None:
     """Quantizing twice is a mistake."""
     with pytest.raises(ModelError, match="quantized already"):

@@ -1,5 +1,7 @@
 """Tests of :mod:`mtl_edge.data.splits`."""
 
+import pickle
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from mtl_edge.data.splits import Samples, Splits, load_samples, load_splits_from
+from mtl_edge.data.splits import SPLIT_NAMES, Samples, load_samples, load_splits_from
 from mtl_edge.errors import DataError
 
 _DTYPES = st.sampled_from(["uint8", "int64", "float16", "float32", "float64", "bool"])
@@ -34,11 +36,11 @@ def _fault(path: Path) -> str:
 
 @given(_samples())
 def test_what_is_saved_is_loaded_exactly(tmp_path_factory: pytest.TempPathFactory, samples: Samples) -> None:
-    """Names, their order, dtypes, shapes and every bit."""
-    path = tmp_path_factory.getbasetemp() / "exact.npz"
-    samples.save(path)
-    loaded = load_samples(path)
-    assert list(loaded.arrays) == list(samples.arrays)
+    """Names, dtypes, shapes and every bit."""
+    folder = tmp_path_factory.mktemp("exact")
+    samples.save(folder)
+    loaded = load_samples(folder)
+    assert sorted(loaded.arrays) == sorted(samples.arrays)
     for name, array in samples.arrays.items():
         assert (loaded[name].dtype, loaded[name].shape) == (array.dtype, array.shape)
         assert loaded[name].tobytes() == array.tobytes()
@@ -46,39 +48,71 @@ def test_what_is_saved_is_loaded_exactly(tmp_path_factory: pytest.TempPathFactor
 
 @given(_samples())
 def test_equal_samples_are_saved_as_equal_bytes(tmp_path_factory: pytest.TempPathFactory, samples: Samples) -> None:
-    """No time and no place is in the file, so its hash tells its content."""
-    folder = tmp_path_factory.getbasetemp()
-    samples.save(folder / "first.npz")
-    Samples({name: array.copy() for name, array in samples.arrays.items()}).save(folder / "second.npz")
-    assert (folder / "first.npz").read_bytes() == (folder / "second.npz").read_bytes()
+    """No time and no place is in the files, so their hashes tell their content."""
+    first, second = tmp_path_factory.mktemp("first"), tmp_path_factory.mktemp("second")
+    samples.save(first)
+    Samples({name: array.copy() for name, array in samples.arrays.items()}).save(second)
+    assert {path.name: path.read_bytes() for path in first.iterdir()} == {
+        path.name: path.read_bytes() for path in second.iterdir()
+    }
 
 
-def test_the_clock_is_not_in_a_saved_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file saved years later has the same bytes."""
-    samples = Samples({"a": np.arange(3)})
-    samples.save(tmp_path / "now.npz")
-    monkeypatch.setattr("time.time", lambda: 2e9)
-    monkeypatch.setattr("time.localtime", lambda *_: (2033, 5, 18, 3, 33, 20, 2, 138, 0))
-    samples.save(tmp_path / "later.npz")
-    assert (tmp_path / "now.npz").read_bytes() == (tmp_path / "later.npz").read_bytes()
+def _saved(folder: Path) -> None:
+    for length, name in enumerate(SPLIT_NAMES, start=1):
+        Samples({"a": np.full(length, length)}).save(folder / name)
 
 
 def test_splits_are_loaded_under_their_own_names(tmp_path: Path) -> None:
-    """Each split comes back as itself, and nothing else is in the folder."""
-    splits = Splits(*(Samples({"a": np.full(number, number)}) for number in (4, 3, 2, 1)))
-    splits.save(tmp_path)
+    """Each split comes back as itself."""
+    _saved(tmp_path)
     loaded = load_splits_from(tmp_path)
-    assert [len(part) for part in (loaded.train, loaded.val, loaded.calib, loaded.test)] == [4, 3, 2, 1]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["calib.npz", "test.npz", "train.npz", "val.npz"]
+    assert [len(part) for part in (loaded.train, loaded.val, loaded.calib, loaded.test)] == [1, 2, 3, 4]
 
 
 def test_a_missing_split_is_named(tmp_path: Path) -> None:
-    """A folder that lacks one of the files is told by that file."""
-    splits = Splits(*(Samples({"a": np.zeros(1)}) for _ in range(4)))
-    splits.save(tmp_path)
-    (tmp_path / "calib.npz").unlink()
-    with pytest.raises(DataError, match=r"calib\.npz: cannot be read: "):
+    """A folder that lacks one of the splits is told by that split."""
+    _saved(tmp_path)
+    shutil.rmtree(tmp_path / "calib")
+    with pytest.raises(DataError, match="calib: cannot be read: "):
         load_splits_from(tmp_path)
+
+
+def test_a_folder_is_mapped_and_not_read(tmp_path: Path) -> None:
+    """Arrays of a folder are views of files: they cannot be written to, and what was taken of them can."""
+    _saved(tmp_path)
+    mapped = load_splits_from(tmp_path).test["a"]
+    assert type(mapped) is np.ndarray
+    assert not mapped.flags.writeable
+    assert mapped.base is not None
+    taken = load_splits_from(tmp_path).test.take(np.array([0, 2]))
+    assert taken["a"].flags.writeable
+    assert taken["a"].base is None
+
+
+@pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"\x93NUMPY\x01\x00", pickle.dumps([1])])
+def test_a_damaged_file_of_a_folder_is_named(tmp_path: Path, content: bytes) -> None:
+    """Stumps, texts and pickles end in one line, not in a traceback."""
+    _saved(tmp_path)
+    (tmp_path / "val" / "b.npy").write_bytes(content)
+    with pytest.raises(DataError, match=r"b\.npy: is not a readable \.npy of a plain array: ") as caught:
+        load_samples(tmp_path / "val")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_truncated_file_of_a_folder_is_refused(tmp_path: Path) -> None:
+    """Reading beyond the end of a mapped file would end the process."""
+    Samples({"a": np.zeros((100, 100))}).save(tmp_path)
+    with (tmp_path / "a.npy").open("r+b") as stream:
+        stream.truncate(5000)
+    with pytest.raises(DataError, match=r"is not a readable \.npy of a plain array: "):
+        load_samples(tmp_path)
+
+
+def test_objects_in_a_folder_are_refused(tmp_path: Path) -> None:
+    """Loading data never runs what the data says."""
+    np.save(tmp_path / "a.npy", np.array([{"a": 1}], dtype=object))
+    with pytest.raises(DataError, match=r"is not a readable \.npy of a plain array: "):
+        load_samples(tmp_path)
 
 
 def test_taken_samples_are_copies_in_the_order_asked_for() -> None:
@@ -138,18 +172,20 @@ def test_an_archive_without_arrays_is_refused(tmp_path: Path) -> None:
     assert _fault(path) == "must hold at least one array, found none"
 
 
-@pytest.mark.parametrize("name", ["absent.npz", "."])
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, name: str) -> None:
-    """A missing file and a folder are told by their path."""
-    assert _fault(tmp_path / name).startswith("cannot be read: ")
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    """A file that is not there is told by its path."""
+    assert _fault(tmp_path / "absent.npz").startswith("cannot be read: ")
 
 
-def test_arrays_may_have_any_name(tmp_path: Path) -> None:
-    """Also those that numpy's own writer takes for options."""
-    samples = Samples({"file": np.arange(3), "allow_pickle": np.ones(3)})
-    samples.save(tmp_path / "samples.npz")
-    loaded = load_samples(tmp_path / "samples.npz")
-    assert {name: array.tolist() for name, array in loaded.arrays.items()} == {
-        "file": [0, 1, 2],
-        "allow_pickle": [1, 1, 1],
-    }
+def test_a_folder_without_arrays_is_refused(tmp_path: Path) -> None:
+    """Nothing is not a data set."""
+    assert _fault(tmp_path) == "must hold at least one array, found none"
+
+
+@given(st.text(st.characters(codec="utf-8"), min_size=1, max_size=20))
+def test_arrays_may_have_any_name(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
+    """Also those that no file can have."""
+    folder = tmp_path_factory.mktemp("any")
+    Samples({name: np.arange(3)}).save(folder)
+    assert {found: array.tolist() for found, array in load_samples(folder).arrays.items()} == {name: [0, 1, 2]}
+    assert [path.parent for path in folder.rglob("*")] == [folder]

@@ -21,14 +21,18 @@ def _mean(axes: list[int], shape: list[int | str], keepdims: int = 1) -> ir.Mode
     return ir.from_proto(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9))
 
 
-@pytest.mark.parametrize("axes", [[2, 3], [3, 2], [-1, -2]])
-def test_a_mean_over_both_image_axes_becomes_a_pool_with_the_same_values(axes: list[int]) -> None:
+@pytest.mark.parametrize(
+    ("axes", "sizes"), [([2, 3], [5, 7]), ([3, 2], [5, 7]), ([-1, -2], [5, 7]), ([2], [5]), ([-1], [5])]
+)
+def test_a_mean_over_an_image_or_a_sequence_becomes_a_pool_with_the_same_values(
+    axes: list[int], sizes: list[int]
+) -> None:
     """However the axes are written."""
-    model = use_global_average_pool(_mean(axes, ["n", 3, 5, 7]))
+    model = use_global_average_pool(_mean(axes, ["n", 3, *sizes]))
     assert [node.op_type for node in model.graph] == ["GlobalAveragePool"]
-    x = np.random.default_rng(0).standard_normal((2, 3, 5, 7)).astype(np.float32)
+    x = np.random.default_rng(0).standard_normal((2, 3, *sizes)).astype(np.float32)
     (found,) = onnxruntime.InferenceSession(ir.to_proto(model).SerializeToString()).run(None, {"x": x})
-    np.testing.assert_allclose(found, x.mean((2, 3), keepdims=True), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(found, x.mean(tuple(axes), keepdims=True), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import ast
+import hashlib
 import importlib.util
 import shutil
 import subprocess
@@ -10,12 +11,22 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from mtl_edge.artifact import Artifact, Lineage, Manifest, Measured, ModelInput, write_artifact
-from mtl_edge.preprocessing import Pixels
+from mtl_edge.preprocessing import CategoricalColumn, NumericColumn, Pixels, Preprocessing, Table, Tokens
 from mtl_edge.runtime import open_session, predict
-from mtl_edge.tasks import Multiclass, Regression
+from mtl_edge.tasks import (
+    Binary,
+    DenseRegression,
+    Multiclass,
+    Multilabel,
+    Ordinal,
+    Regression,
+    Segmentation,
+    Task,
+)
 
 CLIENT = Path(__file__).parents[2] / "exporters" / "python" / "mtl_edge_client.py"
 CLASSES = 3
@@ -167,6 +178,212 @@ def test_wrong_dtype_is_refused(client: Any, artifact: Artifact, images: np.ndar
         client.Model(artifact.path).predict(images.astype(np.float32))
 
 
+# --- every kind of task ----------------------------------------------------------------------------------------------
+
+
+def _answers(client: Any, folder: Path, task: Task, outputs: np.ndarray) -> list[Any]:
+    """What the client makes of these outputs, by a model that passes its input on."""
+    shape = ("batch", *outputs.shape[1:])
+    channels = outputs.shape[1]
+    pixels = Pixels(raw_dtype="float32", scale=1.0, mean=(0.0,) * channels, std=(1.0,) * channels)
+    artifact = write_artifact(folder, _pipe(shape, TensorProto.FLOAT, "out"), _manifest_of(task, shape, pixels))
+    return [answer["out"] for answer in client.Model(artifact.path).predict(outputs)]
+
+
+def _logits(*shape: int) -> np.ndarray:
+    """Outputs of which some are 0 and some are beyond what exp can hold."""
+    logits = (4 * np.random.default_rng(2).standard_normal(shape)).astype(np.float32)
+    logits.reshape(-1)[:3] = 0, 1e4, -1e4
+    return logits
+
+
+def test_every_kind_of_task_has_an_answer(client: Any) -> None:
+    """A new kind is decoded by the client too."""
+    assert set(client._DECODERS) == {kind.__struct_config__.tag for kind in Task.__args__}
+
+
+def test_binary_answers_are_those_of_the_library(client: Any, tmp_path: Path) -> None:
+    """Yes above a logit of 0; the probability is the sigmoid."""
+    logits = _logits(9, 1)
+    task = Binary(name="out", target="y")
+    answers = _answers(client, tmp_path, task, logits)
+    assert [answer.yes for answer in answers] == (task.decode(logits)[:, 0] > 0).tolist()
+    expected = torch.from_numpy(logits).double().sigmoid()[:, 0].tolist()
+    assert [answer.probability for answer in answers] == pytest.approx(expected)
+    assert str(client.Binary(True, 0.987)) == "yes (98.7 %)"
+
+
+def test_multilabel_answers_are_those_of_the_library(client: Any, tmp_path: Path) -> None:
+    """The labels above a logit of 0, and all probabilities."""
+    logits = _logits(9, 3)
+    task = Multilabel(name="out", target="y", classes=3)
+    answers = _answers(client, tmp_path, task, logits)
+    assert [list(answer.labels) for answer in answers] == [row.nonzero()[0].tolist() for row in task.decode(logits) > 0]
+    expected = torch.from_numpy(logits).double().sigmoid().tolist()
+    assert [list(answer.probabilities) for answer in answers] == [pytest.approx(row) for row in expected]
+    assert str(client.Multilabel((0, 2), (0.75, 0.125, 1.0))) == "0 (75.0 %) + 2 (100.0 %)"
+    assert str(client.Multilabel((), (0.25,))) == "none"
+
+
+def test_ordinal_answers_are_those_of_the_library(client: Any, tmp_path: Path) -> None:
+    """The number of steps above a logit of 0, and the probability of each step."""
+    logits = _logits(9, 3)
+    task = Ordinal(name="out", target="y", classes=4)
+    answers = _answers(client, tmp_path, task, logits)
+    assert [answer.rank for answer in answers] == task.decode(logits).tolist()
+    expected = torch.from_numpy(logits).double().sigmoid().tolist()
+    assert [list(answer.above) for answer in answers] == [pytest.approx(row) for row in expected]
+    assert str(client.Ordinal(2, (1.0, 0.75, 0.25))) == "rank 2 of 0 to 3"
+
+
+def test_maps_are_those_of_the_library(client: Any, tmp_path: Path) -> None:
+    """Classes and values of each pixel, in the dtype that the library decodes them to."""
+    for task, width in (
+        (Segmentation(name="out", target="y", classes=3), 3),
+        (Segmentation(name="out", target="y", classes=300), 300),
+        (DenseRegression(name="out", target="y"), 1),
+    ):
+        outputs = _logits(2, width, 4, 5)
+        answers = _answers(client, tmp_path, task, outputs)
+        found = np.stack([answer.values if width == 1 else answer.labels for answer in answers])
+        assert found.dtype == task.decode(outputs).dtype
+        np.testing.assert_array_equal(found, task.decode(outputs))
+    assert str(client.Segmentation(np.array([[0, 2], [2, 2]]))) == "2 (75.0 % of pixels) + 0 (25.0 % of pixels)"
+    assert str(client.DenseRegression(np.array([[0.5, 2.0]]))) == "0.5 to 2"
+
+
+# --- tables and texts ------------------------------------------------------------------------------------------------
+
+TABLE = Table(
+    columns=(
+        NumericColumn(name="age", mean=40.0, std=10.0),
+        CategoricalColumn(name="city", categories=("Lyon", "Bern")),
+        CategoricalColumn(name="class", categories=("1", "2")),
+    )
+)
+TOKENS = Tokens(vocabulary=("my", "parcel", "isn't"), length=4)
+COLUMNS = {
+    "age": np.array([41.5, np.nan, -3.0, 0.0]),
+    "city": np.array(["Lyon", "Bern", "Oslo", ""]),
+    "class": np.array([2, 1, 3, 1]),
+}
+ROWS = [dict(zip(COLUMNS, values, strict=True)) for values in zip(*COLUMNS.values(), strict=True)]
+
+
+@pytest.fixture
+def table(client: Any, tmp_path: Path) -> Any:
+    """A model that sums a row's columns."""
+    manifest = _manifest_of(Regression(name="out", target="y"), ("batch", 3), TABLE)
+    return client.Model(write_artifact(tmp_path, _pipe(("batch", 3), TensorProto.FLOAT, "sum"), manifest).path)
+
+
+@pytest.fixture
+def text(client: Any, tmp_path: Path) -> Any:
+    """A model that sums a text's ids."""
+    manifest = _manifest_of(Regression(name="out", target="y"), ("batch", 4), TOKENS)
+    return client.Model(write_artifact(tmp_path, _pipe(("batch", 4), TensorProto.INT64, "sum"), manifest).path)
+
+
+def test_rows_are_encoded_as_in_training(table: Any) -> None:
+    """Numbers as they are, categories by position, whatever is unknown or missing as 0; arrays pass."""
+    expected = TABLE.encode(COLUMNS)
+    found = table.input.preprocess(ROWS)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(table.input.preprocess(expected), expected)
+    assert table.predict(ROWS)[0]["out"].value == 41.5 + 1 + 2
+
+
+@pytest.mark.parametrize("gap", [None, np.nan, float("nan"), ""])
+def test_missing_values_are_nan_among_numbers_and_0_among_categories(table: Any, gap: object) -> None:
+    """However the app spells that there is none."""
+    found = table.input.preprocess([{"age": gap, "city": gap, "class": gap}])
+    np.testing.assert_array_equal(found, np.array([[np.nan, 0, 0]], np.float32))
+
+
+@pytest.mark.parametrize("two", [2, 2.0, "2", np.float32(2), np.int8(2)])
+def test_a_whole_number_is_one_category_however_it_is_held(table: Any, two: object) -> None:
+    """Numbers and texts of them are the same."""
+    assert table.input.preprocess([{"age": "41.5", "city": "Bern", "class": two}]).tolist() == [[41.5, 2, 2]]
+
+
+@pytest.mark.parametrize(
+    ("samples", "rule"),
+    [
+        ([{"age": 1, "town": "Bern"}], "row 0: must have the column 'city', found age, town"),
+        ([ROWS[0], {**ROWS[0], "age": "old"}], "row 1: 'age' must be a finite number, found 'old'"),
+        ([{**ROWS[0], "age": 1e39}], "row 0: 'age' must be a finite number, found 1e+39"),
+        ([{**ROWS[0], "age": float("inf")}], "row 0: 'age' must be a finite number, found inf"),
+        (ROWS[0], "x: samples must be in a list or an array, found one alone"),
+        (np.zeros((1, 3)), "x: dtype must be float32, found float64"),
+        (np.zeros((1, 2), np.float32), "x: shape must be (batch, 3), found (1, 2)"),
+    ],
+)
+def test_rows_that_the_model_cannot_read_are_refused(client: Any, table: Any, samples: Any, rule: str) -> None:
+    """The message names the row, the column and what was found."""
+    with pytest.raises(client.SampleError) as caught:
+        table.predict(samples)
+    assert str(caught.value) == rule
+
+
+def test_texts_are_encoded_as_in_training(text: Any) -> None:
+    """Words by their position, cut and padded; ids pass."""
+    texts = ["My parcel ISN'T here, my dear!", "", "parcel?", "\u00e9t\u00e9 my"]
+    expected = TOKENS.encode(texts)
+    found = text.input.preprocess(texts)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(text.input.preprocess(expected), expected)
+    np.testing.assert_array_equal(text.input.preprocess([None]), TOKENS.encode([""]))
+    assert text.predict(texts)[0]["out"].value == 2 + 3 + 4 + 1
+
+
+@pytest.mark.parametrize(
+    ("samples", "rule"),
+    [
+        ("my parcel", "x: samples must be in a list or an array, found one alone"),
+        (["my", 3], "samples must be texts, found 3"),
+        (np.zeros((1, 4), np.int32), "x: dtype must be int64, found int32"),
+    ],
+)
+def test_texts_that_the_model_cannot_read_are_refused(client: Any, text: Any, samples: Any, rule: str) -> None:
+    """One text alone would be read letter by letter."""
+    with pytest.raises(client.SampleError) as caught:
+        text.predict(samples)
+    assert str(caught.value) == rule
+
+
+def test_nothing_in_a_list_gives_no_answers(table: Any, text: Any) -> None:
+    """An empty list is not an error."""
+    assert table.predict([]) == text.predict([]) == []
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "lines.txt"])
+def test_script_reads_rows_and_texts(request: pytest.FixtureRequest, tmp_path: Path, name: str) -> None:
+    """A table comes from a .csv with a header, texts from the lines of a .txt."""
+    request.getfixturevalue("table" if name == "rows.csv" else "text")
+    (tmp_path / "rows.csv").write_text("class,city,age\n2,Bern,40\n1,,\n", encoding="utf-8-sig")
+    (tmp_path / "lines.txt").write_text("my parcel\nnothing\n")
+    finished = _run(tmp_path, "model.onnx", name)
+    assert finished.returncode == 0, finished.stderr
+    expected = ["out 44", "out nan"] if name == "rows.csv" else ["out 5", "out 1"]
+    assert [line.partition(": ")[2] for line in finished.stdout.splitlines()[1:]] == expected
+
+
+def test_preprocessing_of_another_kind_is_refused(client: Any, tmp_path: Path) -> None:
+    """The message names the kinds that this client knows."""
+    artifact = write_artifact(tmp_path, _network(), _manifest())
+    content = artifact.path.read_bytes()
+    before = content.replace(b'"kind":"pixels"', b'"kind":"voices"')[:-66]
+    digits = hashlib.sha256(before + content[-2:]).hexdigest().encode()
+    artifact.path.write_bytes(before + digits + content[-2:])
+    with pytest.raises(client.ModelFileError, match="kind must be one of pixels, table, tokens, found 'voices'"):
+        client.Model(artifact.path)
+
+
+# --- the script ------------------------------------------------------------------------------------------------------
+
+
 def test_client_prints_answers_as_a_script(artifact: Artifact, images: np.ndarray, tmp_path: Path) -> None:
     """Copied beside a model, the client shows the answers for the first samples."""
     np.savez(tmp_path / "samples.npz", image=images)
@@ -254,3 +471,26 @@ def _manifest(**changes: Any) -> Manifest:
         "versions": {},
     }
     return Manifest(**values | changes)
+
+
+def _pipe(shape: tuple[int | str, ...], dtype: int, do: str) -> bytes:
+    """``out`` is the input ``x`` as it is, or the sum of its columns."""
+    nodes = [helper.make_node("Cast", ["x"], ["numbers"], to=TensorProto.FLOAT)]
+    if do == "sum":
+        nodes.append(helper.make_node("ReduceSum", ["numbers", "axis"], ["out"]))
+    else:
+        nodes.append(helper.make_node("Identity", ["numbers"], ["out"]))
+    graph = helper.make_graph(
+        nodes,
+        "pipe",
+        [helper.make_tensor_value_info("x", dtype, shape)],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["batch", 1] if do == "sum" else shape)],
+        [numpy_helper.from_array(np.array([1]), "axis")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    return bytes(model.SerializeToString())
+
+
+def _manifest_of(task: Task, shape: tuple[int | str, ...], preprocessing: Preprocessing) -> Manifest:
+    source = ModelInput(name="x", dtype=preprocessing.dtype, shape=shape, preprocessing=preprocessing)
+    return _manifest(tasks=(task,), inputs=(source,))

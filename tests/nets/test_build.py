@@ -5,27 +5,30 @@ from pathlib import Path
 import pytest
 import torch
 
+from mtl_edge.artifact import ModelInput
 from mtl_edge.compress.prune import prune_channels
-from mtl_edge.errors import ModelError, RecipeError
+from mtl_edge.errors import ModelError
 from mtl_edge.nets.build import build_net, load_weights
 from mtl_edge.nets.checkpoint import read_weights, save_weights
 from mtl_edge.nets.multitask import MultiTaskNet
-from mtl_edge.recipe import DataSpec, NetSpec, Recipe
+from mtl_edge.preprocessing import Pixels
+from mtl_edge.recipe import ResNetSpec
 from mtl_edge.tasks import Multiclass, Regression, TargetStatistics
 
-RECIPE = Recipe(
-    name="test",
-    folder=Path(),
-    data=DataSpec(source="mnist-pairs"),
-    tasks=(Multiclass(name="digit", target="digit", classes=10), Regression(name="size", target="size")),
-    net=NetSpec(trunk="resnet", width=16, depth=(1, 2)),
+TASKS = (Multiclass(name="digit", target="digit", classes=10), Regression(name="size", target="size"))
+STATISTICS = {"digit": TargetStatistics(), "size": TargetStatistics(mean=100.0, std=20.0)}
+SPEC = ResNetSpec(width=16, depth=(1, 2))
+SOURCE = ModelInput(
+    name="image",
+    dtype="float32",
+    shape=("batch", 3, 20, 20),
+    preprocessing=Pixels(raw_dtype="float32", scale=1.0, mean=(0.0,) * 3, std=(1.0,) * 3),
 )
-SCALES = {"digit": TargetStatistics(), "size": TargetStatistics(mean=100.0, std=20.0)}
 
 
 def _net() -> MultiTaskNet:
     torch.manual_seed(0)
-    return build_net(RECIPE, (3, 20, 20), SCALES)
+    return build_net(SPEC, TASKS, SOURCE, STATISTICS)
 
 
 def _pruned(net: MultiTaskNet, x: torch.Tensor, ratio: float = 0.5) -> MultiTaskNet:
@@ -83,10 +86,12 @@ def test_a_pruned_network_comes_back_from_its_weights_alone(tmp_path: Path) -> N
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
-def test_a_trunk_for_images_refuses_tables() -> None:
-    """The message names the key, the rule and the shape."""
-    with pytest.raises(RecipeError, match=r"net.trunk: 'resnet' reads images \(C, H, W\), found .*\(64,\)"):
-        build_net(RECIPE, (64,), SCALES)
+def test_weights_of_another_network_are_refused() -> None:
+    """A checkpoint that lacks a layer is told in one line."""
+    weights = _net().state_dict()
+    del weights["heads.0.output.weight"]
+    with pytest.raises(ModelError, match=r"checkpoint: is that of another network: .*heads\.0\.output\.weight"):
+        load_weights(_net(), weights)
 
 
 def test_a_pickle_is_no_checkpoint(tmp_path: Path) -> None:

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from mtl_edge.data.mnist_pairs import load_digits
 from mtl_edge.errors import RecipeError
-from mtl_edge.recipe import DistillSpec, Recipe, load_recipe
+from mtl_edge.recipe import (
+    CustomNetSpec,
+    CustomTrunkSpec,
+    DistillSpec,
+    MMoESpec,
+    NetSpec,
+    Recipe,
+    ResNetSpec,
+    load_recipe,
+)
 from mtl_edge.tasks import Multiclass, Regression
 from mtl_edge.zoo import find_recipe
 
@@ -33,7 +42,7 @@ def test_the_reference_recipe_says_what_its_file_says() -> None:
 def test_the_reference_recipe_allows_the_digits_that_it_is_about() -> None:
     """The class counts of the file are those of the digits in the package."""
     classes = {task.classes for task in load_recipe(REFERENCE).tasks if isinstance(task, Multiclass)}
-    assert classes == {int(load_digits()[1].max()) + 1}
+    assert classes == {int(load_digits().labels.max()) + 1}
 
 
 def test_the_reference_recipe_is_found_by_name() -> None:
@@ -61,6 +70,7 @@ def test_every_seed_of_32_bits_is_kept(tmp_path_factory: pytest.TempPathFactory,
     assert load_recipe(path).seed == seed
 
 
+KINDS = "'binary', 'dense-regression', 'multiclass', 'multilabel', 'ordinal', 'regression', 'segmentation'"
 # Each case: text of the tiny recipe -> its replacement, and the error after the file's name.
 BAD_RECIPES = {
     "unknown key at the top, near a valid one": (
@@ -76,7 +86,7 @@ BAD_RECIPES = {
     "unknown key at the top, near none": (
         "seed = 3",
         "zzz = 3",
-        "unknown key 'zzz'; known are bench, compress, data, net, seed, tasks, train",
+        "unknown key 'zzz'; known are bench, compress, data, net, seed, single_task, tasks, train",
     ),
     "unknown key in a section": (
         "width = 8",
@@ -97,6 +107,36 @@ BAD_RECIPES = {
         'target = "area"',
         'target = "area"\nclasses = 3',
         "tasks.size: unknown key 'classes'; known are target",
+    ),
+    "unknown word beside a list": (
+        "classes = 3",
+        "classes = 3\nclass_weights = 'balance'",
+        "tasks.kind: class_weights: must be 'balanced' or a list, found 'balance'",
+    ),
+    "unknown word beside a number": (
+        'kind = "regression"',
+        'kind = "binary"\npositive_weight = "balance"',
+        "tasks.size: positive_weight: must be 'balanced' or a number, found 'balance'",
+    ),
+    "number in place of a list": (
+        "classes = 3",
+        "classes = 3\nclass_weights = 2.0",
+        "tasks.kind: class_weights: expected str | array, got float, found 2.0",
+    ),
+    "weight of zero": (
+        "classes = 3",
+        "classes = 3\nclass_weights = [1.0, 0.0, 1.0]",
+        "tasks.kind: class_weights.1: expected float > 0.0, found 0.0",
+    ),
+    "too few weights": (
+        "classes = 3",
+        "classes = 3\nclass_weights = [1.0, 2.0]",
+        "tasks.kind: class_weights: must have one number for each of the 3 classes, found 2",
+    ),
+    "all of the certainty smoothed away": (
+        "classes = 3",
+        "classes = 3\nlabel_smoothing = 1.0",
+        "tasks.kind: label_smoothing: expected float < 1.0, found 1.0",
     ),
     "name given beside the file's": (
         "seed = 3",
@@ -155,17 +195,85 @@ BAD_RECIPES = {
     "unknown kind": (
         'kind = "regression"',
         'kind = "regresion"',
-        "tasks.size.kind: must be one of 'multiclass', 'regression', found 'regresion'",
+        f"tasks.size.kind: must be one of {KINDS}, found 'regresion'",
     ),
     "kind that is a list": (
         'kind = "regression"',
         'kind = ["regression"]',
-        "tasks.size.kind: must be one of 'multiclass', 'regression', found ['regression']",
+        f"tasks.size.kind: must be one of {KINDS}, found ['regression']",
     ),
     "unknown trunk": (
         'trunk = "resnet"',
         'trunk = "vgg"',
-        "net.trunk: must be one of 'resnet', found 'vgg'",
+        "net.trunk: must be one of 'mlp', 'lenet', 'resnet', 'mobilenet', 'textcnn', 'transformer', 'tcn', or "
+        "'python:pkg.mod:factory', found 'vgg'",
+    ),
+    "trunk that is a number": (
+        'trunk = "resnet"',
+        "trunk = 3",
+        "net.trunk: must be one of 'mlp', 'lenet', 'resnet', 'mobilenet', 'textcnn', 'transformer', 'tcn', or "
+        "'python:pkg.mod:factory', found 3",
+    ),
+    "key of another trunk": (
+        'trunk = "resnet"',
+        'trunk = "mobilenet"\nexpand = 2',
+        "net: unknown key 'expand'; did you mean 'expansion'?",
+    ),
+    "key of another trunk, near none": (
+        'trunk = "resnet"\nwidth = 8\ndepth = [1]',
+        'trunk = "lenet"\nzzz = 8',
+        "net: unknown key 'zzz'; known are head_hidden, sharing, widths",
+    ),
+    "rule between two keys": (
+        'trunk = "resnet"\nwidth = 8\ndepth = [1]',
+        'trunk = "transformer"\nwidth = 30',
+        "net.width: must be a multiple of heads = 4, found 30",
+    ),
+    "even kernel": (
+        'trunk = "resnet"\nwidth = 8\ndepth = [1]',
+        'trunk = "textcnn"\nkernels = [3, 4]',
+        "net.kernels: must be odd, found 4",
+    ),
+    "factory without a function": (
+        'trunk = "resnet"',
+        'trunk = "python:mine"',
+        "net.trunk: must be 'python:pkg.mod:factory', found 'python:mine'",
+    ),
+    "module beside other keys": (
+        'trunk = "resnet"',
+        'module = "python:mine:make"',
+        "net.module: is the whole network and stands alone, found also 'depth', 'head_hidden', 'width'",
+    ),
+    "unknown sharing": (
+        'trunk = "resnet"',
+        'trunk = "resnet"\nsharing = "soft"',
+        "net.sharing: must be one of 'hard', 'mmoe', 'ple', 'cross-stitch', 'mtan', or a table with this kind and its "
+        "keys, found 'soft'",
+    ),
+    "unknown kind of sharing": (
+        'trunk = "resnet"',
+        'trunk = "resnet"\nsharing = { kind = "soft" }',
+        "net.sharing.kind: must be one of 'hard', 'mmoe', 'ple', 'cross-stitch', 'mtan', found 'soft'",
+    ),
+    "key of another sharing": (
+        'trunk = "resnet"',
+        'trunk = "resnet"\nsharing = { kind = "mmoe", expert = 3 }',
+        "net.sharing: unknown key 'expert'; did you mean 'experts'?",
+    ),
+    "too few experts": (
+        'trunk = "resnet"',
+        'trunk = "resnet"\nsharing = { kind = "mmoe", experts = 1 }',
+        "net.sharing.experts: expected int >= 2, found 1",
+    ),
+    "sharing that is a number": (
+        'trunk = "resnet"',
+        'trunk = "resnet"\nsharing = 3',
+        "net.sharing: expected object, got int, found 3",
+    ),
+    "net that is a value": (
+        '[net]\ntrunk = "resnet"\nwidth = 8\ndepth = [1]\nhead_hidden = 8\n',
+        "[net_]\n",
+        "unknown key 'net_'; did you mean 'net'?",
     ),
     "infinite share": (
         "split = [0.6, 0.2, 0.2]",
@@ -196,6 +304,39 @@ def test_a_broken_rule_is_told_with_file_key_rule_and_found_value(
     with pytest.raises(RecipeError) as caught:
         load_recipe(path)
     assert str(caught.value) == f"{path}: {expected}"
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('trunk = "resnet"', ResNetSpec(width=8, depth=(1,), head_hidden=8)),
+        ('trunk = "resnet"\nsharing = "mmoe"', ResNetSpec(width=8, depth=(1,), head_hidden=8, sharing=MMoESpec())),
+        (
+            'trunk = "resnet"\nsharing = { kind = "mmoe", experts = 6 }',
+            ResNetSpec(width=8, depth=(1,), head_hidden=8, sharing=MMoESpec(experts=6)),
+        ),
+    ],
+)
+def test_a_sharing_scheme_is_a_name_or_a_table(
+    line: str, expected: NetSpec, tiny_recipe_text: str, write_recipe: Callable[[str], Path]
+) -> None:
+    """The name alone takes the scheme's defaults; none means hard sharing."""
+    assert load_recipe(write_recipe(tiny_recipe_text.replace('trunk = "resnet"', line))).net == expected
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ('trunk = "python:my.nets:make"', CustomTrunkSpec(factory="my.nets:make")),
+        ('module = "python:nets:make"', CustomNetSpec(factory="nets:make")),
+    ],
+)
+def test_a_network_of_the_user_s_is_named_by_its_factory(
+    lines: str, expected: NetSpec, tiny_recipe_text: str, write_recipe: Callable[[str], Path]
+) -> None:
+    """As a trunk under our heads, or as the whole network."""
+    before = 'trunk = "resnet"\nwidth = 8\ndepth = [1]\nhead_hidden = 8'
+    assert load_recipe(write_recipe(tiny_recipe_text.replace(before, lines))).net == expected
 
 
 @pytest.mark.parametrize(

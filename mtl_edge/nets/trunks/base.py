@@ -1,7 +1,9 @@
 """What every trunk is made of, so that each sharing scheme works with each trunk."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 
@@ -12,7 +14,7 @@ class Features(NamedTuple):
     last one as one vector per sample ``(N, features)``.
     """
 
-    maps: tuple[Tensor, ...]
+    maps: Sequence[Tensor]
     pooled: Tensor
 
 
@@ -20,7 +22,8 @@ class Trunk(nn.Module):
     """A stem, then stages, then a pool.
 
     Attributes:
-        stem: a batch of inputs -> the first map, such as ``(N, C, H, W)``.
+        stem: a batch of inputs -> the first map: ``(N, C, H, W)`` of images, ``(N, C, L)`` of text and sequences,
+            ``(N, C)`` of vectors and tables. The channels of every map are its axis 1.
         stages: map -> map; where sharing schemes mix what their branches have computed.
         pool: any of the maps -> one vector per sample; it has no parameters.
         channels: the width of the map after the stem and after each stage, which is also that of the pooled vector.
@@ -44,3 +47,25 @@ class Trunk(nn.Module):
         for stage in self.stages:
             maps.append(stage(maps[-1]))
         return Features(tuple(maps), self.pool(maps[-1]))
+
+
+class ImagePool(nn.Module):
+    """The mean over the image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # A module rather than x.mean((2, 3)): it exports as GlobalAveragePool, which has an int8 kernel.
+        self.mean = nn.AdaptiveAvgPool2d(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, C, H, W)`` -> ``(N, C)``."""
+        return torch.flatten(self.mean(x), 1)
+
+
+class SequencePool(nn.Module):
+    """The mean over the positions."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, C, L)`` -> ``(N, C)``."""
+        # Not AdaptiveAvgPool1d, which exports as ten nodes; the kept axis lets the export use GlobalAveragePool.
+        return torch.flatten(x.mean(2, keepdim=True), 1)

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mtl_edge.nets.trunks.base import Trunk
+from mtl_edge.nets.trunks.base import ImagePool, Trunk
 
 
 class ResidualBlock(nn.Module):
@@ -31,19 +30,6 @@ class ResidualBlock(nn.Module):
         return functional.relu(out + self.shortcut(x))
 
 
-class GlobalPool(nn.Module):
-    """The mean over the image."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        # A module rather than x.mean((2, 3)): it exports as GlobalAveragePool, which has an int8 kernel.
-        self.mean = nn.AdaptiveAvgPool2d(1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(N, C, H, W)`` -> ``(N, C)``."""
-        return torch.flatten(self.mean(x), 1)
-
-
 def resnet(channels: int, width: int, depth: Sequence[int]) -> Trunk:
     """A strided stem, stages of residual blocks that halve the image and double the channels, a global average.
 
@@ -64,4 +50,4 @@ def resnet(channels: int, width: int, depth: Sequence[int]) -> Trunk:
             blocks.append(ResidualBlock(wide, width * 2**stage, stride=2 if stage > 0 and block == 0 else 1))
         stages.append(nn.Sequential(*blocks))
         widths.append(width * 2**stage)
-    return Trunk(stem, stages, GlobalPool(), tuple(widths))
+    return Trunk(stem, stages, ImagePool(), tuple(widths))

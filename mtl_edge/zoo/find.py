@@ -15,16 +15,20 @@ def find_recipe(name_or_path: str) -> Path:
     Raises:
         RecipeError: it is neither.
     """
-    zoo = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
-    named = zoo / name_or_path / "recipe.toml"
-    if Path(name_or_path).name == name_or_path and named.is_file():
-        return named
+    recipes = reference_recipes()
+    if name_or_path in recipes:
+        return recipes[name_or_path]
     path = Path(name_or_path)
     if path.is_dir():
         path /= "recipe.toml"
     if path.is_file():
         return path
-    known = ", ".join(sorted(recipe.parent.name for recipe in zoo.glob("*/recipe.toml")))
     raise RecipeError(
-        f"{name_or_path}: must be a recipe's file or one of the reference recipes ({known}), found neither"
+        f"{name_or_path}: must be a recipe's file or one of the reference recipes ({', '.join(recipes)}), found neither"
     )
+
+
+def reference_recipes() -> dict[str, Path]:
+    """Name -> file of every reference recipe, in alphabetical order."""
+    zoo = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
+    return {recipe.parent.name: recipe for recipe in sorted(zoo.glob("*/recipe.toml"))}

@@ -1,0 +1,153 @@
+"""Writes what was measured into the cards of the reference recipes.
+
+Usage: python benchmarks/zoo/cards.py [--check]
+
+In each ``models/NAME/card.md`` the lines between ``<!-- measured -->`` and ``<!-- end -->`` are made of ``NAME.json``,
+which ``measure.py`` wrote. With ``--check`` nothing is written; the exit code is 1 where a card says something else.
+"""
+
+import statistics
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import click
+import msgspec
+from measure import Cost, Measured, SeedRun
+
+from mtl_edge.recipe import load_recipe
+from mtl_edge.tasks import Task
+from mtl_edge.zoo.find import reference_recipes
+
+HERE = Path(__file__).parent
+MODELS = HERE.parents[1] / "models"
+START, END = "<!-- measured -->\n", "<!-- end -->\n"
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Write nothing; fail where a card is not what was measured.")
+def main(check: bool) -> None:
+    """Write the tables into all cards."""
+    stale = []
+    for name, recipe in reference_recipes().items():
+        card = MODELS / name / "card.md"
+        measured = msgspec.json.decode((HERE / f"{name}.json").read_bytes(), type=Measured)
+        text = card.read_text(encoding="utf-8")
+        before, _, rest = text.partition(START)
+        _, _, after = rest.partition(END)
+        new = f"{before}{START}\n{tables(measured, load_recipe(recipe).tasks)}\n{END}{after}"
+        if new != text:
+            stale.append(name)
+            if not check:
+                card.write_text(new, encoding="utf-8")
+    print(f"{'stale' if check else 'written'}: {', '.join(stale) or 'none'}")
+    sys.exit(check and bool(stale))
+
+
+def tables(measured: Measured, tasks: Sequence[Task]) -> str:
+    """All tables of one card."""
+    parts = [_variants(measured, tasks)]
+    if len(measured.seeds) > 1:
+        parts.append(_seeds(measured, tasks))
+    if any(run.gains for run in measured.seeds.values()):
+        parts.append(_sharing(measured, tasks))
+    return "\n".join(parts)
+
+
+def _variants(measured: Measured, tasks: Sequence[Task]) -> str:
+    machine, run = measured.machine, measured.seeds[0]
+    threads = list(measured.costs["dense"].latency_ms)
+    rows = []
+    for variant in (name for name in measured.costs if "/" not in name):
+        cost, base = measured.costs[variant], measured.costs["dense"]
+        latencies = [_latency(cost, base, count) for count in threads]
+        figures = _figures(run, variant, tasks)
+        sizes = [f"{cost.file_bytes / 1024:.0f} KiB", f"{measured.parameters[variant]:,}"]
+        rows.append([f"`{variant}`", *figures, *latencies, *sizes])
+    columns = [
+        "model",
+        *_titles(tasks),
+        *(f"{count} thread{'s' * (count > 1)}" for count in threads),
+        "file",
+        "parameters",
+    ]
+    caption = (
+        f"Under ONNX Runtime {machine.versions['onnxruntime']} on {machine.cpu}, {machine.cores} cores "
+        f"({', '.join(machine.isa)}), {measured.date}, seed 0: metrics on the test split; latency at batch 1, and the "
+        "median of its ratio to `dense` over interleaved rounds."
+    )
+    if run.seconds:
+        caption += f" The whole run took {run.seconds / 60:.1f} minutes."
+    return f"{caption}\n\n{_table(columns, rows)}"
+
+
+def _seeds(measured: Measured, tasks: Sequence[Task]) -> str:
+    rows = []
+    for variant in ("dense", "dense-int8", "pruned", "pruned-int8"):
+        for seed, run in measured.seeds.items():
+            rows.append([f"`{variant}`" if seed == 0 else "", str(seed), *_figures(run, variant, tasks)])
+    columns = ["model", "seed", *_titles(tasks)]
+    return (
+        "The same recipe with other seeds, which change what is drawn and split at random, and the training:\n\n"
+        f"{_table(columns, rows)}"
+    )
+
+
+def _sharing(measured: Measured, tasks: Sequence[Task]) -> str:
+    runs = {seed: run for seed, run in measured.seeds.items() if run.gains}
+    rows = []
+    for variant in next(iter(runs.values())).gains:
+        alone = f"single-task/{variant}"
+        gains = [_spread([100 * run.gains[variant][task.name] for run in runs.values()]) for task in tasks]
+        mean = _spread([100 * statistics.mean(run.gains[variant].values()) for run in runs.values()])
+        mine, theirs = measured.costs[variant], measured.costs[alone]
+        ratios = [_ratio(mine.latency_ms[count], theirs.latency_ms[count]) for count in mine.latency_ms]
+        memory = f"{mine.peak_rss_bytes / theirs.peak_rss_bytes:.2f}x"
+        rows.append([f"`{variant}`", *gains, mean, *ratios, memory, f"{mine.file_bytes / theirs.file_bytes:.2f}x"])
+    columns = [
+        "model",
+        *(task.name for task in tasks),
+        "Δm",
+        *(f"latency, {count} thread{'s' * (count > 1)}" for count in measured.costs["dense"].latency_ms),
+        "peak memory",
+        "file",
+    ]
+    seeds = f"median and range of {len(runs)} seeds" if len(runs) > 1 else "seed 0"
+    return (
+        f"Did sharing help? One multi-task model against {len(tasks)} single-task ones with the same trunk: relative "
+        f"change of each task's metric in per cent, positive = multi-task better ({seeds}), and its cost over that of "
+        f"all single-task models in one process.\n\n{_table(columns, rows)}"
+    )
+
+
+def _figures(run: SeedRun, variant: str, tasks: Sequence[Task]) -> list[str]:
+    """Each task's first metric."""
+    return [task.metrics[0].format(run.metrics[variant][task.name][task.metrics[0].name]) for task in tasks]
+
+
+def _titles(tasks: Sequence[Task]) -> list[str]:
+    return [f"{task.name} {task.metrics[0].title}" for task in tasks]
+
+
+def _latency(cost: Cost, base: Cost, threads: int) -> str:
+    mine, theirs = cost.latency_ms[threads], base.latency_ms[threads]
+    return f"{statistics.median(mine):.3f} ms" + ("" if cost is base else f" ({_ratio(mine, theirs)})")
+
+
+def _ratio(mine: Sequence[float], base: Sequence[float]) -> str:
+    return f"{statistics.median(a / b for a, b in zip(mine, base, strict=True)):.2f}x"
+
+
+def _spread(values: Sequence[float]) -> str:
+    middle = f"{statistics.median(values) + 0.0:+.1f}"
+    return middle if len(values) == 1 else f"{middle} ({min(values):+.1f} to {max(values):+.1f})"
+
+
+def _table(columns: Iterable[str], rows: Iterable[Sequence[str]]) -> str:
+    names = list(columns)
+    lines = [names, ["---", *["---:"] * (len(names) - 1)], *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""What of a graph stays in float when the rest goes to 8 bits."""
+
+from collections import Counter
+
+import onnx
+
+_LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+
+def kept_in_float(graph: onnx.GraphProto) -> list[str]:
+    """Names of the nodes not to quantize; every node of the graph must have one.
+
+    What is done to raw inputs before the first layer with weights: the columns of a table have units so different that
+    one scale for all of them would leave nothing of most. And layer norms, which have no int8 kernel.
+    """
+    raw = {value.name for value in graph.input if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
+    constant = {value.name for value in graph.initializer} | {""}
+    kept: list[str] = []
+    for node in graph.node:
+        inputs = set(node.input) - constant
+        if not inputs:
+            constant |= set(node.output)
+        elif node.op_type == "LayerNormalization":
+            kept.append(node.name)
+        elif inputs <= raw and node.op_type not in _LAYERS:
+            kept.append(node.name)
+            if node.op_type != "Cast":  # to codes, which an embedding looks up
+                raw |= set(node.output)
+    return kept
+
+
+def let_outputs_be_float(graph: onnx.GraphProto) -> None:
+    """Let matrix products that are outputs answer in float, which their int8 kernels can do.
+
+    So an output keeps its resolution where it has little spread around a large mean: 8 bits would span all from zero.
+    """
+    makers = {name: node for node in graph.node for name in node.output}
+    uses = Counter(name for node in graph.node for name in node.input)
+    for output in graph.output:
+        dequantize = makers.get(output.name)
+        if dequantize is None or dequantize.op_type != "DequantizeLinear" or uses[output.name]:
+            continue
+        quantize = makers.get(dequantize.input[0])
+        product = makers.get(quantize.input[0]) if quantize is not None else None
+        if quantize is None or product is None or product.op_type not in ("Gemm", "MatMul"):
+            continue
+        if uses[quantize.input[0]] == 1 and uses[quantize.output[0]] == 1:
+            product.output[0] = output.name
+            graph.node.remove(quantize)
+            graph.node.remove(dequantize)
+    used = {name for node in graph.node for name in node.input}
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
+        graph.initializer.remove(tensor)

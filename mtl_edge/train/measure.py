@@ -1,0 +1,21 @@
+"""How good a network is while it is trained."""
+
+import numpy as np
+import torch
+
+from mtl_edge.data.splits import Samples
+from mtl_edge.nets.multitask import MultiTaskNet
+from mtl_edge.train.learner import Learner
+
+
+def measure(net: MultiTaskNet, learner: Learner, samples: Samples, batch_size: int) -> dict[str, dict[str, float]]:
+    """Each task's metrics of the torch network, in float32; only to watch training, never to report."""
+    net.eval()
+    device = next(net.parameters()).device
+    decoded: dict[str, list[np.ndarray]] = {task.name: [] for task in learner.tasks}
+    with torch.inference_mode():
+        for inputs in learner.batches(samples, batch_size):
+            outputs = net(inputs.to(device))
+            for task in learner.tasks:
+                decoded[task.name].append(task.decode(outputs[task.name].cpu().numpy()))
+    return {task.name: task.measure(np.concatenate(decoded[task.name]), samples[task.target]) for task in learner.tasks}

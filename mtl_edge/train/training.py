@@ -1,0 +1,254 @@
+"""A training under way: its steps, its epochs, and all that it must know to go on later."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor
+
+from mtl_edge.data.splits import SOURCE, Samples, Splits
+from mtl_edge.errors import DataError
+from mtl_edge.nets.multitask import MultiTaskNet
+from mtl_edge.recipe import TrainSpec
+from mtl_edge.train.augment import augment
+from mtl_edge.train.average import make_average
+from mtl_edge.train.balance import make_balance
+from mtl_edge.train.checkpoint import Checkpoint
+from mtl_edge.train.device import find_device
+from mtl_edge.train.distributed import Ranks
+from mtl_edge.train.learner import Learner, Teacher
+from mtl_edge.train.log import TrainingLog
+from mtl_edge.train.measure import measure
+from mtl_edge.train.sampler import Sampler
+from mtl_edge.train.schedule import make_optimizer, make_schedule
+from mtl_edge.train.selection import best_epoch
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one epoch left behind: mean training loss per task, and each task's metrics on the validation split."""
+
+    losses: Mapping[str, float]
+    metrics: Mapping[str, Mapping[str, float]]
+
+
+class FitOptions(TrainSpec, frozen=True, kw_only=True):
+    """What the recipe says, and what this machine makes of it.
+
+    ``bf16`` runs the forward pass in bfloat16; all chance comes from ``seed``.
+    """
+
+    bf16: bool
+    seed: int
+
+
+class Training:
+    """A training under way; all that changes while it runs is in :meth:`state`."""
+
+    def __init__(
+        self,
+        net: MultiTaskNet,
+        learner: Learner,
+        splits: Splits,
+        options: FitOptions,
+        title: str,
+        teacher: Teacher | None,
+        ranks: Ranks,
+    ) -> None:
+        self.net, self.learner, self.splits, self.options = net, learner, splits, options
+        self.title, self.teacher, self.ranks = title, teacher, ranks
+        self.dense = [task.name for task in learner.tasks if task.dense]
+        self.sampler = _sampler(splits.train, options, title)
+        self.total = options.epochs * self.sampler.steps
+        self.device = find_device(options.device)
+        net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if teacher is not None:
+            teacher.net.to(self.device).eval()
+        self.parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
+        self.balance = make_balance(options, learner.tasks)
+        self.optimizer = make_optimizer(options, net, self.balance.trained)
+        self.schedule = make_schedule(options, self.optimizer, self.total)
+        self.average = make_average(net, options.ema) if options.ema is not None else None
+        self.step = 0
+        self.sums = self._no_losses()
+        self.history: list[Epoch] = []
+        self.best: dict[str, Tensor] | None = None
+
+    def run(self, log: TrainingLog, checkpoint: Checkpoint) -> None:
+        """All steps that are still to be done."""
+        steps = self.sampler.steps
+        while self.step < self.total and not self._has_stopped():
+            epoch, done = divmod(self.step, steps)
+            self.net.train()
+            for batch in self.sampler.epoch(epoch)[done:]:
+                losses = self._step(batch)
+                self.sums += losses.to(self.sums.dtype) * len(batch)
+                self.step += 1
+                log.step(epoch + 1, losses)
+                if self.step % steps:
+                    checkpoint.offer(self.state)
+            self._end_epoch(epoch + 1, log)
+            if self.step < self.total:
+                checkpoint.offer(self.state, patience=0.1)
+
+    def keep(self) -> None:
+        """Leave in the network what the recipe keeps: the best epoch or the last, averaged or not."""
+        if self.best is not None:
+            self.net.load_state_dict(self.best)
+        elif self.average is not None:
+            self.net.load_state_dict(self.average.module.state_dict())
+
+    def bring_home(self) -> None:
+        """The networks in evaluation mode on the CPU, without gradients."""
+        self.net.to("cpu").eval().zero_grad()
+        if self.teacher is not None:
+            self.teacher.net.to("cpu")
+
+    def state(self) -> dict[str, object]:
+        """All that a training must know to go on; the order of samples and all chance follow from ``step``."""
+        return {
+            "step": self.step,
+            "net": self.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "balance": self.balance.state(),
+            "sums": self.sums,
+            "history": msgspec.json.encode(self.history).decode(),
+            "best": self.best,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what :meth:`state` gave."""
+        self.step = state["step"]
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+        self.balance.restore(state["balance"])
+        self.sums = state["sums"].to(self.device)
+        self.history = msgspec.json.decode(state["history"], type=list[Epoch])
+        self.best = state["best"]
+
+    def _step(self, batch: np.ndarray) -> Tensor:
+        """One step; the losses of the whole batch ``(tasks,)``."""
+        # Chance depends on the seed and the step alone, so that nothing has to be kept of it to go on.
+        seeds = np.random.SeedSequence((self.options.seed, self.step)).generate_state(3).tolist()
+        inputs, labels = self._batch(batch, seeds[0])
+        torch.manual_seed(seeds[1] + self.ranks.rank)  # what drops out differs from process to process
+        losses = self._losses(inputs, labels)
+        self.optimizer.zero_grad()
+        values = self.balance.backward(losses, self.parameters, self.ranks, seeds[2])
+        if self.options.clip_norm is not None:
+            torch.nn.utils.clip_grad_norm_(self.parameters, self.options.clip_norm)
+        self.optimizer.step()
+        self.schedule.step()
+        if self.average is not None:
+            self.average.update_parameters(self.net)
+
+        def losses_again() -> Tensor:
+            with torch.no_grad():
+                return self.ranks.total(torch.stack(self._losses(inputs, labels)))
+
+        self.balance.after_step(losses_again)
+        return values
+
+    def _batch(self, batch: np.ndarray, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """This process's inputs and labels, changed by chance where the recipe says so, on the device."""
+        share, spec = self.ranks.share(batch), self.options.augment
+        if spec.shift or spec.flip or spec.cutout:
+            # Chance is drawn for the whole batch, so that it does not depend on the number of processes.
+            inputs, labels = self._read(batch)
+            generator = torch.Generator().manual_seed(seed)
+            inputs, labels = augment(inputs, labels, self.dense, spec, generator)
+            inputs, labels = inputs[share], {name: label[share] for name, label in labels.items()}
+        else:
+            inputs, labels = self._read(batch[share])
+        return (
+            inputs.to(self.device, non_blocking=True),
+            {name: label.to(self.device, non_blocking=True) for name, label in labels.items()},
+        )
+
+    def _read(self, rows: np.ndarray) -> tuple[Tensor, dict[str, Tensor]]:
+        return self.learner.inputs(self.splits.train, rows), self.learner.labels(self.splits.train, rows)
+
+    def _losses(self, inputs: Tensor, labels: Mapping[str, Tensor]) -> list[Tensor]:
+        """Each task's training loss of a batch: labels, mixed with the teacher's outputs where there is one."""
+        total = None if self.ranks.alone else self.ranks.total
+        outputs = self._outputs(self.net, inputs)
+        losses = self.learner.losses(outputs, labels, total)
+        if self.teacher is None:
+            return list(losses.values())
+        with torch.no_grad():
+            taught = self._outputs(self.teacher.net, inputs)
+        weight = self.teacher.spec.weight
+        distances = self.learner.distances(outputs, taught, self.teacher.spec.temperature, total)
+        return [(1 - weight) * loss + weight * distances[name] for name, loss in losses.items()]
+
+    def _outputs(self, net: MultiTaskNet, inputs: Tensor) -> dict[str, Tensor]:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bf16):
+            return {name: out.float() for name, out in net(inputs).items()}
+
+    def _end_epoch(self, epoch: int, log: TrainingLog) -> None:
+        names = [task.name for task in self.learner.tasks]
+        means = {name: value / self.sampler.drawn for name, value in zip(names, self.sums.tolist(), strict=True)}
+        self.sums = self._no_losses()
+        if not all(map(math.isfinite, means.values())):
+            raise DataError(
+                f"{self.title}: losses must stay finite, found {means} in epoch {epoch}: lower learning_rate"
+            )
+        self.balance.after_epoch()
+        self.history.append(Epoch(means, self._measured()))
+        if self.options.keeps_best and best_epoch(self.history, self.learner.tasks) == len(self.history) - 1:
+            self.best = {name: tensor.detach().clone() for name, tensor in self._result().state_dict().items()}
+        rate = self.schedule.get_last_lr()[0]
+        log.epoch(epoch, self.step, means, self.history[-1].metrics, float(rate))
+
+    def _measured(self) -> dict[str, dict[str, float]]:
+        """The metrics that the leading process finds."""
+        shape = {task.name: [metric.name for metric in task.metrics] for task in self.learner.tasks}
+        if self.ranks.leads:
+            found = measure(self._result(), self.learner, self.splits.val, self.options.batch_size)
+            values = torch.tensor(
+                [found[task][name] for task, names in shape.items() for name in names], dtype=torch.float64
+            )
+        else:
+            values = torch.empty(sum(map(len, shape.values())), dtype=torch.float64)
+        flat = iter(self.ranks.from_leader(values).tolist())
+        return {task: {name: next(flat) for name in names} for task, names in shape.items()}
+
+    def _result(self) -> MultiTaskNet:
+        """The network whose metrics count."""
+        if self.average is None:
+            return self.net
+        averaged = self.average.module
+        assert isinstance(averaged, MultiTaskNet)
+        return averaged
+
+    def _has_stopped(self) -> bool:
+        if self.options.patience is None or not self.history:
+            return False
+        return len(self.history) - 1 - best_epoch(self.history, self.learner.tasks) >= self.options.patience
+
+    def _no_losses(self) -> Tensor:
+        wide = torch.float32 if self.device.type == "mps" else torch.float64
+        return torch.zeros(len(self.learner.tasks), dtype=wide, device=self.device)
+
+
+def _sampler(train: Samples, options: FitOptions, title: str) -> Sampler:
+    groups = None
+    if options.sampling == "balanced":
+        groups = train.arrays.get(SOURCE)
+        if groups is None:
+            raise DataError(
+                f"{title}: train.sampling 'balanced' needs data from several sources ([data.sources]), found one"
+            )
+    sampler = Sampler(len(train), options.batch_size, options.seed, groups)
+    if sampler.steps == 0:
+        raise DataError(f"{title}: the train split must have at least 2 samples, found {len(train)}")
+    return sampler
