@@ -19,7 +19,6 @@ from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE, Lineage, Manifest, Meas
 from mtl_edge.bench.machine import this_machine
 from mtl_edge.bench.suite import Contender, Settings, benchmark
 from mtl_edge.compress.prune import prune_channels
-from mtl_edge.compress.quantize import quantize_static
 from mtl_edge.data.fingerprint import source_fingerprint
 from mtl_edge.data.source import prepare
 from mtl_edge.data.splits import Splits, load_splits_from
@@ -33,6 +32,7 @@ from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.preprocessing import Preprocessing
 from mtl_edge.progress import console, spinner
 from mtl_edge.provenance import canonical_json, code_hash, library_versions, recipe_body
+from mtl_edge.quantize.static import quantize_static
 from mtl_edge.recipe import PruneSpec, Recipe, TrainSpec
 from mtl_edge.runtime import evaluate, open_session, predict
 from mtl_edge.storage import Stage, StageCache, sha256_of, sha256_of_file, write_atomically
@@ -231,7 +231,7 @@ class Stages:
             "quantize",
             work,
             {"recipe": recipe_body(recipe), "data": data.digest, "parent": exported.digest},
-            code=("compress/quantize.py", *_RUNTIME_CODE),
+            code=("quantize", *_RUNTIME_CODE),
             libraries=_ARTIFACT_LIBRARIES,
         )
 

@@ -45,7 +45,7 @@ def test_what_runs_on_a_target_box_imports_neither_torch_nor_scikit_learn(module
 
 def test_quantization_imports_no_torch() -> None:
     """Quantizing an fp32 .onnx needs onnx and onnxruntime only."""
-    assert _loaded("import mtl_edge.compress.quantize", ("torch",)) == set()
+    assert _loaded("import mtl_edge.quantize.static", ("torch",)) == set()
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ import torch
 
 from mtl_edge.artifact import ModelInput
 from mtl_edge.compress.prune import prune_channels
-from mtl_edge.compress.quantize import quantize_static
 from mtl_edge.errors import RecipeError
 from mtl_edge.export.parity import check_parity
 from mtl_edge.export.to_onnx import export_onnx
 from mtl_edge.nets.build import build_net, load_weights
 from mtl_edge.nets.multitask import MultiTaskNet
+from mtl_edge.quantize.static import quantize_static
 from mtl_edge.recipe import LeNetSpec, MLPSpec, MobileNetSpec, NetSpec, ResNetSpec
 from mtl_edge.tasks import Multiclass, TargetStatistics
 

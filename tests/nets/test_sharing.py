@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from mtl_edge.artifact import ModelInput
 from mtl_edge.compress.prune import prune_channels
-from mtl_edge.compress.quantize import quantize_static
 from mtl_edge.errors import RecipeError
 from mtl_edge.export.parity import check_parity
 from mtl_edge.export.to_onnx import export_onnx
@@ -31,6 +30,7 @@ from mtl_edge.nets.sharing.ple import PLESharing
 from mtl_edge.nets.trunks.base import Features, Trunk
 from mtl_edge.nets.trunks.resnet import resnet
 from mtl_edge.preprocessing import Tokens
+from mtl_edge.quantize.static import quantize_static
 from mtl_edge.recipe import (
     CrossStitchSpec,
     HardSpec,

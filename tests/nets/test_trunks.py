@@ -13,7 +13,6 @@ from torch.nn import functional
 
 from mtl_edge.artifact import ModelInput
 from mtl_edge.compress.prune import prune_channels
-from mtl_edge.compress.quantize import quantize_static
 from mtl_edge.errors import RecipeError
 from mtl_edge.export.parity import check_parity
 from mtl_edge.export.to_onnx import export_onnx
@@ -21,6 +20,7 @@ from mtl_edge.nets.build import build_net, load_weights
 from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.nets.trunks.transformer import Attention
 from mtl_edge.preprocessing import Table, Tokens
+from mtl_edge.quantize.static import quantize_static
 from mtl_edge.recipe import (
     LeNetSpec,
     MLPSpec,

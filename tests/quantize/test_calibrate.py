@@ -1,12 +1,12 @@
-"""Tests of :mod:`mtl_edge.compress.calibrate`."""
+"""Tests of :mod:`mtl_edge.quantize.calibrate`."""
 
 import numpy as np
 import onnxruntime
 import pytest
 
-from mtl_edge.compress.calibrate import calibrate
-from mtl_edge.compress.quantize import prepare
 from mtl_edge.errors import DataError
+from mtl_edge.quantize.calibrate import calibrate
+from mtl_edge.quantize.static import prepare
 
 
 @pytest.fixture

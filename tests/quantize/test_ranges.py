@@ -1,12 +1,12 @@
-"""Tests of :mod:`mtl_edge.compress.ranges`."""
+"""Tests of :mod:`mtl_edge.quantize.ranges`."""
 
 import typing
 
 import numpy as np
 import pytest
 
-from mtl_edge.compress.observe import Observer
-from mtl_edge.compress.ranges import Method, find_range, squared_error
+from mtl_edge.quantize.observe import Observer
+from mtl_edge.quantize.ranges import Method, find_range, squared_error
 
 METHODS = typing.get_args(Method)
 RNG = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""Tests of :mod:`mtl_edge.compress.observe`."""
+"""Tests of :mod:`mtl_edge.quantize.observe`."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mtl_edge.compress.observe import BINS, Observer
+from mtl_edge.quantize.observe import BINS, Observer
 
 VALUES = arrays(
     np.float32, st.integers(1, 50), elements=st.floats(-(2.0**20), 2.0**20, width=32, allow_subnormal=False)

@@ -1,11 +1,11 @@
-"""Tests of :mod:`mtl_edge.compress.audit`."""
+"""Tests of :mod:`mtl_edge.quantize.audit`."""
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from mtl_edge.compress.audit import audit
-from mtl_edge.compress.quantize import quantize_static
+from mtl_edge.quantize.audit import audit
+from mtl_edge.quantize.static import quantize_static
 
 RNG = np.random.default_rng(0)
 

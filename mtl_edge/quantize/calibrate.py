@@ -8,8 +8,8 @@ import onnx
 import onnxruntime
 from onnx import TensorProto
 
-from mtl_edge.compress.observe import Observer
 from mtl_edge.errors import DataError, ModelError
+from mtl_edge.quantize.observe import Observer
 
 
 def calibrate(model: bytes, batches: Iterable[Mapping[str, np.ndarray]]) -> dict[str, Observer]:

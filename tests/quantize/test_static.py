@@ -6,9 +6,9 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from mtl_edge.compress.quantize import quantize_static
-from mtl_edge.compress.ranges import Method
 from mtl_edge.errors import ModelError
+from mtl_edge.quantize.ranges import Method
+from mtl_edge.quantize.static import quantize_static
 
 RNG = np.random.default_rng(0)
 BATCHES = [{"x": RNG.standard_normal((8, 3, 8, 8)).astype(np.float32)} for _ in range(4)]

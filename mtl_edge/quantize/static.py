@@ -18,11 +18,11 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from mtl_edge.compress.calibrate import calibrate
-from mtl_edge.compress.observe import Observer
-from mtl_edge.compress.placement import kept_in_float, let_outputs_be_float
-from mtl_edge.compress.ranges import Method, find_range
 from mtl_edge.errors import ModelError
+from mtl_edge.quantize.calibrate import calibrate
+from mtl_edge.quantize.observe import Observer
+from mtl_edge.quantize.placement import kept_in_float, let_outputs_be_float
+from mtl_edge.quantize.ranges import Method, find_range
 
 
 def quantize_static(model: bytes, batches: Iterable[Mapping[str, np.ndarray]], *, method: Method = "minmax") -> bytes:

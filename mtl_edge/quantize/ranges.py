@@ -10,7 +10,7 @@ from typing import Literal, assert_never
 
 import numpy as np
 
-from mtl_edge.compress.observe import Observer
+from mtl_edge.quantize.observe import Observer
 
 Method = Literal["minmax", "moving-average", "percentile", "entropy", "mse"]
 
