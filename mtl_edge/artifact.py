@@ -62,7 +62,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a client must know to use a model, and a reviewer to trust it.
 
     Every task's ``name`` is the name of its output ``(batch, width)``. ``sha256`` is that of the model's file without
-    these digits, and the last field, because the file ends with it.
+    these digits, and the last field, because the file ends with it. ``metrics`` are None where nobody has measured them;
+    ``target`` is the kind of processor that an int8 model is made for.
     """
 
     format: int = _FORMAT
@@ -70,11 +71,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     variant: str
     tasks: tuple[Task, ...]
     inputs: tuple[ModelInput, ...]
-    metrics: Measured
+    metrics: Measured | None = None
     lineage: Lineage
     parameters: int
     opset: int
     versions: dict[str, str]
+    target: str | None = None
     sha256: str = ""
 
 
@@ -88,12 +90,18 @@ class Artifact:
 
 def write_artifact(folder: Path, model: bytes, manifest: Manifest) -> Artifact:
     """Write ``model.onnx`` with the manifest inside, and ``manifest.json`` beside it."""
+    content, sealed = seal(model, manifest)
+    write_atomically(folder / MODEL_FILE, content)
+    write_atomically(folder / MANIFEST_FILE, msgspec.json.format(msgspec.json.encode(sealed), indent=2) + b"\n")
+    return Artifact(folder / MODEL_FILE, sealed)
+
+
+def seal(model: bytes, manifest: Manifest) -> tuple[bytes, Manifest]:
+    """The content of a model's file with the manifest inside, and the manifest with that content's SHA-256."""
     blank = msgspec.structs.replace(manifest, sha256="0" * _DIGITS)
     before, after = _around_digits(model + _metadata_entry(msgspec.json.encode(blank)))
     sealed = msgspec.structs.replace(manifest, sha256=sha256_of(before, after))
-    write_atomically(folder / MODEL_FILE, before + sealed.sha256.encode() + after)
-    write_atomically(folder / MANIFEST_FILE, msgspec.json.format(msgspec.json.encode(sealed), indent=2) + b"\n")
-    return Artifact(folder / MODEL_FILE, sealed)
+    return before + sealed.sha256.encode() + after, sealed
 
 
 def read_manifest(path: Path, metadata: Mapping[str, str]) -> Manifest | None:

@@ -7,10 +7,10 @@ no quantization at all. So the graph to look at is the one after the optimizer.
 
 import tempfile
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 import onnx
 
 from mtl_edge.runtime import open_session
@@ -51,8 +51,7 @@ _NEUTRAL = frozenset(
 """They move values, or compare them, and do so in any type."""
 
 
-@dataclass(frozen=True)
-class AuditedNode:
+class AuditedNode(msgspec.Struct, frozen=True):
     """One node of the graph that ONNX Runtime runs."""
 
     op_type: str
@@ -61,8 +60,7 @@ class AuditedNode:
     reason: str = ""
 
 
-@dataclass(frozen=True)
-class Audit:
+class Audit(msgspec.Struct, frozen=True):
     """All nodes in the order in which they run."""
 
     nodes: tuple[AuditedNode, ...]

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnxruntime.quantization import QuantType
 from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
@@ -23,12 +22,19 @@ from mtl_edge.quantize.calibrate import calibrate
 from mtl_edge.quantize.observe import Observer
 from mtl_edge.quantize.placement import kept_in_float, let_outputs_be_float
 from mtl_edge.quantize.ranges import Method, find_range
+from mtl_edge.quantize.target import Target, TargetName, find_target, this_target
 
 
-def quantize_static(model: bytes, batches: Iterable[Mapping[str, np.ndarray]], *, method: Method = "minmax") -> bytes:
+def quantize_static(
+    model: bytes,
+    batches: Iterable[Mapping[str, np.ndarray]],
+    *,
+    method: Method = "minmax",
+    target: TargetName | None = None,
+) -> bytes:
     """Quantize weights and activations to 8 bits, with ranges taken from calibration data.
 
-    Activations become uint8, weights int8 with one scale per output channel, written as Q/DQ pairs: of the forms that
+    Weights get one scale per output channel, and both are written as Q/DQ pairs: of the forms that
     ONNX Runtime reads, this is the one whose convolutions, residual adds and pooling all run in int8 on x86. What is
     done to raw inputs before the first layer stays in float, as do norms and the outputs of last matrix products.
 
@@ -36,6 +42,7 @@ def quantize_static(model: bytes, batches: Iterable[Mapping[str, np.ndarray]], *
         model: a serialized fp32 ONNX model.
         batches: input name -> array, the samples to calibrate with, read once and one at a time.
         method: how a range is taken from what was seen.
+        target: the kind of processor that will run it; None means this box.
 
     Returns:
         The serialized int8 model.
@@ -45,7 +52,7 @@ def quantize_static(model: bytes, batches: Iterable[Mapping[str, np.ndarray]], *
         DataError: the calibration data does not fit the model.
     """
     prepared = prepare(model)
-    return write_qdq(prepared, calibrate(prepared, batches), method)
+    return write_qdq(prepared, calibrate(prepared, batches), method, find_target(target or this_target()))
 
 
 def prepare(model: bytes) -> bytes:
@@ -71,7 +78,7 @@ def prepare(model: bytes) -> bytes:
     return bytes(proto.SerializeToString())
 
 
-def write_qdq(prepared: bytes, observed: Mapping[str, Observer], method: Method) -> bytes:
+def write_qdq(prepared: bytes, observed: Mapping[str, Observer], method: Method, target: Target) -> bytes:
     """Write a prepared model with Q/DQ pairs, whose scales cover the ranges that a method finds."""
     ranges = {
         name: TensorData(lowest=np.float32(low), highest=np.float32(high))
@@ -82,9 +89,9 @@ def write_qdq(prepared: bytes, observed: Mapping[str, Observer], method: Method)
         quantizer = QDQQuantizer(
             proto,
             per_channel=True,
-            reduce_range=False,
-            weight_qType=QuantType.QInt8,
-            activation_qType=QuantType.QUInt8,
+            reduce_range=target.weight_bits == 7,
+            weight_qType=target.weight,
+            activation_qType=target.activation,
             tensors_range=TensorsData(CalibrationMethod.MinMax, ranges),
             nodes_to_quantize=[],
             nodes_to_exclude=kept_in_float(proto.graph),

@@ -168,6 +168,12 @@ class TaskKind(Protocol):
     def labels(self, targets: np.ndarray) -> np.ndarray:
         """The data set's targets as float32 or int64 with the mark of labels that nobody gave (see :func:`given`)."""
 
+    def strata(self, targets: np.ndarray) -> dict[str, np.ndarray]:
+        """What samples should be told apart by when few stand for all, such as ``class 3``, and which ``(N,)`` have it.
+
+        A sample without a label has none of them.
+        """
+
     def fit(self, targets: np.ndarray) -> TargetStatistics:
         """The statistics of the training targets ``(N,)``."""
 

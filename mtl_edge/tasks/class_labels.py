@@ -72,6 +72,15 @@ class ClassLabels(TaskFields, frozen=True, kw_only=True):
         """Classes as int64."""
         return as_classes(targets)
 
+    def strata(self, targets: np.ndarray) -> dict[str, np.ndarray]:
+        """The classes; of maps, which samples have a pixel of it."""
+        present = np.zeros((self.classes, len(targets)), bool)
+        for part in in_parts(targets):
+            labels = self.labels(targets[part]).reshape(len(targets[part]), -1)
+            for number in range(self.classes):
+                present[number, part] = (labels == number).any(axis=1)
+        return {f"class {number}": mask for number, mask in enumerate(present)}
+
     def fit(self, targets: np.ndarray) -> TargetStatistics:
         """Logits have no unit; the weights are those of the recipe, or balance the training labels."""
         if self.class_weights != "balanced":

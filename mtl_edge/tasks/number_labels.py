@@ -11,6 +11,8 @@ from mtl_edge.tasks.base import TargetStatistics, TaskFields, as_numbers, finite
 if TYPE_CHECKING:
     import torch
 
+_STRATA = 10
+
 
 class NumberLabels(TaskFields, frozen=True, kw_only=True):
     """Labels are finite numbers, NaN where there is none; losses are taken on the standardised scale.
@@ -43,6 +45,21 @@ class NumberLabels(TaskFields, frozen=True, kw_only=True):
     def labels(self, targets: np.ndarray) -> np.ndarray:
         """Numbers as float32."""
         return as_numbers(targets)
+
+    def strata(self, targets: np.ndarray) -> dict[str, np.ndarray]:
+        """Tenths of the samples in the order of their numbers; of maps, of their mean."""
+        numbers = targets.reshape(len(targets), -1).astype(np.float64)
+        known = ~np.isnan(numbers)
+        counts = known.sum(axis=1)
+        means = np.where(known, numbers, 0).sum(axis=1) / np.maximum(counts, 1)
+        rows = np.flatnonzero(counts)
+        in_order = rows[means[rows].argsort(kind="stable")]
+        masks = {}
+        for position, members in enumerate(np.array_split(in_order, _STRATA)):
+            mask = np.zeros(len(targets), bool)
+            mask[members] = True
+            masks[f"tenth {position + 1}"] = mask
+        return masks
 
     def fit(self, targets: np.ndarray) -> TargetStatistics:
         """Mean and standard deviation of the training labels."""

@@ -38,6 +38,13 @@ class YesNoLabels(TaskFields, frozen=True, kw_only=True):
         """Zeros and ones as int64."""
         return as_classes(targets)
 
+    def strata(self, targets: np.ndarray) -> dict[str, np.ndarray]:
+        """No and yes; of several answers, yes to each."""
+        labels = self.labels(targets).reshape(len(targets), self.width)
+        if self.width == 1:
+            return {"no": labels[:, 0] == 0, "yes": labels[:, 0] == 1}
+        return {f"class {number}": labels[:, number] == 1 for number in range(self.width)}
+
     def fit(self, targets: np.ndarray) -> TargetStatistics:
         """Logits have no unit; the weights of no and yes are those of the recipe, or balance the training labels."""
         if self.positive_weight == 1:

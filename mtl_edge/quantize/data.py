@@ -1,0 +1,142 @@
+"""Calibration data as the graph wants it: checked, drawn, preprocessed, batch after batch."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from mtl_edge.artifact import Manifest
+from mtl_edge.errors import DataError
+from mtl_edge.preprocessing import Preprocessing
+from mtl_edge.quantize.sampling import balanced_sample, uncovered
+
+_DTYPES = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(double)": "float64",
+    "tensor(int32)": "int32",
+    "tensor(int64)": "int64",
+    "tensor(uint8)": "uint8",
+    "tensor(bool)": "bool",
+}
+
+
+class GraphInput(Protocol):
+    """What ONNX Runtime says of an input: unknown dimensions are names or None."""
+
+    name: str
+    type: str
+    shape: Sequence[int | str | None]
+
+
+@dataclass(frozen=True)
+class CalibrationData:
+    """Samples for a graph's inputs.
+
+    Attributes:
+        arrays: each input's samples ``(N, …)``, raw where they have a preprocessing.
+        preprocessing: of the inputs that have one.
+        positions: which samples count.
+        batch_size: samples of one batch; that which the graph demands, where it does.
+        remarks: what the samples do not show.
+    """
+
+    arrays: Mapping[str, np.ndarray]
+    preprocessing: Mapping[str, Preprocessing]
+    positions: np.ndarray
+    batch_size: int
+    remarks: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """How many batches there are."""
+        return -(-len(self.positions) // self.batch_size)
+
+    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
+        for start in range(0, len(self.positions), self.batch_size):
+            rows = self.positions[start : start + self.batch_size]
+            yield {name: self._read(name, rows) for name in self.arrays}
+
+    @property
+    def sha256(self) -> str:
+        """What tells these samples from others."""
+        digest = hashlib.sha256()
+        for batch in self:
+            for name, array in batch.items():
+                digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+                digest.update(np.ascontiguousarray(array))
+        return digest.hexdigest()
+
+    def _read(self, name: str, rows: np.ndarray) -> np.ndarray:
+        found = self.arrays[name][rows]
+        known = self.preprocessing.get(name)
+        return found if known is None else known.apply(found)
+
+
+def calibration_data(
+    inputs: Sequence[GraphInput],
+    arrays: Mapping[str, np.ndarray],
+    manifest: Manifest | None,
+    *,
+    samples: int,
+    batch_size: int,
+    seed: int = 0,
+) -> CalibrationData:
+    """Check the arrays against the graph, and draw samples that show every class of every task.
+
+    Args:
+        inputs: the graph's, from ``session.get_inputs()``.
+        arrays: the samples, with each input and maybe the targets of tasks under their names.
+        manifest: that of the model, if it has one: it knows preprocessing and tasks.
+        samples: how many to draw.
+        batch_size: samples of one batch, where the graph leaves it open.
+        seed: of the draw.
+
+    Raises:
+        DataError: an input has no array, or one of another shape or dtype, or one that never varies; or the samples are
+            fewer than a task's classes.
+    """
+    known = {item.name: item.preprocessing for item in manifest.inputs} if manifest else {}
+    applied: dict[str, Preprocessing] = {}
+    for item in inputs:
+        if item.name not in arrays:
+            raise DataError(f"calibration data: no array {item.name!r}, found {', '.join(sorted(arrays))}")
+        array, wanted = arrays[item.name], _DTYPES.get(item.type, item.type)
+        if item.name in known and array.dtype == known[item.name].raw_dtype:
+            applied[item.name] = known[item.name]
+        elif array.dtype != wanted:
+            also = f" (or {known[item.name].raw_dtype}, before preprocessing)" if item.name in known else ""
+            raise DataError(f"calibration data: {item.name!r} must be {wanted}{also}, found {array.dtype}")
+        if array.ndim != len(item.shape) or any(
+            isinstance(size, int) and size != found for size, found in zip(item.shape[1:], array.shape[1:], strict=True)
+        ):
+            raise DataError(f"calibration data: {item.name!r} must have the shape {item.shape}, found {array.shape}")
+    tasks = manifest.tasks if manifest else ()
+    total = len(next(iter(arrays.values())))
+    for task in tasks:
+        classes = getattr(task, "classes", 0)
+        if total < classes and task.target in arrays:
+            raise DataError(
+                f"calibration data: must have a sample for each of the {classes} classes of {task.name!r}, found {total}"
+            )
+    positions = balanced_sample(tasks, arrays, samples, np.random.default_rng(seed))
+    fixed = next((item.shape[0] for item in inputs if isinstance(item.shape[0], int)), None)
+    if fixed is not None:
+        if len(positions) < fixed:
+            raise DataError(
+                f"calibration data: must have at least the graph's batch of {fixed}, found {len(positions)}"
+            )
+        positions = positions[: len(positions) // fixed * fixed]
+    chosen = {task.target: arrays[task.target][positions] for task in tasks if task.target in arrays}
+    for item in inputs:
+        seen = arrays[item.name][positions]
+        if seen.size > 1 and (seen == seen.flat[0]).all():
+            raise DataError(f"calibration data: {item.name!r} must vary, found {seen.flat[0]} everywhere")
+    return CalibrationData(
+        arrays={item.name: arrays[item.name] for item in inputs},
+        preprocessing=applied,
+        positions=positions,
+        batch_size=fixed or batch_size,
+        remarks=tuple(uncovered(tasks, chosen)) if chosen else (),
+    )

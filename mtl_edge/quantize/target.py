@@ -1,0 +1,44 @@
+"""Which 8-bit types the processor that will run a model multiplies fast and exactly."""
+
+import platform
+from dataclasses import dataclass
+from typing import Literal
+
+from onnxruntime.quantization import QuantType
+
+from mtl_edge.bench.machine import this_machine
+
+TargetName = Literal["x86-vnni", "x86-avx2", "arm64"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The types of activations and weights; ``weight_bits`` is 7 where products of 8 bits would saturate."""
+
+    name: TargetName
+    activation: QuantType
+    weight: QuantType
+    weight_bits: Literal[7, 8]
+
+
+def find_target(name: TargetName) -> Target:
+    """The form for a kind of processor.
+
+    - ``x86-vnni``: its instructions add four products of uint8 and int8 in 32 bits, exactly.
+    - ``x86-avx2``: ``vpmaddubsw`` adds two such products in 16 bits, and saturates; with weights of 7 bits it cannot.
+    - ``arm64``: its instructions multiply int8 by int8.
+    """
+    match name:
+        case "x86-vnni":
+            return Target(name, QuantType.QUInt8, QuantType.QInt8, 8)
+        case "x86-avx2":
+            return Target(name, QuantType.QUInt8, QuantType.QInt8, 7)
+        case "arm64":
+            return Target(name, QuantType.QInt8, QuantType.QInt8, 8)
+
+
+def this_target() -> TargetName:
+    """What this box is."""
+    if platform.machine().lower() in ("arm64", "aarch64"):
+        return "arm64"
+    return "x86-vnni" if {"avx512_vnni", "avx_vnni"} & set(this_machine().isa) else "x86-avx2"
