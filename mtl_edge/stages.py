@@ -19,7 +19,7 @@ from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE, Lineage, Manifest, Meas
 from mtl_edge.bench.machine import this_machine
 from mtl_edge.bench.suite import Contender, Settings, benchmark
 from mtl_edge.compress.prune import prune_channels
-from mtl_edge.data.fingerprint import source_fingerprint
+from mtl_edge.data.fingerprint import source_fingerprint, source_libraries
 from mtl_edge.data.source import prepare
 from mtl_edge.data.splits import Splits, load_splits_from
 from mtl_edge.errors import needs_extra
@@ -53,7 +53,7 @@ VARIANTS = ("dense", "dense-int8", "pruned", "pruned-int8")
 _FACTS_FILE = "facts.json"
 _ARTIFACT_LIBRARIES = ("torch", "torch-pruning", "onnx", "onnxscript", "onnxruntime", "numpy", "scikit-learn")
 _TASK_CODE = ("tasks", "preprocessing")
-_TRAINING_CODE = ("train", "nets", *_TASK_CODE)
+_TRAINING_CODE = ("train", "nets", "recipe", "data/splits.py", *_TASK_CODE)
 _RUNTIME_CODE = ("artifact.py", "runtime.py", *_TASK_CODE)
 _IMPORTANCE_BATCHES = 10
 _CALIBRATION_BATCH = 32
@@ -109,12 +109,15 @@ class Stages:
                 statistics = {task.name: task.fit(train[task.target]) for task in recipe.tasks}
                 write_atomically(folder / _FACTS_FILE, canonical_json(Facts(preprocessing, statistics)))
 
+        libraries = source_libraries(recipe)
+        with needs_extra("data"):
+            library_versions(libraries)
         return self._stage(
             "data",
             work,
             {"data": recipe.data, "tasks": recipe.tasks, "seed": recipe.seed, "file": source_fingerprint(recipe)},
-            code=("data", *_TASK_CODE),
-            libraries=("numpy",),
+            code=("data", "recipe", "zoo/cache.py", *_TASK_CODE),
+            libraries=("numpy", *libraries),
         )
 
     def train(self, data: Stage) -> Stage:
@@ -169,7 +172,7 @@ class Stages:
             net = prune_channels(
                 teacher,
                 learner.inputs(splits.train, slice(2)),
-                _losses(teacher, learner, splits, recipe.train.batch_size),
+                _losses(teacher, learner, splits, recipe.train),
                 ratio=spec.ratio,
                 round_to=spec.round_to,
             )
@@ -372,12 +375,13 @@ def _save_trained(folder: Path, net: MultiTaskNet, history: list[Epoch]) -> None
     write_atomically(folder / HISTORY_FILE, msgspec.json.encode(history))
 
 
-def _losses(net: MultiTaskNet, learner: Learner, splits: Splits, batch_size: int) -> Iterator[Tensor]:
-    """Summed losses of a few training batches, for the importance of channels."""
-    for start in range(0, min(len(splits.train), _IMPORTANCE_BATCHES * batch_size), batch_size):
-        part = slice(start, start + batch_size)
+def _losses(net: MultiTaskNet, learner: Learner, splits: Splits, spec: TrainSpec) -> Iterator[Tensor]:
+    """Summed losses of a few training batches with the recipe's weights, for the importance of channels."""
+    weights = torch.tensor([spec.weights.get(task.name, 1.0) for task in learner.tasks])
+    for start in range(0, min(len(splits.train), _IMPORTANCE_BATCHES * spec.batch_size), spec.batch_size):
+        part = slice(start, start + spec.batch_size)
         losses = learner.losses(net(learner.inputs(splits.train, part)), learner.labels(splits.train, part))
-        yield torch.stack(list(losses.values())).sum()
+        yield (torch.stack(list(losses.values())) * weights).sum()
 
 
 def _model_input(learner: Learner, raw: np.ndarray) -> ModelInput:

@@ -93,7 +93,12 @@ def _taylor(weight: Tensor) -> Tensor:
 
 
 def _kept(channels: int, ratio: float, round_to: int) -> int:
-    """How many channels stay: a multiple of ``round_to``, never none, and all where there are no more than that."""
+    """How many channels stay: a multiple of ``round_to``, never none, and all where there are no more than that.
+
+    A ratio of 0 takes none away.
+    """
+    if ratio == 0:
+        return channels
     wanted = int(channels * (1 - ratio))
     return max(wanted - wanted % round_to, min(round_to, channels))
 

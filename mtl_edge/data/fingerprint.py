@@ -63,6 +63,23 @@ def source_fingerprint(recipe: Recipe) -> str | None:
     return sha256_of("\n".join(parts).encode()) if parts else None
 
 
+def source_libraries(recipe: Recipe) -> tuple[str, ...]:
+    """Packages whose version can change what is read from the sources.
+
+    Raises:
+        RecipeError: no such source.
+    """
+    found: set[str] = set()
+    for spec in sources_of(recipe.data).values():
+        for source in filter(None, (spec.source, spec.val_source, spec.test_source)):
+            match parse_source(source)[0]:
+                case "csv" | "parquet" | "zoo":
+                    found.add("pyarrow")
+                case "images":
+                    found |= {"pillow", "pyarrow"}
+    return tuple(sorted(found))
+
+
 def _parts(source: str, recipe: Recipe) -> Iterator[str]:
     kind, rest = parse_source(source)
     path = recipe.folder / rest

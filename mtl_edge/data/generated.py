@@ -1,6 +1,7 @@
 """Sources that draw their samples anew from a seed, out of what comes with the package or from Fashion-MNIST.
 
-To add one, write its function, name it in :data:`GENERATED_SOURCES` and add a branch to :func:`_compose`.
+To add one, write its function, name it in :data:`GENERATED_SOURCES` and add a branch to :func:`_compose`, or to
+:func:`generate` where it is not made of pictures.
 """
 
 from pathlib import Path

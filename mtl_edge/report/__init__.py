@@ -1,1 +1,1 @@
-"""What people read: a table in the terminal, report.json, report.md and a self-contained report.html."""
+"""What people read: tables in the terminal, report.json, report.md, report.svg and a self-contained report.html."""
