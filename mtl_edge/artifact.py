@@ -62,8 +62,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a client must know to use a model, and a reviewer to trust it.
 
     Every task's ``name`` is the name of its output ``(batch, width)``. ``sha256`` is that of the model's file without
-    these digits, and the last field, because the file ends with it. ``metrics`` are None where nobody has measured them;
-    ``target`` is the kind of processor that an int8 model is made for.
+    these digits, and the last field, because the file ends with it. ``metrics`` are None where nobody has measured
+    them; ``target`` is the kind of processor that an int8 model is made for.
     """
 
     format: int = _FORMAT

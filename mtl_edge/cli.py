@@ -175,6 +175,79 @@ def bench(
         click.echo(f"samples  {json_file}")
 
 
+@main.command()
+@click.argument("model", type=_existing)
+@click.option(
+    "--calib",
+    type=click.Path(exists=True, path_type=Path),
+    required=True,
+    help="Samples to calibrate with (an .npz, or a folder of .npy files): an array for each input.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file to write.  [default: MODEL-int8.onnx]",
+)
+@click.option(
+    "--target",
+    type=click.Choice(["x86-vnni", "x86-avx2", "arm64"]),
+    help="Processor that will run it.  [default: this box's]",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["minmax", "moving-average", "percentile", "entropy", "mse"]),
+    default="minmax",
+    show_default=True,
+    help="How ranges are taken from what calibration saw.",
+)
+@click.option("--samples", type=click.IntRange(1), default=512, show_default=True, help="How many to calibrate with.")
+@click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Samples of one batch.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the samples that are drawn.")
+@click.option("--cache/--no-cache", default=True, show_default=True, help="Keep what calibration saw for next time.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all that was found.")
+def quantize(
+    model: Path,
+    calib: Path,
+    output: Path | None,
+    target: Any,
+    method: Any,
+    samples: int,
+    batch: int,
+    seed: int,
+    cache: bool,
+    json_file: Path | None,
+) -> None:
+    """Quantize MODEL, any fp32 .onnx, to static int8.
+
+    Where the calibration data has labels of the model's tasks, samples are drawn so that every class is among them.
+    What ONNX Runtime makes of the result is shown: what runs in int8, what stayed in float and why. Needs no torch.
+    """
+    with needs_extra("quantize"):
+        import msgspec
+        from rich.console import Console
+
+        from mtl_edge.quantize.file import quantize_file
+        from mtl_edge.report.quantized import show_quantized
+        from mtl_edge.storage import write_atomically
+        from mtl_edge.zoo.cache import cache_folder
+
+    found = quantize_file(
+        model,
+        calib,
+        output or model.with_name(f"{model.stem}-int8.onnx"),
+        method=method,
+        target=target,
+        samples=samples,
+        batch_size=batch,
+        seed=seed,
+        statistics=cache_folder() / "calibration" if cache else None,
+    )
+    show_quantized(found, Console())
+    if json_file is not None:
+        write_atomically(json_file, msgspec.json.encode(found))
+
+
 @main.group()
 def zoo() -> None:
     """The reference recipes, and the data that they are trained on."""

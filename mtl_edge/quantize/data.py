@@ -65,7 +65,7 @@ class CalibrationData:
         for batch in self:
             for name, array in batch.items():
                 digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
-                digest.update(np.ascontiguousarray(array))
+                digest.update(array.tobytes())
         return digest.hexdigest()
 
     def _read(self, name: str, rows: np.ndarray) -> np.ndarray:
@@ -118,14 +118,14 @@ def calibration_data(
         classes = getattr(task, "classes", 0)
         if total < classes and task.target in arrays:
             raise DataError(
-                f"calibration data: must have a sample for each of the {classes} classes of {task.name!r}, found {total}"
+                f"calibration data: must have a sample for each of {classes} classes of {task.name!r}, found {total}"
             )
     positions = balanced_sample(tasks, arrays, samples, np.random.default_rng(seed))
     fixed = next((item.shape[0] for item in inputs if isinstance(item.shape[0], int)), None)
     if fixed is not None:
         if len(positions) < fixed:
             raise DataError(
-                f"calibration data: must have at least the graph's batch of {fixed}, found {len(positions)}"
+                f"calibration data: must have the graph's batch of {fixed} at least, found {len(positions)}"
             )
         positions = positions[: len(positions) // fixed * fixed]
     chosen = {task.target: arrays[task.target][positions] for task in tasks if task.target in arrays}
