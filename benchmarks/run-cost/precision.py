@@ -15,24 +15,28 @@ from pathlib import Path
 import msgspec
 import torch
 
+from mtl_edge.artifact import ModelInput
 from mtl_edge.bench.machine import this_machine
 from mtl_edge.nets.build import build_net
+from mtl_edge.preprocessing import Pixels
 from mtl_edge.recipe import load_recipe
 from mtl_edge.tasks import TargetStatistics
 from mtl_edge.zoo import find_recipe
 
 BATCH = 128
 STEPS_PER_ROUND = 5
+IMAGE = (1, 36, 36)
 
 
 def make_step(bf16: bool, layout: torch.memory_format) -> Callable[[], None]:
     """A whole training step of the reference network on random images."""
     recipe = load_recipe(find_recipe("mnist-pairs"))
     torch.manual_seed(0)
-    net = build_net(recipe, (1, 36, 36), {task.name: TargetStatistics() for task in recipe.tasks}).to(
-        memory_format=layout
-    )
-    images = torch.randn(BATCH, 1, 36, 36).contiguous(memory_format=layout)
+    pixels = Pixels(raw_dtype="uint8", scale=1 / 255, mean=(0.0,), std=(1.0,))
+    source = ModelInput(name="image", dtype="float32", shape=("batch", *IMAGE), preprocessing=pixels)
+    net = build_net(recipe.net, recipe.tasks, source, {task.name: TargetStatistics() for task in recipe.tasks})
+    net.to(memory_format=layout)  # type: ignore[call-overload]
+    images = torch.randn(BATCH, *IMAGE).contiguous(memory_format=layout)
     labels = {task.name: torch.randint(0, 10, (BATCH,)) for task in recipe.tasks}
     optimizer = torch.optim.AdamW(net.parameters())
 
@@ -40,10 +44,11 @@ def make_step(bf16: bool, layout: torch.memory_format) -> Callable[[], None]:
         with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
             outputs = net(images)
         losses = [
-            task.losses(outputs[task.name].float(), labels[task.name], TargetStatistics()) for task in recipe.tasks
+            task.losses(outputs[task.name].float(), labels[task.name], TargetStatistics()).mean()
+            for task in recipe.tasks
         ]
         optimizer.zero_grad()
-        torch.stack(losses).sum().backward()
+        torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
     return step

@@ -21,9 +21,9 @@ from torch import Tensor
 
 from mtl_edge.artifact import ModelInput
 from mtl_edge.bench.machine import this_machine
-from mtl_edge.data.source import load_splits
+from mtl_edge.data.source import prepare
+from mtl_edge.data.splits import load_splits_from
 from mtl_edge.nets.build import build_net
-from mtl_edge.preprocessing import fit_pixels
 from mtl_edge.recipe import load_recipe
 from mtl_edge.train.distributed import joined
 from mtl_edge.train.learner import Learner
@@ -42,7 +42,7 @@ class Meter:
     def __init__(self) -> None:
         self.messages, self.bytes, self.seconds = 0, 0, 0.0
         self._honest = dist.all_reduce
-        dist.all_reduce = self
+        dist.all_reduce = self  # type: ignore[assignment]
 
     def __call__(self, values: Tensor) -> None:
         """Stand in for it."""
@@ -53,23 +53,18 @@ class Meter:
         self.bytes += values.numel() * values.element_size()
 
 
-def worker(method: str, count: int) -> None:
+def worker(method: str, count: int, folder: Path) -> None:
     """Train for one epoch as one of the processes; the first one prints what it found."""
     torch.set_num_threads(1)
     recipe = load_recipe(find_recipe("mnist-pairs"))
     recipe = msgspec.structs.replace(
         recipe, data=msgspec.structs.replace(recipe.data, samples=(count, 32, 32), calibration=32)
     )
-    splits = load_splits(recipe)
-    train = splits.train
-    learner = Learner(
-        recipe.tasks,
-        {task.name: task.fit(train[task.target]) for task in recipe.tasks},
-        fit_pixels(train["image"]),
-        "image",
-    )
-    shape = ("batch", *train["image"].shape[1:])
-    source = ModelInput(name="image", dtype="float32", shape=shape, preprocessing=learner.preprocessing)
+    preprocessing, splits = prepare(recipe, folder), load_splits_from(folder)
+    statistics_ = {task.name: task.fit(splits.train[task.target]) for task in recipe.tasks}
+    learner = Learner(recipe.tasks, statistics_, preprocessing, recipe.data.input)
+    shape = ("batch", *splits.train[learner.input].shape[1:])
+    source = ModelInput(name=learner.input, dtype=preprocessing.dtype, shape=shape, preprocessing=preprocessing)
     torch.manual_seed(0)
     net = build_net(recipe.net, recipe.tasks, source, learner.statistics)
     spec = msgspec.structs.replace(recipe.train, epochs=1, batch_size=BATCH, device="cpu", balance=method)
@@ -113,7 +108,8 @@ def measure(processes: int, method: str, count: int) -> dict[str, float]:
 def main() -> None:
     """Measure one and two processes in turn; print medians."""
     if "--worker" in sys.argv:
-        worker(sys.argv[2], int(sys.argv[3]))
+        with tempfile.TemporaryDirectory(prefix="scaling-") as folder:
+            worker(sys.argv[2], int(sys.argv[3]), Path(folder))
         return
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     count = (int(sys.argv[2]) if len(sys.argv) > 2 else 3840) // BATCH * BATCH

@@ -90,9 +90,7 @@ def _gain_cell(pair: Sharing, task: Task) -> Cell:
 
 
 def _gain(metric: Metric, multi: dict[str, float], single: dict[str, float]) -> float:
-    mine, theirs = multi[metric.name], single[metric.name]
-    better = mine - theirs if metric.higher_is_better else theirs - mine
-    return better / abs(theirs) if theirs else 0.0
+    return metric.gain(multi[metric.name], single[metric.name])
 
 
 def _signed(share: float) -> str:

@@ -38,6 +38,14 @@ class Metric:
         """Of errors one wants less."""
         return self.unit != "error"
 
+    def gain(self, value: float, base: float) -> float:
+        """How much better than a base, relative to it: 0.01 is an error 1 % lower, or anything else 1 % higher.
+
+        Where the base is 0, it is the difference itself.
+        """
+        change = (value - base) / (abs(base) or 1.0)
+        return change if self.higher_is_better else -change
+
     def format(self, value: float) -> str:
         """The value as people write it: ``97.30 %``, ``0.5561``."""
         return f"{100 * value:.2f} %" if self.unit == "share" else f"{value:.4f}"

@@ -14,6 +14,7 @@ from mtl_edge.recipe import TrainSpec
 from mtl_edge.recipe.balance import Equal
 from mtl_edge.tasks import Task
 from mtl_edge.train import balance_state
+from mtl_edge.train.device import seed_chance
 from mtl_edge.train.distributed import Ranks
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Scalarized(Balance):
         stacked = torch.stack(list(losses))
         values = ranks.total(stacked.detach().clone())
         leaf = (values.cpu() * self.weights).requires_grad_()
-        torch.manual_seed(seed)
+        seed_chance(leaf.device, seed)
         # A task without a label in this batch has a loss of 0, which has no logarithm.
         combined = self.method(leaf[leaf > 0] if self._any_number and bool((leaf > 0).any()) else leaf)
         combined.backward()  # type: ignore[no-untyped-call]
@@ -152,7 +153,7 @@ class Aggregated(Balance):
                 found.append(given[0])
         ranks.total_of_each(found)
         if shared:
-            torch.manual_seed(seed)
+            seed_chance(shared[0].device, seed)
             jac_to_grad(shared, self.method)
         return ranks.total(torch.stack([loss.detach() for loss in losses]))
 

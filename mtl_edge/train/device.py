@@ -1,4 +1,4 @@
-"""Which device trains, and whether bfloat16 is fast on it."""
+"""Which device trains, where its chance comes from, and whether bfloat16 is fast on it."""
 
 import os
 
@@ -22,6 +22,18 @@ def find_device(name: str) -> torch.device:
             f"train.device: {name!r} is not there: torch {torch.__version__} finds {there} on this machine"
         )
     return torch.device(name, int(os.environ.get("LOCAL_RANK", "0"))) if name == "cuda" else torch.device(name)
+
+
+def seed_chance(device: torch.device, seed: int) -> None:
+    """Let all chance on a device, and on the CPU, follow from a seed.
+
+    Called in every step: :func:`torch.manual_seed` also tells all kinds of accelerators, which on a machine without
+    them takes 0.1 ms, a twentieth of a small network's step.
+    """
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
 
 
 def bf16_is_fast(device: torch.device) -> bool:

@@ -34,9 +34,7 @@ def best_epoch(history: Sequence[Measured], tasks: Sequence[Task]) -> int:
 
 def _gain(task: Task, metrics: Mapping[str, Mapping[str, float]], first: Mapping[str, Mapping[str, float]]) -> float:
     metric = task.metrics[0]
-    value, base = metrics[task.name][metric.name], first[task.name][metric.name]
-    change = (value - base) / (abs(base) or 1.0)
-    return change if metric.higher_is_better else -change
+    return metric.gain(metrics[task.name][metric.name], first[task.name][metric.name])
 
 
 def _mean(gains: Sequence[float]) -> float:

@@ -18,7 +18,7 @@ from mtl_edge.train.augment import augment
 from mtl_edge.train.average import make_average
 from mtl_edge.train.balance import make_balance
 from mtl_edge.train.checkpoint import Checkpoint
-from mtl_edge.train.device import find_device
+from mtl_edge.train.device import find_device, seed_chance
 from mtl_edge.train.distributed import Ranks
 from mtl_edge.train.learner import Learner, Teacher
 from mtl_edge.train.log import TrainingLog
@@ -140,7 +140,7 @@ class Training:
         # Chance depends on the seed and the step alone, so that nothing has to be kept of it to go on.
         seeds = np.random.SeedSequence((self.options.seed, self.step)).generate_state(3).tolist()
         inputs, labels = self._batch(batch, seeds[0])
-        torch.manual_seed(seeds[1] + self.ranks.rank)  # what drops out differs from process to process
+        seed_chance(self.device, seeds[1] + self.ranks.rank)  # what drops out differs from process to process
         losses = self._losses(inputs, labels)
         self.optimizer.zero_grad()
         values = self.balance.backward(losses, self.parameters, self.ranks, seeds[2])
