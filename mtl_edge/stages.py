@@ -34,6 +34,7 @@ from mtl_edge.progress import console, spinner
 from mtl_edge.provenance import canonical_json, code_hash, library_versions, recipe_body
 from mtl_edge.quantize.static import quantize_static
 from mtl_edge.recipe import PruneSpec, Recipe, TrainSpec
+from mtl_edge.recipe.balance import Equal
 from mtl_edge.runtime import evaluate, open_session, predict
 from mtl_edge.storage import Stage, StageCache, sha256_of, sha256_of_file, write_atomically
 from mtl_edge.tasks import TargetStatistics
@@ -92,7 +93,7 @@ class Stages:
         self._ranks = ranks
         device = find_device(recipe.train.device)
         wanted = recipe.train.precision
-        balancing = () if recipe.train.balance == "equal" else ("torchjd",)
+        balancing = () if isinstance(recipe.train.balancing, Equal) else ("torchjd",)
         with needs_extra("balancing"):
             library_versions(balancing)
         self._training_libraries = ("torch", "numpy", *balancing)

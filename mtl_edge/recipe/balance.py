@@ -195,6 +195,26 @@ class CrMogm(Method, frozen=True, tag="cr-mogm"):
     alpha: Share = 0.9
 
 
+# --- weightings by the gradients of independent batches, into which each batch of the recipe is cut ------------------
+
+
+class MoDo(Method, frozen=True, tag="modo"):
+    """Multi-objective gradient with double sampling: weights from the products of two batches' gradients."""
+
+    gamma: Positive = 0.1
+    rho: NotNegative = 0.1
+
+
+class SdmGrad(Method, frozen=True, tag="sdmgrad"):
+    """Stochastic direction-oriented gradient: weights from two batches, the step from a third one."""
+
+    lr: Positive = 10.0
+    momentum: ShareBelowOne = 0.5
+    n_iter: Count = 20
+    pull: NotNegative = 0.3
+    preference: Numbers | None = None
+
+
 Scalarization = Uw | ImtlL | Dwa | Famo | Rlw | Gls | Stch | Cosmos | Pbi
 Aggregation = (
     UpGrad
@@ -215,7 +235,8 @@ Aggregation = (
     | Krum
     | CrMogm
 )
-BalanceSpec = Equal | Scalarization | Aggregation
+DoubleSampling = MoDo | SdmGrad
+BalanceSpec = Equal | Scalarization | Aggregation | DoubleSampling
 
 METHODS: Mapping[str, type[Method]] = {str(kind.__struct_config__.tag): kind for kind in get_args(BalanceSpec)}
 """Name -> method."""

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from mtl_edge.errors import needs_extra
 from mtl_edge.recipe import TrainSpec
-from mtl_edge.recipe.balance import Equal
+from mtl_edge.recipe.balance import Equal, MoDo
 from mtl_edge.tasks import Task
 from mtl_edge.train import balance_state
 from mtl_edge.train.device import seed_chance
 from mtl_edge.train.distributed import Ranks
 
 if TYPE_CHECKING:
-    from torchjd.aggregation import Aggregator
+    from torchjd.aggregation import Aggregator, Weighting
     from torchjd.scalarization import Scalarizer
 
 
@@ -34,27 +34,39 @@ def make_balance(spec: TrainSpec, tasks: Sequence[Task]) -> Balance:
     if isinstance(method, Equal):
         return Balance(weights)
     with needs_extra("balancing"):
+        from torchjd.aggregation import Aggregator
         from torchjd.scalarization import IMTLL, UW, Scalarizer
 
         from mtl_edge.train.methods import make_method
     made = make_method(method, len(tasks))
-    if isinstance(made, Scalarizer):
-        return Scalarized(weights, made, list(made.parameters()) if isinstance(made, UW | IMTLL) else [])
-    return Aggregated(weights, made)
+    match made:
+        case Scalarizer():
+            return Scalarized(weights, made, list(made.parameters()) if isinstance(made, UW | IMTLL) else [])
+        case Aggregator():
+            return Aggregated(weights, made)
+        case _:
+            return DoubleSampled(weights, made, batches=2 if isinstance(method, MoDo) else 3)
 
 
 @dataclass
 class Balance:
-    """Losses times fixed weights, added up."""
+    """Losses times fixed weights, added up.
+
+    Attributes:
+        weights: one for each task.
+        trained: what a method has for the optimizer to learn.
+        batches: how many independent batches a step needs: into so many parts is a batch of the recipe cut.
+    """
 
     weights: Tensor
     trained: list[nn.Parameter] = field(default_factory=list, kw_only=True)
+    batches: int = field(default=1, kw_only=True)
 
     def backward(self, losses: Sequence[Tensor], parameters: Sequence[nn.Parameter], ranks: Ranks, seed: int) -> Tensor:
         """Give each parameter its gradient, the same in all processes.
 
         Args:
-            losses: this process's share of each task's loss.
+            losses: this process's share of each task's loss, where there are several batches of one after the other.
             parameters: those of the network.
             ranks: the processes.
             seed: where a method's chance comes from.
@@ -156,6 +168,52 @@ class Aggregated(Balance):
             seed_chance(shared[0].device, seed)
             jac_to_grad(shared, self.method)
         return ranks.total(torch.stack([loss.detach() for loss in losses]))
+
+    def state(self) -> dict[str, object]:
+        """The method's own."""
+        return balance_state.state_of(self.method)
+
+    def restore(self, state: Mapping[str, object]) -> None:
+        """The method's own."""
+        balance_state.restore(self.method, state)
+
+
+class DoubleSampled(Balance):
+    """Tasks weighed by the products of their gradients in independent batches, which one batch alone would bias."""
+
+    def __init__(self, weights: Tensor, method: Weighting[Any], batches: int) -> None:
+        super().__init__(weights, batches=batches)
+        self.method = method
+
+    def backward(self, losses: Sequence[Tensor], parameters: Sequence[nn.Parameter], ranks: Ranks, seed: int) -> Tensor:
+        """The weights come from the first two batches; the step is that of the third, or the mean of those two."""
+        count = len(self.weights)
+        first, second, *others = (losses[start : start + count] for start in range(0, len(losses), count))
+        jacobians = [self._jacobian(batch, parameters) for batch in (first, second)]
+        ranks.total_of_each(jacobians)
+        found = self.method(jacobians[0] @ jacobians[1].T)
+        if others:
+            combined = torch.stack([*others[0]]) * self.weights.to(found.device)
+            combined.backward(found)  # type: ignore[no-untyped-call]
+            ranks.total_of_each([part.grad for part in parameters if part.grad is not None])
+        else:
+            flat = found @ ((jacobians[0] + jacobians[1]) / 2)
+            for parameter, part in zip(
+                parameters, torch.split(flat, [part.numel() for part in parameters]), strict=True
+            ):
+                parameter.grad = part.reshape(parameter.shape)
+        return ranks.total(torch.stack([loss.detach() for loss in losses]).reshape(-1, count).mean(dim=0))
+
+    def _jacobian(self, losses: Sequence[Tensor], parameters: Sequence[nn.Parameter]) -> Tensor:
+        """Each task's gradient of all parameters ``(tasks, P)``."""
+        rows = []
+        for loss, weight in zip(losses, self.weights.tolist(), strict=True):
+            row = torch.autograd.grad(loss * weight, parameters, retain_graph=True, allow_unused=True)
+            parts = zip(parameters, row, strict=True)
+            rows.append(
+                torch.cat([(torch.zeros_like(own) if part is None else part).reshape(-1) for own, part in parts])
+            )
+        return torch.stack(rows)
 
     def state(self) -> dict[str, object]:
         """The method's own."""

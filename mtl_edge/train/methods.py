@@ -1,19 +1,21 @@
 """Balancing methods of torchjd, made from what the recipe says; none is written here."""
 
-from typing import assert_never
+from typing import Any, assert_never
 
 import torch
 from torch import Tensor
 from torchjd import aggregation, scalarization
-from torchjd.aggregation import Aggregator, GramianWeightedAggregator
+from torchjd.aggregation import Aggregator, GramianWeightedAggregator, Weighting
 from torchjd.scalarization import Scalarizer
 
 from mtl_edge.errors import MissingExtraError, RecipeError
 from mtl_edge.recipe import balance as methods
-from mtl_edge.recipe.balance import Aggregation, Numbers, Scalarization, read_balance
+from mtl_edge.recipe.balance import Aggregation, DoubleSampling, Numbers, Scalarization, read_balance
+
+Made = Scalarizer | Aggregator | Weighting[Any]
 
 
-def make_method(spec: Scalarization | Aggregation, tasks: int) -> Scalarizer | Aggregator:
+def make_method(spec: Scalarization | Aggregation | DoubleSampling, tasks: int) -> Made:
     """The method for so many tasks, tried once so that what it cannot do shows before the training.
 
     Raises:
@@ -23,7 +25,13 @@ def make_method(spec: Scalarization | Aggregation, tasks: int) -> Scalarizer | A
     name = spec.__struct_config__.tag
     try:
         trial = _make(spec, tasks)
-        trial(torch.ones(tasks) if isinstance(trial, Scalarizer) else torch.eye(tasks, 8))
+        match trial:
+            case Scalarizer():
+                trial(torch.ones(tasks))
+            case Aggregator():
+                trial(torch.eye(tasks, 8))
+            case Weighting():
+                trial(torch.eye(tasks))
         return _make(spec, tasks)
     except ImportError as error:
         reason = str(error).partition(". ")[0]
@@ -33,8 +41,15 @@ def make_method(spec: Scalarization | Aggregation, tasks: int) -> Scalarizer | A
         raise RecipeError(f"train.balance: {name!r} cannot balance {tasks} tasks so: {reason}") from error
 
 
-def _make(spec: Scalarization | Aggregation, tasks: int) -> Scalarizer | Aggregator:
-    return _scalarizer(spec, tasks) if isinstance(spec, Scalarization) else _aggregator(spec, tasks)
+def _make(spec: Scalarization | Aggregation | DoubleSampling, tasks: int) -> Made:
+    match spec:
+        case methods.MoDo():
+            return aggregation.MoDoWeighting(spec.gamma, spec.rho)
+        case methods.SdmGrad():
+            preference = _vector(spec.preference)
+            return aggregation.SDMGradWeighting(spec.lr, spec.momentum, spec.n_iter, spec.pull, preference)
+        case _:
+            return _scalarizer(spec, tasks) if isinstance(spec, Scalarization) else _aggregator(spec, tasks)
 
 
 def _scalarizer(spec: Scalarization, tasks: int) -> Scalarizer:

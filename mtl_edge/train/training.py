@@ -139,9 +139,13 @@ class Training:
         """One step; the losses of the whole batch ``(tasks,)``."""
         # Chance depends on the seed and the step alone, so that nothing has to be kept of it to go on.
         seeds = np.random.SeedSequence((self.options.seed, self.step)).generate_state(3).tolist()
-        inputs, labels = self._batch(batch, seeds[0])
+        count = self.balance.batches
+        parts = (
+            np.array_split(batch, count) if len(batch) >= 2 * count else [batch] * count
+        )  # the last one may be small
+        batches = [self._batch(part, seeds[0] + number) for number, part in enumerate(parts)]
         seed_chance(self.device, seeds[1] + self.ranks.rank)  # what drops out differs from process to process
-        losses = self._losses(inputs, labels)
+        losses = [loss for inputs, labels in batches for loss in self._losses(inputs, labels)]
         self.optimizer.zero_grad()
         values = self.balance.backward(losses, self.parameters, self.ranks, seeds[2])
         if self.options.clip_norm is not None:
@@ -152,8 +156,14 @@ class Training:
             self.average.update_parameters(self.net)
 
         def losses_again() -> Tensor:
+            # Under the same chance, and without a trace in the averages of batch norms.
+            seed_chance(self.device, seeds[1] + self.ranks.rank)
+            before = {name: buffer.clone() for name, buffer in self.net.named_buffers()}
             with torch.no_grad():
-                return self.ranks.total(torch.stack(self._losses(inputs, labels)))
+                found = self.ranks.total(torch.stack(self._losses(*batches[0])))
+                for name, buffer in self.net.named_buffers():
+                    buffer.copy_(before[name])
+            return found
 
         self.balance.after_step(losses_again)
         return values

@@ -15,7 +15,7 @@ from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.recipe import TrainSpec
 from mtl_edge.recipe.balance import METHODS
 from mtl_edge.train import methods
-from mtl_edge.train.balance import Aggregated, Balance, make_balance
+from mtl_edge.train.balance import Aggregated, Balance, DoubleSampled, make_balance
 from mtl_edge.train.distributed import ALONE
 from mtl_edge.train.learner import Learner
 
@@ -41,7 +41,8 @@ def _losses(net: MultiTaskNet, learner: Learner, splits: Splits) -> list[Tensor]
 
 def _gradients(balance: Balance, net: MultiTaskNet, learner: Learner, splits: Splits) -> list[Tensor]:
     net.zero_grad()
-    balance.backward(_losses(net, learner, splits), list(net.parameters()), ALONE, seed=1)
+    losses = [loss for _ in range(balance.batches) for loss in _losses(net, learner, splits)]
+    balance.backward(losses, list(net.parameters()), ALONE, seed=1)
     return [parameter.grad for parameter in net.parameters() if parameter.grad is not None]
 
 
@@ -178,3 +179,32 @@ def test_dwa_gives_more_weight_to_the_loss_that_falls_more_slowly(learner: Learn
     assert parameter.grad is not None
     first, second = parameter.grad.tolist()
     assert first / (second / 0.25) == pytest.approx(math.exp((1.0 - 0.5) / 2))
+
+
+class _Weights(nn.Module):
+    """In place of torchjd's: it keeps what it was given, and says how much each task counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[Tensor] = []
+
+    def forward(self, products: Tensor) -> Tensor:
+        self.given.append(products)
+        return torch.tensor([0.25, 0.75])
+
+
+@pytest.mark.parametrize(
+    ("batches", "expected"), [(2, [0.25 * 2 + 0.75 * 7, 0.75 * 2]), (3, [0.25 * 10 + 0.75 * 40, 0.0])]
+)
+def test_weights_come_from_two_batches_and_the_step_from_their_mean_or_a_third(
+    batches: int, expected: list[float]
+) -> None:
+    """By hand, with losses that are linear in two parameters."""
+    shared, own = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
+    losses = [shared * 1, shared * 6 + own, shared * 3, shared * 8 + own * 3, shared * 10, shared * 40]
+    method = _Weights()
+    balance = DoubleSampled(torch.ones(2), method, batches=batches)  # type: ignore[arg-type]
+    values = balance.backward([loss.sum() for loss in losses[: 2 * batches]], [shared, own], ALONE, seed=0)
+    assert method.given[0].tolist() == [[3, 8], [18, 51]]
+    assert [0.0 if part.grad is None else float(part.grad) for part in (shared, own)] == pytest.approx(expected)
+    assert values.tolist() == pytest.approx([2, 9] if batches == 2 else [14 / 3, 58 / 3])

@@ -23,6 +23,9 @@ CASES: dict[str, dict[str, object]] = {
     "uw": {"balance": "uw", "clip_norm": 1.0, "ema": 0.9},
     "aligned-mtl": {"balance": "aligned-mtl", "keep": "best"},
     "pcgrad": {"balance": "pcgrad"},
+    "modo": {"balance": "modo"},
+    "sdmgrad": {"balance": "sdmgrad"},
+    "famo": {"balance": "famo"},
 }
 
 WORKER = """

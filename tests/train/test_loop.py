@@ -161,3 +161,14 @@ def test_a_device_that_is_not_there_is_named(
     """With what there is instead."""
     with pytest.raises(RecipeError, match=r"train.device: 'cuda' is not there: torch .* finds .*cpu"):
         fit(make_net(), learner, splits, options(device="cuda"), title="test")
+
+
+def test_a_method_that_looks_again_leaves_no_trace(
+    splits: Splits, learner: Learner, make_net: MakeNet, options: Options
+) -> None:
+    """FAMO's second look at each batch does not count in the averages of batch norms."""
+    net = make_net()
+    fit(net, learner, splits, options(epochs=1, batch_size=128, balance="famo"), title="test")
+    seen = [int(norm.num_batches_tracked) for norm in net.modules() if isinstance(norm, torch.nn.BatchNorm2d)]  # type: ignore[arg-type]
+    assert seen
+    assert set(seen) == {4}
