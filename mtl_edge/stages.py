@@ -32,7 +32,9 @@ from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.preprocessing import Preprocessing
 from mtl_edge.progress import console, spinner
 from mtl_edge.provenance import canonical_json, code_hash, library_versions, recipe_body
+from mtl_edge.quantize.audit import Audit, audit
 from mtl_edge.quantize.static import quantize_static
+from mtl_edge.quantize.target import this_target
 from mtl_edge.recipe import PruneSpec, Recipe, TrainSpec
 from mtl_edge.recipe.balance import Equal
 from mtl_edge.runtime import evaluate, open_session, predict
@@ -47,6 +49,7 @@ from mtl_edge.train.training import Epoch, FitOptions
 HISTORY_FILE = "history.json"
 WEIGHTS_FILE = "weights.safetensors"
 PARITY_FILE = "parity.json"
+AUDIT_FILE = "audit.json"
 BENCHMARK_FILE = "benchmark.json"
 VARIANTS = ("dense", "dense-int8", "pruned", "pruned-int8")
 """What becomes of one network, each fp32 form before its int8 one."""
@@ -217,24 +220,36 @@ class Stages:
     def quantize(self, data: Stage, exported: Stage) -> Stage:
         """Both networks in static int8."""
         recipe, spec = self._recipe, self._recipe.compress.quantize
+        target = this_target() if spec.target == "this-box" else spec.target
 
         def work(folder: Path) -> None:
             material = self._material(data)
             inputs = material.learner.preprocessing.apply(material.splits.calib[recipe.data.input])
             parts = np.array_split(inputs, -(-len(inputs) // _CALIBRATION_BATCH))
             batches = [{recipe.data.input: part} for part in parts]
+            audits: dict[str, Audit] = {}
             for variant in ("dense", "pruned"):
                 source = exported.folder / variant
                 parent = msgspec.json.decode((source / MANIFEST_FILE).read_bytes(), type=Manifest)
-                model = quantize_static((source / MODEL_FILE).read_bytes(), batches, method=spec.method)
-                name = f"{variant}-int8"
-                manifest = self._manifest(name, "static int8", model, parent.parameters, material, parent)
-                write_artifact(folder / name, model, manifest)
+                with spinner(f"quantize {variant}"):
+                    content = (source / MODEL_FILE).read_bytes()
+                    model = quantize_static(content, batches, method=spec.method, target=target)
+                    name = f"{variant}-int8"
+                    manifest = self._manifest(name, "static int8", model, parent.parameters, material, parent)
+                    write_artifact(folder / name, model, msgspec.structs.replace(manifest, target=target))
+                    audits[name] = audit(model)
+            write_atomically(folder / AUDIT_FILE, msgspec.json.encode(audits))
 
         return self._stage(
             "quantize",
             work,
-            {"recipe": recipe_body(recipe), "data": data.digest, "parent": exported.digest},
+            {
+                "recipe": recipe_body(recipe),
+                "data": data.digest,
+                "parent": exported.digest,
+                "target": target,
+                "isa": this_machine().isa,  # the audit is of what runs here
+            },
             code=("quantize", *_RUNTIME_CODE),
             libraries=_ARTIFACT_LIBRARIES,
         )

@@ -27,9 +27,13 @@ class DistillSpec(Section, frozen=True):
 
 
 class QuantizeSpec(Section, frozen=True):
-    """``[compress.quantize]``: how the ranges of activations are taken from the calibration samples."""
+    """``[compress.quantize]``: how ranges are taken from the calibration samples, and for which kind of processor.
+
+    ``this-box`` is the kind that makes the model.
+    """
 
     method: Literal["minmax", "moving-average", "percentile", "entropy", "mse"] = "minmax"
+    target: Literal["this-box", "x86-vnni", "x86-avx2", "arm64"] = "this-box"
 
 
 class CompressSpec(Section, frozen=True):

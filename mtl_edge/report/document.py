@@ -3,6 +3,7 @@
 import msgspec
 
 from mtl_edge.bench.results import Benchmark
+from mtl_edge.quantize.audit import Audit
 
 
 class EpochRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,11 +17,13 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     """A finished run.
 
     ``training`` has one list of epochs per trained network. ``parity`` is the worst difference between torch and ONNX
-    Runtime per exported network, in standard deviations of the output.
+    Runtime per exported network, in standard deviations of the output. ``audits`` say of each int8 model what the
+    runtime really runs in int8.
     """
 
     name: str
     recipe: str
     training: dict[str, tuple[EpochRecord, ...]]
     parity: dict[str, float]
+    audits: dict[str, Audit]
     benchmark: Benchmark

@@ -5,6 +5,7 @@ import json
 import altair
 import jinja2
 
+from mtl_edge.report.audits import audit_table
 from mtl_edge.report.document import RunReport
 from mtl_edge.report.picture import javascript
 from mtl_edge.report.sharing import sharing_tables
@@ -23,7 +24,7 @@ def to_html(report: RunReport, picture: altair.ConcatChart) -> str:
     )
     return environment.get_template("report.html.j2").render(
         report=report,
-        tables=[*comparison(report.benchmark), *sharing_tables(report.benchmark)],
+        tables=[*comparison(report.benchmark), *sharing_tables(report.benchmark), audit_table(report.audits)],
         warnings=slower_than_base(report.benchmark),
         caption=caption(report.benchmark),
         javascript=javascript().replace("</script", "<\\/script"),

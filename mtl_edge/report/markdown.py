@@ -1,5 +1,6 @@
 """The report for pull requests."""
 
+from mtl_edge.report.audits import audit_table
 from mtl_edge.report.document import RunReport
 from mtl_edge.report.sharing import sharing_tables
 from mtl_edge.report.table import Cell, comparison, slower_than_base
@@ -9,7 +10,8 @@ from mtl_edge.report.terminal import caption
 def to_markdown(report: RunReport, picture: str) -> str:
     """The comparison as Markdown tables, with a link to the picture's file."""
     lines = [f"# {report.name}", ""]
-    for table in (*comparison(report.benchmark), *sharing_tables(report.benchmark)):
+    tables = (*comparison(report.benchmark), *sharing_tables(report.benchmark), audit_table(report.audits))
+    for table in tables:
         lines += [
             f"## {table.title}",
             "",
