@@ -23,6 +23,7 @@ from mtl_edge.quantize.observe import Observer
 from mtl_edge.quantize.placement import kept_in_float, let_outputs_be_float
 from mtl_edge.quantize.ranges import Method, find_range
 from mtl_edge.quantize.target import Target, TargetName, find_target, this_target
+from mtl_edge.quantize.trim import trimmed
 
 
 def quantize_static(
@@ -101,22 +102,7 @@ def write_qdq(prepared: bytes, observed: Mapping[str, Observer], method: Method,
         quantizer.quantize_model()
         quantizer.model.topological_sort()
     let_outputs_be_float(quantizer.model.model.graph)
-    return _trimmed(quantizer.model.model)
-
-
-def _trimmed(model: onnx.ModelProto) -> bytes:
-    """Drop what the quantizer leaves behind.
-
-    Shapes of inner values: ONNX Runtime infers them again, and small models are mostly names. Operator sets that no
-    node uses: older runtimes refuse versions of them that they do not know.
-    """
-    used = {node.domain for node in model.graph.node}
-    for entry in list(model.opset_import):
-        if entry.domain not in used:
-            model.opset_import.remove(entry)
-    model.graph.ClearField("value_info")
-    model.ClearField("metadata_props")
-    return bytes(model.SerializeToString(deterministic=True))
+    return trimmed(quantizer.model.model)
 
 
 @contextlib.contextmanager
