@@ -54,6 +54,11 @@ class _Dim(click.ParamType):  # type: ignore[type-arg]
 
 
 _existing = click.Path(exists=True, dir_okay=False, path_type=Path)
+_workdir = click.option(
+    "--workdir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to work and to put the results.  [default: runs/NAME]",
+)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -65,11 +70,7 @@ def main(debug: bool) -> None:
 
 @main.command()
 @click.argument("recipe")
-@click.option(
-    "--workdir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where to work and to put the results.  [default: runs/NAME]",
-)
+@_workdir
 def run(recipe: str, workdir: Path | None) -> None:
     """Train, compress, export and measure what RECIPE says.
 
@@ -95,11 +96,7 @@ def run(recipe: str, workdir: Path | None) -> None:
 
 @main.command()
 @click.argument("recipe")
-@click.option(
-    "--workdir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where to work and to put the results.  [default: runs/NAME]",
-)
+@_workdir
 @click.option("--single-task", is_flag=True, help="Train a network for each task alone, in place of one for all.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Instead of the recipe's.")
 @click.option("--log-dir", type=click.Path(file_okay=False, path_type=Path), help="Write TensorBoard's files here.")
