@@ -192,6 +192,11 @@ def bench(
     help="Processor that will run it.  [default: this box's]",
 )
 @click.option(
+    "--placement",
+    type=click.Choice(["measured", "all"]),
+    help="What goes to int8: as measured on this box, what is faster so; or all.  [default: measured, if it can be]",
+)
+@click.option(
     "--method",
     type=click.Choice(["minmax", "moving-average", "percentile", "entropy", "mse"]),
     default="minmax",
@@ -208,6 +213,7 @@ def quantize(
     calib: Path,
     output: Path | None,
     target: Any,
+    placement: Any,
     method: Any,
     samples: int,
     batch: int,
@@ -235,6 +241,7 @@ def quantize(
         output or model.with_name(f"{model.stem}-int8.onnx"),
         method=method,
         target=target,
+        placement=placement,
         samples=samples,
         batch_size=batch,
         seed=seed,

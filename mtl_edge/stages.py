@@ -233,7 +233,14 @@ class Stages:
                 parent = msgspec.json.decode((source / MANIFEST_FILE).read_bytes(), type=Manifest)
                 with spinner(f"quantize {variant}"):
                     content = (source / MODEL_FILE).read_bytes()
-                    model = quantize_static(content, batches, method=spec.method, target=target)
+                    measured = spec.placement == "measured" and target == this_target()
+                    model = quantize_static(
+                        content,
+                        batches,
+                        method=spec.method,
+                        target=target,
+                        placement="measured" if measured else "all",
+                    )
                     name = f"{variant}-int8"
                     manifest = self._manifest(name, "static int8", model, parent.parameters, material, parent)
                     write_artifact(folder / name, model, msgspec.structs.replace(manifest, target=target))
@@ -248,7 +255,7 @@ class Stages:
                 "data": data.digest,
                 "parent": exported.digest,
                 "target": target,
-                "isa": this_machine().isa,  # the audit is of what runs here
+                "machine": this_machine(),  # the audit, and a measured placement, are of what runs here
             },
             code=("quantize", *_RUNTIME_CODE),
             libraries=_ARTIFACT_LIBRARIES,
