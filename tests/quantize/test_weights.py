@@ -15,8 +15,8 @@ RNG = np.random.default_rng(0)
 LAYERS = {
     "Conv": ((16, 8, 3, 3), (1, 8, 9, 9), {}),
     "ConvTranspose": ((8, 16, 3, 3), (1, 8, 9, 9), {}),
-    "MatMul": ((32, 24), (1, 32), {}),
-    "Gemm": ((24, 32), (1, 32), {"transB": 1}),
+    "MatMul": ((32, 24), (64, 32), {}),
+    "Gemm": ((24, 32), (64, 32), {"transB": 1}),
 }
 
 
@@ -63,7 +63,7 @@ def test_the_runtime_folds_the_scales_when_it_loads(kind: str, tmp_path: Path) -
 def test_weights_of_nothing_but_zeros_stay_zeros() -> None:
     """No scale is zero."""
     model = with_small_weights(_model("MatMul", scale=0.0))
-    (found,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": np.ones((1, 32), np.float32)})
+    (found,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": np.ones((64, 32), np.float32)})
     assert not found.any()
 
 
@@ -83,6 +83,6 @@ def test_what_saves_nothing_is_left_alone() -> None:
     changed = with_small_weights(shared)
     assert sum(tensor.data_type == TensorProto.INT8 for tensor in changed.graph.initializer) == 1
     first, second = onnxruntime.InferenceSession(changed.SerializeToString()).run(
-        None, {"x": RNG.standard_normal((1, 32)).astype(np.float32)}
+        None, {"x": RNG.standard_normal((64, 32)).astype(np.float32)}
     )
     np.testing.assert_array_equal(first, second)
