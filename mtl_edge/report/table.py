@@ -17,11 +17,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Column titles and one row per model."""
+    """Column titles and one row per model; ``prose`` where cells hold words rather than figures."""
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    prose: bool = False
 
 
 def comparison(benchmark: Benchmark, *, first_metric_only: bool = False) -> list[Table]:
