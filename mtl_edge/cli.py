@@ -206,7 +206,12 @@ def bench(
 @click.option("--samples", type=click.IntRange(1), default=512, show_default=True, help="How many to calibrate with.")
 @click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Samples of one batch.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the samples that are drawn.")
-@click.option("--cache/--no-cache", default=True, show_default=True, help="Keep what calibration saw for next time.")
+@click.option(
+    "--cache/--no-cache",
+    default=True,
+    show_default=True,
+    help="Keep what calibration saw and what was measured for the next time.",
+)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all that was found.")
 def quantize(
     model: Path,
@@ -232,8 +237,7 @@ def quantize(
 
         from mtl_edge.quantize.file import quantize_file
         from mtl_edge.report.quantized import show_quantized
-        from mtl_edge.storage import write_atomically
-        from mtl_edge.zoo.cache import cache_folder
+        from mtl_edge.storage import cache_folder, write_atomically
 
     found = quantize_file(
         model,
@@ -245,7 +249,7 @@ def quantize(
         samples=samples,
         batch_size=batch,
         seed=seed,
-        statistics=cache_folder() / "calibration" if cache else None,
+        cache=cache_folder() if cache else None,
     )
     show_quantized(found, Console())
     if json_file is not None:

@@ -38,7 +38,7 @@ from mtl_edge.quantize.target import this_target
 from mtl_edge.recipe import PruneSpec, Recipe, TrainSpec
 from mtl_edge.recipe.balance import Equal
 from mtl_edge.runtime import evaluate, open_session, predict
-from mtl_edge.storage import Stage, StageCache, sha256_of, sha256_of_file, write_atomically
+from mtl_edge.storage import Stage, StageCache, cache_folder, sha256_of, sha256_of_file, write_atomically
 from mtl_edge.tasks import TargetStatistics
 from mtl_edge.train.device import bf16_is_fast, find_device
 from mtl_edge.train.distributed import ALONE, Ranks
@@ -240,6 +240,7 @@ class Stages:
                         method=spec.method,
                         target=target,
                         placement="measured" if measured else "all",
+                        known=cache_folder() / "placements",
                     )
                     name = f"{variant}-int8"
                     manifest = self._manifest(name, "static int8", model, parent.parameters, material, parent)

@@ -70,7 +70,7 @@ def quantize_file(
     samples: int = 512,
     batch_size: int = 32,
     seed: int = 0,
-    statistics: Path | None = None,
+    cache: Path | None = None,
 ) -> Quantized:
     """Write a static int8 model; of a model that mtl-edge made, with a manifest that names its parent.
 
@@ -86,7 +86,7 @@ def quantize_file(
         samples: how many samples to calibrate with.
         batch_size: samples of one batch, where the graph leaves it open.
         seed: of the draw.
-        statistics: folder where what was seen is kept for the next time; None keeps nothing.
+        cache: folder where what calibration saw and what was measured are kept for the next time; None keeps nothing.
 
     Raises:
         ModelError: the model cannot be read or is quantized already, or its int8 form computes nothing finite.
@@ -106,15 +106,16 @@ def quantize_file(
         )
         with spinner("prepare"):
             prepared = prepare(model.content)
-        observed, calibrated = _observe(prepared, data, statistics)
+        observed, calibrated = _observe(prepared, data, cache and cache / "calibration")
         if placement is None:
             placement = "measured" if profile.name == this_target() else "all"
         with spinner("quantize, and measure what is faster so"):
-            placed = place(prepared, find_ranges(observed, method), profile, placement, next(iter(data)))
+            ranges, batch = find_ranges(observed, method), next(iter(data))
+            placed = place(prepared, ranges, profile, placement, batch, cache and cache / "placements")
         with spinner("look at what came of it"):
             int8 = placed.model
             session = open_session(int8)
-            noise = _noise(model.session, session, next(iter(data)))
+            noise = _noise(model.session, session, batch)
             found = audit(int8)
     content = int8
     if model.manifest is not None:

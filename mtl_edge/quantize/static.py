@@ -23,8 +23,9 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from mtl_edge.errors import ModelError
 from mtl_edge.quantize.calibrate import calibrate
 from mtl_edge.quantize.placement import kept_in_float, let_outputs_be_float
-from mtl_edge.quantize.race import find_placement
+from mtl_edge.quantize.race import Placement, find_placement
 from mtl_edge.quantize.ranges import Method, find_ranges
+from mtl_edge.quantize.remembered import remembered
 from mtl_edge.quantize.target import Target, TargetName, find_target, this_target
 from mtl_edge.quantize.trim import trimmed
 from mtl_edge.quantize.weights import with_small_weights
@@ -39,6 +40,7 @@ def quantize_static(
     method: Method = "minmax",
     target: TargetName | None = None,
     placement: PlacementName = "all",
+    known: Path | None = None,
 ) -> bytes:
     """Quantize weights and activations to 8 bits, with ranges taken from calibration data.
 
@@ -52,6 +54,7 @@ def quantize_static(
         method: how a range is taken from what was seen.
         target: the kind of processor that will run it; None means this box.
         placement: what goes to int8: ``all`` that has a kernel; or, ``measured`` on this box, what is faster so.
+        known: folder where measured placements are kept for networks of the same shapes; None keeps nothing.
 
     Returns:
         The serialized int8 model.
@@ -65,7 +68,7 @@ def quantize_static(
     observed = calibrate(prepared, itertools.chain([] if first is None else [first], stream))
     assert first is not None  # or calibration would have refused it
     ranges, profile = find_ranges(observed, method), find_target(target or this_target())
-    return place(prepared, ranges, profile, placement, first).model
+    return place(prepared, ranges, profile, placement, first, known).model
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -82,6 +85,7 @@ def place(
     target: Target,
     placement: PlacementName,
     batch: Mapping[str, np.ndarray],
+    known: Path | None = None,
 ) -> Placed:
     """Decide what goes to int8, and write the model.
 
@@ -91,12 +95,17 @@ def place(
         target: the kind of processor that will run it.
         placement: as for :func:`quantize_static`.
         batch: samples to measure with, one of them at a time where the graph leaves that open.
+        known: folder where measured placements are kept; None keeps nothing.
     """
     if placement == "all":
         return Placed(insert_qdq(prepared, ranges, target))
     fixed = {value.name: value.type.tensor_type.shape.dim[0] for value in onnx.load_from_string(prepared).graph.input}
     one = {name: array[: fixed[name].dim_value or 1] for name, array in batch.items()}
-    found = find_placement(prepared, lambda kept: insert_qdq(prepared, ranges, target, kept=kept), one)
+
+    def search() -> Placement:
+        return find_placement(prepared, lambda kept: insert_qdq(prepared, ranges, target, kept=kept), one)
+
+    found = search() if known is None else remembered(known, prepared, target, one, search)
     return Placed(insert_qdq(prepared, ranges, target, kept=found.kept), found.ratio, found.trials)
 
 

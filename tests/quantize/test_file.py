@@ -95,10 +95,10 @@ def test_another_method_needs_no_second_pass(
     passes = []
     honest = module.calibrate
     monkeypatch.setattr(module, "calibrate", lambda *args: passes.append(1) or honest(*args))
-    statistics = tmp_path / "statistics"
+    cache = tmp_path / "cache"
 
     def calibrated(data: Path, **options: object) -> bool:
-        return quantize_file(model, data, tmp_path / "int8.onnx", statistics=statistics, **options).calibrated  # type: ignore[arg-type]
+        return quantize_file(model, data, tmp_path / "int8.onnx", cache=cache, **options).calibrated  # type: ignore[arg-type]
 
     data = save(image=image)
     assert calibrated(data)
@@ -107,7 +107,7 @@ def test_another_method_needs_no_second_pass(
     assert (tmp_path / "int8.onnx").read_bytes() == first
     assert not calibrated(data, method="mse")
     assert calibrated(data, samples=10)
-    for kept in statistics.iterdir():
+    for kept in (cache / "calibration").iterdir():
         kept.write_bytes(kept.read_bytes()[:-9])
     assert calibrated(data)
     assert calibrated(save(image=image + 1))
