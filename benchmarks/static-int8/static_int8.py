@@ -20,6 +20,7 @@ from typing import Literal
 import click
 import msgspec
 import numpy as np
+import onnx
 
 from mtl_edge.artifact import Manifest, seal
 from mtl_edge.bench.machine import Machine, this_machine
@@ -100,7 +101,7 @@ def main(runs: Path | None, calibration: bool, work: str | None, names: tuple[st
         results = msgspec.json.decode(file.read_bytes(), type=Results)
     for name in names or (("fashion-pairs",) if calibration else NAMES):
         folder = runs / name / "0"
-        data = next(folder.glob("stages/data-*"))
+        data = max(folder.glob("stages/data-*"), key=lambda path: path.stat().st_mtime)
         source = folder / "artifacts" / "dense" / "model.onnx"
         if calibration:
             results.calibration[name] = calibration_costs(source, data)
@@ -119,7 +120,7 @@ def rows(source: Path, data: Path) -> tuple[dict[str, dict[str, float]], list[Ro
             target = Path(scratch) / str(number) / "model.onnx"
             target.parent.mkdir()
             cost = run_tool(tool, source, data / "calib", target, samples=512)
-            print(f"{source.parents[3].name}: {tool.name} {tool.options}: {cost.wall_seconds:.1f} s {cost.error}")
+            print(f"{source.parents[3].name}: {tool.name} {tool.options}: {cost.wall_seconds:.1f} s {cost.error}", flush=True)
             if not cost.error:
                 target.write_bytes(sealed(target, manifest))
             costs.append((tool, cost, target))
@@ -151,10 +152,10 @@ def rows(source: Path, data: Path) -> tuple[dict[str, dict[str, float]], list[Ro
 
 
 def sealed(path: Path, parent: Manifest) -> bytes:
-    """The model with its parent's manifest inside, so that its tasks can be measured."""
-    if manifest_of(path, open_session(path)) is not None:
-        return path.read_bytes()
-    content, _ = seal(path.read_bytes(), parent)
+    """The model with its parent's manifest, so that its tasks can be measured; the one that a tool copied is void."""
+    proto = onnx.load(path)
+    del proto.metadata_props[:]
+    content, _ = seal(proto.SerializeToString(), parent)
     return content
 
 
