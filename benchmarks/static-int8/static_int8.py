@@ -120,7 +120,10 @@ def rows(source: Path, data: Path) -> tuple[dict[str, dict[str, float]], list[Ro
             target = Path(scratch) / str(number) / "model.onnx"
             target.parent.mkdir()
             cost = run_tool(tool, source, data / "calib", target, samples=512)
-            print(f"{source.parents[3].name}: {tool.name} {tool.options}: {cost.wall_seconds:.1f} s {cost.error}", flush=True)
+            print(
+                f"{source.parents[3].name}: {tool.name} {tool.options}: {cost.wall_seconds:.1f} s {cost.error}",
+                flush=True,
+            )
             if not cost.error:
                 target.write_bytes(sealed(target, manifest))
             costs.append((tool, cost, target))

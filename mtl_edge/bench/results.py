@@ -25,10 +25,15 @@ class ColdStart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
-    """Latencies of one model with one number of threads: one list of samples per round."""
+    """Latencies of one model with one number of threads: one list of samples per round.
+
+    ``base_ms`` is the base's median in each of these rounds. The base takes part in the rounds of all models, which are
+    measured some at a time.
+    """
 
     threads: int
     rounds_ms: tuple[tuple[float, ...], ...]
+    base_ms: tuple[float, ...]
 
     @property
     def p50_ms(self) -> float:
@@ -44,6 +49,11 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     def round_medians_ms(self) -> tuple[float, ...]:
         """Median of each round."""
         return tuple(statistics.median(samples) for samples in self.rounds_ms)
+
+    @property
+    def round_ratios(self) -> tuple[float, ...]:
+        """The median of each round over the base's of the same round."""
+        return tuple(mine / theirs for mine, theirs in zip(self.round_medians_ms, self.base_ms, strict=True))
 
     @property
     def _samples(self) -> list[float]:
@@ -128,10 +138,14 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
     def ratio(self, result: Result, threads: int, base: Result | None = None) -> Ratio:
-        """A model's latency over the base's, round by round, and the range that holds at least nine rounds of ten."""
-        base = base or self.base_result
-        pairs = zip(result.latency(threads).round_medians_ms, base.latency(threads).round_medians_ms, strict=True)
-        ratios = [mine / theirs for mine, theirs in pairs]
+        """A model's latency over the base's, round by round, and the range that holds at least nine rounds of ten.
+
+        Where another base is given, both are seen relative to the common one, so that it need not have been measured in
+        the same rounds.
+        """
+        ratios = list(result.latency(threads).round_ratios)
+        if base is not None:
+            ratios = [mine / theirs for mine, theirs in zip(ratios, base.latency(threads).round_ratios, strict=False)]
         low, high = percentile(ratios, 5), percentile(ratios, 95)
         return Ratio(median=statistics.median(ratios), low=low, high=high, rounds=len(ratios))
 

@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import random
+import statistics
 import subprocess
 import sys
 from collections import Counter
@@ -84,6 +85,7 @@ def benchmark(
     turns = (len(models) - 1 + group_count) * len(settings.threads) * settings.rounds
     cold = {model: list[dict[str, Any]]() for model in models}
     rounds = {model: {threads: list[list[float]]() for threads in settings.threads} for model in models}
+    pace = {model: dict[int, list[float]]() for model in models}
     metrics: dict[Contender, dict[str, dict[str, float]] | None] = {}
     inputs: dict[Contender, str] = {}
     unused = Counter[str]()
@@ -109,9 +111,15 @@ def benchmark(
                 cold[model].append(process.ask("cold-start"))
             bar.advance(f"{model.name}: cold start")
         for group, threads in itertools.product(groups, settings.threads):
+            before = len(rounds[base][threads])
             for model, samples in _take_turns(group, threads, settings):
                 rounds[model][threads].append(samples)
                 bar.advance(f"{model.name}: {threads} thread{'s' * (threads > 1)}")
+            for model in group:
+                pace[model][threads] = [statistics.median(samples) for samples in rounds[base][threads][before:]]
+        pace[base] = {
+            threads: [statistics.median(samples) for samples in rounds[base][threads]] for threads in pace[base]
+        }
     return Benchmark(
         machine=this_machine(),
         base=base.name,
@@ -125,7 +133,11 @@ def benchmark(
                 inputs=inputs[model],
                 cold_starts=msgspec.convert(cold[model], tuple[ColdStart, ...]),
                 latencies=tuple(
-                    Latency(threads=threads, rounds_ms=tuple(map(tuple, rounds[model][threads])))
+                    Latency(
+                        threads=threads,
+                        rounds_ms=tuple(map(tuple, rounds[model][threads])),
+                        base_ms=tuple(pace[model][threads]),
+                    )
                     for threads in settings.threads
                 ),
                 metrics=metrics.get(model),

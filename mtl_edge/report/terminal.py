@@ -29,7 +29,7 @@ def show(benchmark: Benchmark, console: Console) -> None:
 def caption(benchmark: Benchmark) -> str:
     """How and where the figures were measured, in one line."""
     machine = benchmark.machine
-    rounds = len(benchmark.results[0].latencies[0].rounds_ms)
+    rounds = len(benchmark.results[-1].latencies[0].rounds_ms)  # the first is the base, which takes part in all
     isa = ", ".join(machine.isa) or "no flags known"
     return (
         f"batch {benchmark.batch}; ratios to {benchmark.base} are medians over {rounds} interleaved rounds; "

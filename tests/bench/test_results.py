@@ -19,9 +19,10 @@ def test_a_percentile_is_the_nearest_rank(values: list[float], share: float) -> 
 
 def test_percentiles_are_over_all_rounds() -> None:
     """p50 and p90 of ten samples in two rounds."""
-    latency = Latency(threads=1, rounds_ms=((1.0, 2.0, 3.0, 4.0, 5.0), (6.0, 7.0, 8.0, 9.0, 10.0)))
+    latency = Latency(threads=1, rounds_ms=((1.0, 2.0, 3.0, 4.0, 5.0), (6.0, 7.0, 8.0, 9.0, 10.0)), base_ms=(6.0, 4.0))
     assert (latency.p50_ms, latency.p90_ms) == (5.0, 9.0)
     assert latency.round_medians_ms == (3.0, 8.0)
+    assert latency.round_ratios == (0.5, 2.0)
 
 
 @pytest.mark.parametrize(

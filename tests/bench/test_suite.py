@@ -1,6 +1,7 @@
 """Any .onnx can be measured, in turn with another."""
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,21 @@ def test_every_sample_of_every_round_is_kept(matmul_model: Path) -> None:
     assert result.file_bytes == matmul_model.stat().st_size
     assert result.manifests == ()
     assert result.metrics is None
+
+
+def test_many_models_are_compared_with_the_base_of_their_own_rounds(
+    matmul_model: Path, slow_model: Path, tmp_path: Path
+) -> None:
+    """Some are measured at a time; the base takes part each time."""
+    copies = [Path(shutil.copy(slow_model, tmp_path / f"{number}.onnx")) for number in range(9)]
+    settings = dataclasses.replace(QUICK, rounds=3, round_seconds=0.01, cold_starts=1)
+    found = benchmark(contenders(copies), base=contenders([matmul_model])[0], settings=settings)
+    base, *others = found.results
+    assert len(base.latencies[0].rounds_ms) == 6
+    assert [found.ratio(result, 1).rounds for result in others] == [3] * 9
+    assert all(found.ratio(result, 1).median > 1 for result in others)
+    assert found.ratio(base, 1).median == 1
+    assert 0.2 < found.ratio(others[0], 1, base=others[-1]).median < 5
 
 
 def test_symbolic_dimensions_are_settable(tokens_model: Path) -> None:

@@ -18,7 +18,7 @@ def result(tiny_manifest: Manifest):  # type: ignore[no-untyped-def]
             manifests=(tiny_manifest,),
             inputs="",
             cold_starts=(ColdStart(load_ms=1, first_run_ms=1, runtime_rss_bytes=100, peak_rss_bytes=300),),
-            latencies=(Latency(threads=1, rounds_ms=((latency_ms,),) * 5),),
+            latencies=(Latency(threads=1, rounds_ms=((latency_ms,),) * 5, base_ms=(1.0,) * 5),),
             metrics={"kind": {"accuracy": accuracy}, "size": {"mae": mae}},
         )
 
