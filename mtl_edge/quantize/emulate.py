@@ -34,6 +34,11 @@ class LayerRisk(msgspec.Struct, frozen=True):
     peak: int
     share: float
 
+    @property
+    def can_saturate(self) -> bool:
+        """Whether some activations would be cut off."""
+        return self.bound > HIGHEST
+
 
 class Emulator:
     """Runs a quantized model as ONNX Runtime does, except for the layers whose sums could be cut off.
@@ -54,8 +59,7 @@ class Emulator:
         """
         self._arithmetic = arithmetic
         session, proto = _optimize(model)
-        self._inputs = session.get_inputs()
-        self._outputs = session.get_outputs()
+        self._outputs: list[onnxruntime.NodeArg] = list(session.get_outputs())
         self._seen: dict[str, list[int]] = {}
         self.bounds: dict[str, int] = {}
         constants = constants_of(proto.graph)
@@ -76,10 +80,6 @@ class Emulator:
             for piece in pieces
             if piece
         ]
-
-    def get_inputs(self) -> Sequence[onnxruntime.NodeArg]:
-        """What the model reads."""
-        return self._inputs
 
     def get_outputs(self) -> Sequence[onnxruntime.NodeArg]:
         """What the model answers."""
@@ -138,30 +138,28 @@ class _Piece:
         try:
             answers = self._session.run(self._answers, feeds)
         except Exception as error:  # the runtime's own exception types are not public
-            raise DataError(f"emulation: the data does not fit the model: {' '.join(str(error).split())[-200:]}") from error
+            raise DataError(f"emulation: the data does not fit the model: {_last_words(error)}") from error
         values.update(zip(self._answers, answers, strict=True))
 
     def _load(self, feeds: Mapping[str, np.ndarray]) -> onnxruntime.InferenceSession:
+        for name, array in feeds.items():
+            if not isinstance(array, np.ndarray):
+                raise ModelError(f"emulation: only tensors can be handed on, found {type(array).__name__} {name!r}")
+        types = {name: helper.np_dtype_to_tensor_dtype(array.dtype) for name, array in feeds.items()}
         graph = helper.make_graph(
             self._nodes,
             "piece",
-            [
-                helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), None)
-                for name, array in feeds.items()
-            ],
+            [helper.make_tensor_value_info(name, kind, None) for name, kind in types.items()],
             [onnx.ValueInfoProto(name=name) for name in self._answers],
             self._constants,
         )
         proto = helper.make_model(graph, opset_imports=self._proto.opset_import, ir_version=self._proto.ir_version)
         options = _options()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-        return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-
-
-def noise_db(expected: np.ndarray, found: np.ndarray) -> float:
-    """The power of the expected answers' spread over that of the difference, in decibels: 20 dB are a tenth of it."""
-    power = np.mean((found - expected).astype(np.float64) ** 2)
-    return float(10 * np.log10(max(np.var(expected, dtype=np.float64), 1e-30) / max(power, 1e-30)))
+        try:
+            return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise ModelError(f"emulation: ONNX Runtime cannot load a piece: {_last_words(error)}") from error
 
 
 def _optimize(model: bytes) -> tuple[onnxruntime.InferenceSession, onnx.ModelProto]:
@@ -174,8 +172,7 @@ def _optimize(model: bytes) -> tuple[onnxruntime.InferenceSession, onnx.ModelPro
         try:
             session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            reason = " ".join(str(error).split())
-            raise ModelError(f"emulation: ONNX Runtime cannot load the model: {reason[-200:]}") from error
+            raise ModelError(f"emulation: ONNX Runtime cannot load the model: {_last_words(error)}") from error
         return session, onnx.load(path)
 
 
@@ -184,6 +181,10 @@ def _options() -> onnxruntime.SessionOptions:
     options.log_severity_level = 4
     options.inter_op_num_threads = 1
     return options
+
+
+def _last_words(error: Exception) -> str:
+    return " ".join(str(error).split())[-200:]
 
 
 def _readers(graph: onnx.GraphProto) -> dict[str, set[int]]:

@@ -18,9 +18,11 @@ from mtl_edge.progress import progress_bar, spinner
 from mtl_edge.quantize.audit import Audit, audit
 from mtl_edge.quantize.calibrate import calibrate
 from mtl_edge.quantize.data import CalibrationData, calibration_data
+from mtl_edge.quantize.narrow import Narrowed
+from mtl_edge.quantize.noise import WithoutVnni, output_noise, without_vnni
 from mtl_edge.quantize.observe import Observer
 from mtl_edge.quantize.ranges import Method
-from mtl_edge.quantize.static import prepare, write_qdq
+from mtl_edge.quantize.static import find_narrowing, prepare, write_qdq
 from mtl_edge.quantize.statistics import load_statistics, save_statistics
 from mtl_edge.quantize.target import TargetName, find_target, this_target
 from mtl_edge.runtime import manifest_of, open_session
@@ -32,7 +34,8 @@ class Quantized(msgspec.Struct, frozen=True, kw_only=True):
 
     ``noise_db`` is, for each output, the power of the fp32 answers' spread over that of the difference, in decibels,
     on a batch of the calibration samples: 20 dB are a tenth of the spread. ``calibrated`` is false where the statistics
-    of an earlier calibration were used again.
+    of an earlier calibration were used again. ``narrowed`` are the layers whose weights do not use all of their 8 bits;
+    ``without_vnni`` is what a model for ``x86-vnni`` would give on a processor that lacks it.
     """
 
     path: str
@@ -45,6 +48,8 @@ class Quantized(msgspec.Struct, frozen=True, kw_only=True):
     noise_db: dict[str, float]
     remarks: tuple[str, ...]
     audit: Audit
+    narrowed: tuple[Narrowed, ...] = ()
+    without_vnni: WithoutVnni | None = None
 
 
 @dataclass(frozen=True)
@@ -102,9 +107,11 @@ def quantize_file(
             prepared = prepare(model.content)
         observed, calibrated = _observe(prepared, data, statistics)
         with spinner("quantize"):
-            int8 = write_qdq(prepared, observed, method, profile)
-            session = open_session(int8)
-            noise = _noise(model.session, session, next(iter(data)))
+            narrowing = find_narrowing(prepared, profile)
+            int8 = write_qdq(prepared, observed, method, profile, narrowing)
+            batch = next(iter(data))
+            noise = output_noise(model.session, open_session(int8), batch)
+            elsewhere = without_vnni(model.session, int8, batch) if profile.name == "x86-vnni" else None
             found = audit(int8)
     content = int8
     if model.manifest is not None:
@@ -121,6 +128,8 @@ def quantize_file(
         noise_db=noise,
         remarks=data.remarks,
         audit=found,
+        narrowed=narrowing.layers,
+        without_vnni=elsewhere,
     )
 
 
@@ -153,21 +162,6 @@ def _observe(prepared: bytes, data: CalibrationData, folder: Path | None) -> tup
     if kept is not None:
         save_statistics(kept, observed)
     return observed, True
-
-
-def _noise(
-    fp32: onnxruntime.InferenceSession, int8: onnxruntime.InferenceSession, batch: Mapping[str, np.ndarray]
-) -> dict[str, float]:
-    names = [item.name for item in fp32.get_outputs()]
-    levels = {}
-    for name, expected, found in zip(names, fp32.run(names, dict(batch)), int8.run(names, dict(batch)), strict=True):
-        if expected.dtype.kind != "f":
-            continue
-        if not np.isfinite(found).all():
-            raise ModelError(f"quantize: output {name!r} of the int8 model must be finite, found NaN or inf")
-        power = np.mean((found - expected).astype(np.float64) ** 2)
-        levels[name] = float(10 * np.log10(max(np.var(expected, dtype=np.float64), 1e-30) / max(power, 1e-30)))
-    return levels
 
 
 def _child(parent: Manifest, target: TargetName) -> Manifest:

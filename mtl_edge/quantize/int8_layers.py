@@ -1,7 +1,7 @@
 """The int8 layers of a graph that ONNX Runtime has optimized, as matrix products that can be computed here."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -35,7 +35,7 @@ class Int8Layer:
 
     node: onnx.NodeProto
     inputs: dict[str, np.ndarray]
-    attributes: dict[str, list[int] | int | float | bytes]
+    attributes: dict[str, Any]
     weights: np.ndarray
     source: str
 
@@ -76,14 +76,15 @@ class Int8Layer:
         bias = self.inputs.get("bias")
         if "y_scale" not in self.inputs:
             if bias is not None and bias.dtype == np.int32:
-                return (sums + bias).astype(np.float32) * scale
+                sums, bias = sums + bias, None
             answer: np.ndarray = sums.astype(np.float32) * scale
             return answer if bias is None else answer + bias
         if bias is not None:
             sums = sums + bias
         zero = self._zero("y_zero")
         scaled = sums.astype(np.float32) * (scale / self.inputs["y_scale"].reshape(-1))
-        return (np.rint(np.clip(scaled, -zero, 255 - zero)) + zero).astype(np.uint8)
+        rounded: np.ndarray = np.rint(np.clip(scaled, -zero, 255 - zero)) + zero
+        return rounded.astype(np.uint8)
 
     def _rows(self, x: np.ndarray) -> tuple[np.ndarray, tuple[int, ...]]:
         """What each output value sums over, ``(G, M, K)``, and the shape of what comes out without its channels."""
@@ -99,8 +100,8 @@ class Int8Layer:
         pads = self._pads(x.shape[2:], spans, strides)
         padded = np.pad(x, [(0, 0), (0, 0), *pads], constant_values=self._zero("x_zero"))
         windows = sliding_window_view(padded, spans, axis=tuple(range(2, 2 + rank)))
-        windows = windows[(slice(None), slice(None), *(slice(None, None, step) for step in strides))]
-        windows = windows[(..., *(slice(None, None, step) for step in dilations))]
+        every = [slice(None, None, step) for step in (1, 1, *strides, *dilations)]
+        windows = windows[tuple(every)]
         shape = windows.shape[2 : 2 + rank]
         windows = windows.reshape(x.shape[0], groups, -1, *windows.shape[2:])  # (batch, G, C, out…, kernel…)
         out, positions = range(3, 3 + rank), range(3 + rank, 3 + 2 * rank)

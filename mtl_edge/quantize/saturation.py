@@ -55,7 +55,7 @@ def pair_bounds(weights: np.ndarray) -> np.ndarray:
 def saturating_product(activations: np.ndarray, weights: np.ndarray) -> Product:
     """Multiply matrices with the kernel that saturates, and exactly.
 
-    Only pairs of weights that can saturate are looked at one by one: what was cut off there is taken off the exact sums.
+    Only pairs of weights that can saturate are looked at one by one: what is cut off there is taken off the exact sums.
 
     Args:
         activations: ``(M, K)`` uint8 as stored, zero point included.

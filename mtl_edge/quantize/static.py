@@ -9,6 +9,7 @@ import logging
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,6 +20,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from mtl_edge.errors import ModelError
 from mtl_edge.quantize.calibrate import calibrate
+from mtl_edge.quantize.narrow import Narrowing, narrowing
 from mtl_edge.quantize.observe import Observer
 from mtl_edge.quantize.placement import kept_in_float, let_outputs_be_float
 from mtl_edge.quantize.ranges import Method, find_range
@@ -51,8 +53,8 @@ def quantize_static(
         ModelError: the model cannot be read, or is quantized already.
         DataError: the calibration data does not fit the model.
     """
-    prepared = prepare(model)
-    return write_qdq(prepared, calibrate(prepared, batches), method, find_target(target or this_target()))
+    prepared, profile = prepare(model), find_target(target or this_target())
+    return write_qdq(prepared, calibrate(prepared, batches), method, profile, find_narrowing(prepared, profile))
 
 
 def prepare(model: bytes) -> bytes:
@@ -78,7 +80,15 @@ def prepare(model: bytes) -> bytes:
     return bytes(proto.SerializeToString())
 
 
-def write_qdq(prepared: bytes, observed: Mapping[str, Observer], method: Method, target: Target) -> bytes:
+def find_narrowing(prepared: bytes, target: Target) -> Narrowing:
+    """Which weights of a prepared model must not use all of their 8 bits on a kind of processor."""
+    graph = onnx.load_from_string(prepared).graph
+    return narrowing(graph, set(kept_in_float(graph))) if target.saturates else Narrowing({}, ())
+
+
+def write_qdq(
+    prepared: bytes, observed: Mapping[str, Observer], method: Method, target: Target, narrowed: Narrowing
+) -> bytes:
     """Write a prepared model with Q/DQ pairs, whose scales cover the ranges that a method finds."""
     ranges = {
         name: TensorData(lowest=np.float32(low), highest=np.float32(high))
@@ -89,19 +99,27 @@ def write_qdq(prepared: bytes, observed: Mapping[str, Observer], method: Method,
         quantizer = QDQQuantizer(
             proto,
             per_channel=True,
-            reduce_range=target.weight_bits == 7,
+            reduce_range=False,
             weight_qType=target.weight,
             activation_qType=target.activation,
             tensors_range=TensorsData(CalibrationMethod.MinMax, ranges),
             nodes_to_quantize=[],
             nodes_to_exclude=kept_in_float(proto.graph),
             op_types_to_quantize=sorted({*QLinearOpsRegistry, *QDQRegistry}),
-            extra_options={},
+            extra_options={"TensorQuantOverrides": _overrides(narrowed)},
         )
         quantizer.quantize_model()
         quantizer.model.topological_sort()
     let_outputs_be_float(quantizer.model.model.graph)
     return _trimmed(quantizer.model.model)
+
+
+def _overrides(narrowed: Narrowing) -> dict[str, list[dict[str, Any]]]:
+    """The ranges of weights in the quantizer's own form: a dictionary per channel."""
+    return {
+        weight: [{"axis": axis, "rmin": -end, "rmax": end} for end in ends.tolist()]
+        for weight, (axis, ends) in narrowed.ranges.items()
+    }
 
 
 def _trimmed(model: onnx.ModelProto) -> bytes:
