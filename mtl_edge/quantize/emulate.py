@@ -59,6 +59,7 @@ class Emulator:
         """
         self._arithmetic = arithmetic
         session, proto = _optimize(model)
+        self._inputs: list[onnxruntime.NodeArg] = list(session.get_inputs())
         self._outputs: list[onnxruntime.NodeArg] = list(session.get_outputs())
         self._seen: dict[str, list[int]] = {}
         self.bounds: dict[str, int] = {}
@@ -91,6 +92,10 @@ class Emulator:
         Raises:
             DataError: the arrays do not fit the model.
         """
+        for item in self._inputs:
+            if item.name not in feeds or feeds[item.name].ndim != len(item.shape):
+                found = feeds[item.name].shape if item.name in feeds else "nothing"
+                raise DataError(f"emulation: {item.name!r} must have the shape {item.shape}, found {found}")
         values = dict(feeds)
         for step in self._steps:
             step(values)

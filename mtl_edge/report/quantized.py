@@ -13,6 +13,10 @@ _POOR_DB = 20
 """Below this, the difference is more than a tenth of an output's spread."""
 
 
+_NAMED = 3
+"""How many of the layers with fewer bits are named; all are in the JSON."""
+
+
 def show_quantized(found: Quantized, console: Console) -> None:
     """Print where the model is, what it was made with, what the runtime makes of it, and how far its outputs moved."""
     table = Table.grid(padding=(0, 2))
@@ -44,10 +48,12 @@ def show_quantized(found: Quantized, console: Console) -> None:
 
 
 def _narrowed(layers: tuple[Narrowed, ...]) -> str:
-    """``7.0 to 8 bits in 3 layers, so that sums of two products fit 16 bits: conv1 (12 of 32 channels), …``."""
-    names = ", ".join(f"{item.layer} ({item.channels} of {item.of} channels)" for item in layers)
-    least = min(item.bits for item in layers)
-    return f"{least:.1f} to 8 bits in {len(layers)} layers, so that sums of two products fit 16 bits: {names}"
+    """``7.0 to 8 bits in 9 layers, so that sums of two products fit 16 bits: conv1 (12 of 32 channels), … 6 more``."""
+    most = sorted(layers, key=lambda item: item.bits)
+    named = [f"{item.layer} ({item.channels} of {item.of} channels)" for item in most[:_NAMED]]
+    more = [f"{len(most) - _NAMED} more"] if len(most) > _NAMED else []
+    extent = f"{most[0].bits:.1f} to 8 bits in {len(layers)} layer{'s' if len(layers) > 1 else ''}"
+    return f"{extent}, so that sums of two products fit 16 bits: {', '.join([*named, *more])}"
 
 
 def _without_vnni(found: WithoutVnni, here: dict[str, float]) -> str:
