@@ -54,6 +54,11 @@ class _Dim(click.ParamType):  # type: ignore[type-arg]
 
 
 _existing = click.Path(exists=True, dir_okay=False, path_type=Path)
+_workdir = click.option(
+    "--workdir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to work and to put the results.  [default: runs/NAME]",
+)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -65,11 +70,7 @@ def main(debug: bool) -> None:
 
 @main.command()
 @click.argument("recipe")
-@click.option(
-    "--workdir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where to work and to put the results.  [default: runs/NAME]",
-)
+@_workdir
 def run(recipe: str, workdir: Path | None) -> None:
     """Train, compress, export and measure what RECIPE says.
 
@@ -95,11 +96,7 @@ def run(recipe: str, workdir: Path | None) -> None:
 
 @main.command()
 @click.argument("recipe")
-@click.option(
-    "--workdir",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Where to work and to put the results.  [default: runs/NAME]",
-)
+@_workdir
 @click.option("--single-task", is_flag=True, help="Train a network for each task alone, in place of one for all.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), help="Instead of the recipe's.")
 @click.option("--log-dir", type=click.Path(file_okay=False, path_type=Path), help="Write TensorBoard's files here.")
@@ -195,6 +192,11 @@ def bench(
     help="Processor that will run it.  [default: this box's]",
 )
 @click.option(
+    "--placement",
+    type=click.Choice(["measured", "all"]),
+    help="What goes to int8: as measured on this box, what is faster so; or all.  [default: measured, if it can be]",
+)
+@click.option(
     "--method",
     type=click.Choice(["minmax", "moving-average", "percentile", "entropy", "mse"]),
     default="minmax",
@@ -204,13 +206,19 @@ def bench(
 @click.option("--samples", type=click.IntRange(1), default=512, show_default=True, help="How many to calibrate with.")
 @click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Samples of one batch.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the samples that are drawn.")
-@click.option("--cache/--no-cache", default=True, show_default=True, help="Keep what calibration saw for next time.")
+@click.option(
+    "--cache/--no-cache",
+    default=True,
+    show_default=True,
+    help="Keep what calibration saw and what was measured for the next time.",
+)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all that was found.")
 def quantize(
     model: Path,
     calib: Path,
     output: Path | None,
     target: Any,
+    placement: Any,
     method: Any,
     samples: int,
     batch: int,
@@ -229,8 +237,7 @@ def quantize(
 
         from mtl_edge.quantize.file import quantize_file
         from mtl_edge.report.quantized import show_quantized
-        from mtl_edge.storage import write_atomically
-        from mtl_edge.zoo.cache import cache_folder
+        from mtl_edge.storage import cache_folder, write_atomically
 
     found = quantize_file(
         model,
@@ -238,10 +245,11 @@ def quantize(
         output or model.with_name(f"{model.stem}-int8.onnx"),
         method=method,
         target=target,
+        placement=placement,
         samples=samples,
         batch_size=batch,
         seed=seed,
-        statistics=cache_folder() / "calibration" if cache else None,
+        cache=cache_folder() if cache else None,
     )
     show_quantized(found, Console())
     if json_file is not None:

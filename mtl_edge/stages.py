@@ -38,7 +38,7 @@ from mtl_edge.quantize.target import this_target
 from mtl_edge.recipe import PruneSpec, Recipe, TrainSpec
 from mtl_edge.recipe.balance import Equal
 from mtl_edge.runtime import evaluate, open_session, predict
-from mtl_edge.storage import Stage, StageCache, sha256_of, sha256_of_file, write_atomically
+from mtl_edge.storage import Stage, StageCache, cache_folder, sha256_of, sha256_of_file, write_atomically
 from mtl_edge.tasks import TargetStatistics
 from mtl_edge.train.device import bf16_is_fast, find_device
 from mtl_edge.train.distributed import ALONE, Ranks
@@ -233,7 +233,15 @@ class Stages:
                 parent = msgspec.json.decode((source / MANIFEST_FILE).read_bytes(), type=Manifest)
                 with spinner(f"quantize {variant}"):
                     content = (source / MODEL_FILE).read_bytes()
-                    model = quantize_static(content, batches, method=spec.method, target=target)
+                    measured = spec.placement == "measured" and target == this_target()
+                    model = quantize_static(
+                        content,
+                        batches,
+                        method=spec.method,
+                        target=target,
+                        placement="measured" if measured else "all",
+                        known=cache_folder() / "placements",
+                    )
                     name = f"{variant}-int8"
                     manifest = self._manifest(name, "static int8", model, parent.parameters, material, parent)
                     write_artifact(folder / name, model, msgspec.structs.replace(manifest, target=target))
@@ -248,7 +256,7 @@ class Stages:
                 "data": data.digest,
                 "parent": exported.digest,
                 "target": target,
-                "isa": this_machine().isa,  # the audit is of what runs here
+                "machine": this_machine(),  # the audit, and a measured placement, are of what runs here
             },
             code=("quantize", *_RUNTIME_CODE),
             libraries=_ARTIFACT_LIBRARIES,

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -52,6 +53,24 @@ def sha256_of_file(path: Path) -> str:
     """The SHA-256 of a file's content, read in pieces."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def cache_folder() -> Path:
+    """The folder of what mtl-edge keeps for all of a user's runs; it need not exist yet.
+
+    It is ``$MTL_EDGE_CACHE``, or in the platform's own place for caches; all of it can be fetched or measured again.
+    """
+    if chosen := os.environ.get("MTL_EDGE_CACHE"):
+        return Path(chosen).expanduser()
+    match sys.platform:
+        case "win32":
+            home = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+            return home / "mtl-edge" / "Cache"
+        case "darwin":
+            return Path.home() / "Library" / "Caches" / "mtl-edge"
+        case _:
+            chosen = os.environ.get("XDG_CACHE_HOME", "")
+            return (Path(chosen) if Path(chosen).is_absolute() else Path.home() / ".cache") / "mtl-edge"
 
 
 def write_atomically(path: Path, content: bytes | str) -> None:

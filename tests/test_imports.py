@@ -44,8 +44,8 @@ def test_what_runs_on_a_target_box_imports_neither_torch_nor_scikit_learn(module
 
 
 def test_quantization_imports_no_torch() -> None:
-    """Quantizing an fp32 .onnx needs onnx and onnxruntime only."""
-    assert _loaded("import mtl_edge.quantize.static", ("torch",)) == set()
+    """Quantizing an fp32 .onnx needs onnx and onnxruntime only, and so does what is said of it."""
+    assert _loaded("import mtl_edge.quantize.file, mtl_edge.report.quantized", ("torch", "sklearn")) == set()
 
 
 @pytest.mark.parametrize(

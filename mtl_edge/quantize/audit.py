@@ -50,6 +50,9 @@ _NEUTRAL = frozenset(
 )
 """They move values, or compare them, and do so in any type."""
 
+NO_KERNEL = "no int8 kernel takes this form: its inputs are dequantized and its output quantized again"
+"""Why an operator that was to run in int8 does not."""
+
 
 class AuditedNode(msgspec.Struct, frozen=True):
     """One node of the graph that ONNX Runtime runs."""
@@ -109,11 +112,7 @@ def _audited(
         reader.op_type == "QuantizeLinear" for name in node.output for reader in readers.get(name, [])
     )
     if quantized_inputs and len(quantized_inputs) == len(computed):
-        reason = (
-            "no int8 kernel takes this form: its inputs are dequantized and its output quantized again"
-            if quantized_output
-            else "its inputs are quantized but its output is not"
-        )
+        reason = NO_KERNEL if quantized_output else "its inputs are quantized but its output is not"
     elif quantized_inputs:
         reason = f"only {len(quantized_inputs)} of its {len(computed)} computed inputs are quantized"
     elif quantized_output:

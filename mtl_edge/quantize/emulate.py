@@ -64,20 +64,20 @@ class Emulator:
         self._seen: dict[str, list[int]] = {}
         self.bounds: dict[str, int] = {}
         constants = constants_of(proto.graph)
-        needed = _readers(proto.graph)
-        pieces: list[list[onnx.NodeProto] | Int8Layer] = [[]]
-        for node in proto.graph.node:
+        readers = _readers(proto.graph)
+        pieces: list[dict[int, onnx.NodeProto] | Int8Layer] = [{}]
+        for position, node in enumerate(proto.graph.node):
             layer = int8_layer(node, constants)
             if layer is not None:
                 self.bounds[layer.name] = int(max(pair_bounds(weights).max(initial=0) for weights in layer.weights))
             if layer is not None and self.bounds[layer.name] > HIGHEST:
-                pieces += [layer, []]
+                pieces += [layer, {}]
             else:
                 last = pieces[-1]
-                assert isinstance(last, list)
-                last.append(node)
+                assert isinstance(last, dict)
+                last[position] = node
         self._steps: list[_Step] = [
-            self._layer_step(piece) if isinstance(piece, Int8Layer) else _Piece(proto, piece, needed)
+            self._layer_step(piece) if isinstance(piece, Int8Layer) else _Piece(proto, piece, readers)
             for piece in pieces
             if piece
         ]
@@ -126,17 +126,20 @@ class Emulator:
 class _Piece:
     """Nodes between two of those layers, for ONNX Runtime; loaded when the types of what comes in are known."""
 
-    def __init__(self, proto: onnx.ModelProto, nodes: list[onnx.NodeProto], readers: Mapping[str, set[int]]) -> None:
-        made = {name for node in nodes for name in node.output if name}
-        own = {id(node) for node in nodes}
-        used = {name for node in nodes for name in node.input if name}
-        self._proto, self._nodes = proto, nodes
+    def __init__(
+        self, proto: onnx.ModelProto, nodes: Mapping[int, onnx.NodeProto], readers: Mapping[str, set[int]]
+    ) -> None:
+        made = {name for node in nodes.values() for name in node.output if name}
+        used = {name for node in nodes.values() for name in node.input if name}
+        self._proto, self._nodes = proto, list(nodes.values())
         self._constants = [tensor for tensor in proto.graph.initializer if tensor.name in used]
         self._reads = sorted(used - made - {tensor.name for tensor in self._constants})
-        self._answers = [name for name in sorted(made) if readers.get(name, set()) - own]
+        self._answers = [name for name in sorted(made) if readers.get(name, set()) - nodes.keys()]
         self._session: onnxruntime.InferenceSession | None = None
 
     def __call__(self, values: dict[str, np.ndarray]) -> None:
+        if not self._answers:  # nobody reads what they give
+            return
         feeds = {name: values[name] for name in self._reads}
         if self._session is None:
             self._session = self._load(feeds)
@@ -193,11 +196,11 @@ def _last_words(error: Exception) -> str:
 
 
 def _readers(graph: onnx.GraphProto) -> dict[str, set[int]]:
-    """Value -> the nodes that read it, an output being read by somebody else."""
-    readers: dict[str, set[int]] = {item.name: {0} for item in graph.output}
-    for node in graph.node:
+    """Value -> the positions of the nodes that read it; an output is read by somebody else."""
+    readers: dict[str, set[int]] = {item.name: {-1} for item in graph.output}
+    for position, node in enumerate(graph.node):
         for name in _names_read(node):
-            readers.setdefault(name, set()).add(id(node))
+            readers.setdefault(name, set()).add(position)
     return readers
 
 

@@ -21,8 +21,8 @@ from mtl_edge.quantize.data import CalibrationData, calibration_data
 from mtl_edge.quantize.narrow import Narrowed
 from mtl_edge.quantize.noise import WithoutVnni, output_noise, without_vnni
 from mtl_edge.quantize.observe import Observer
-from mtl_edge.quantize.ranges import Method
-from mtl_edge.quantize.static import find_narrowing, prepare, write_qdq
+from mtl_edge.quantize.ranges import Method, find_ranges
+from mtl_edge.quantize.static import PlacementName, find_narrowing, place, prepare
 from mtl_edge.quantize.statistics import load_statistics, save_statistics
 from mtl_edge.quantize.target import TargetName, find_target, this_target
 from mtl_edge.runtime import manifest_of, open_session
@@ -34,8 +34,10 @@ class Quantized(msgspec.Struct, frozen=True, kw_only=True):
 
     ``noise_db`` is, for each output, the power of the fp32 answers' spread over that of the difference, in decibels,
     on a batch of the calibration samples: 20 dB are a tenth of the spread. ``calibrated`` is false where the statistics
-    of an earlier calibration were used again. ``narrowed`` are the layers whose weights do not use all of their 8 bits;
-    ``without_vnni`` is what a model for ``x86-vnni`` would give on a processor that lacks it.
+    of an earlier calibration were used again. ``latency_ratio`` is that to the fp32 model on this box, with one thread,
+    where the placement was measured; ``trials`` is how many placements were. ``narrowed`` are the layers whose weights
+    do not use all of their 8 bits; ``without_vnni`` is what a model for ``x86-vnni`` would give on a processor that
+    lacks it.
     """
 
     path: str
@@ -43,6 +45,8 @@ class Quantized(msgspec.Struct, frozen=True, kw_only=True):
     method: Method
     samples: int
     calibrated: bool
+    latency_ratio: float | None
+    trials: int
     source_bytes: int
     file_bytes: int
     noise_db: dict[str, float]
@@ -68,10 +72,11 @@ def quantize_file(
     *,
     method: Method = "minmax",
     target: TargetName | None = None,
+    placement: PlacementName | None = None,
     samples: int = 512,
     batch_size: int = 32,
     seed: int = 0,
-    statistics: Path | None = None,
+    cache: Path | None = None,
 ) -> Quantized:
     """Write a static int8 model; of a model that mtl-edge made, with a manifest that names its parent.
 
@@ -82,10 +87,12 @@ def quantize_file(
         output: the file to write.
         method: how ranges are taken from what was seen.
         target: the kind of processor that will run it; None means this box.
+        placement: what goes to int8: ``all`` that has a kernel; or as ``measured`` on this box, what makes the model
+            faster, which is also what None means where this box is of the target's kind.
         samples: how many samples to calibrate with.
         batch_size: samples of one batch, where the graph leaves it open.
         seed: of the draw.
-        statistics: folder where what was seen is kept for the next time; None keeps nothing.
+        cache: folder where what calibration saw and what was measured are kept for the next time; None keeps nothing.
 
     Raises:
         ModelError: the model cannot be read or is quantized already, or its int8 form computes nothing finite.
@@ -105,11 +112,14 @@ def quantize_file(
         )
         with spinner("prepare"):
             prepared = prepare(model.content)
-        observed, calibrated = _observe(prepared, data, statistics)
-        with spinner("quantize"):
-            narrowing = find_narrowing(prepared, profile)
-            int8 = write_qdq(prepared, observed, method, profile, narrowing)
-            batch = next(iter(data))
+        observed, calibrated = _observe(prepared, data, cache and cache / "calibration")
+        if placement is None:
+            placement = "measured" if profile.name == this_target() else "all"
+        with spinner("quantize, and measure what is faster so"):
+            ranges, batch = find_ranges(observed, method), next(iter(data))
+            placed = place(prepared, ranges, profile, placement, batch, cache and cache / "placements")
+        with spinner("look at what came of it"):
+            int8 = placed.model
             noise = output_noise(model.session, open_session(int8), batch)
             elsewhere = without_vnni(model.session, int8, batch) if profile.name == "x86-vnni" else None
             found = audit(int8)
@@ -123,12 +133,14 @@ def quantize_file(
         method=method,
         samples=len(data.positions),
         calibrated=calibrated,
+        latency_ratio=placed.latency_ratio,
+        trials=placed.trials,
         source_bytes=source.stat().st_size,
         file_bytes=len(content),
         noise_db=noise,
         remarks=data.remarks,
         audit=found,
-        narrowed=narrowing.layers,
+        narrowed=find_narrowing(prepared, profile, placed.kept).layers,
         without_vnni=elsewhere,
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 import numpy as np
 
-from mtl_edge.errors import ModelError
+from mtl_edge.errors import DataError, ModelError
 from mtl_edge.quantize.emulate import Emulator, LayerRisk
 from mtl_edge.runtime import Session
 
@@ -45,6 +45,6 @@ def without_vnni(fp32: Session, int8: bytes, batch: Mapping[str, np.ndarray]) ->
     try:
         emulator = Emulator(int8)
         levels = output_noise(fp32, emulator, batch)
-    except ModelError:  # a prediction is no reason to refuse a model that runs here
+    except (DataError, ModelError):  # a prediction is no reason to refuse a model that runs here
         return None
     return WithoutVnni(levels, tuple(risk for risk in emulator.risks if risk.can_saturate))

@@ -5,7 +5,7 @@ where they strike the balance.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal, assert_never
 
 import numpy as np
@@ -39,6 +39,11 @@ def find_range(observer: Observer, method: Method) -> tuple[float, float]:
             return _best(observer, full, squared_error)
         case _:
             assert_never(method)
+
+
+def find_ranges(observed: Mapping[str, Observer], method: Method) -> dict[str, tuple[float, float]]:
+    """As :func:`find_range`, of every tensor."""
+    return {name: find_range(observer, method) for name, observer in observed.items()}
 
 
 def squared_error(observer: Observer, low: float, high: float) -> float:

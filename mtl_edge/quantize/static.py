@@ -5,12 +5,14 @@ our calibration, which sees the data once and keeps none of it.
 """
 
 import contextlib
+import itertools
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import onnx
 from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
@@ -21,10 +23,15 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from mtl_edge.errors import ModelError
 from mtl_edge.quantize.calibrate import calibrate
 from mtl_edge.quantize.narrow import Narrowing, narrowing
-from mtl_edge.quantize.observe import Observer
 from mtl_edge.quantize.placement import kept_in_float, let_outputs_be_float
-from mtl_edge.quantize.ranges import Method, find_range
+from mtl_edge.quantize.race import Placement, find_placement
+from mtl_edge.quantize.ranges import Method, find_ranges
+from mtl_edge.quantize.remembered import remembered
 from mtl_edge.quantize.target import Target, TargetName, find_target, this_target
+from mtl_edge.quantize.trim import trimmed
+from mtl_edge.quantize.weights import with_small_weights
+
+PlacementName = Literal["measured", "all"]
 
 
 def quantize_static(
@@ -33,18 +40,22 @@ def quantize_static(
     *,
     method: Method = "minmax",
     target: TargetName | None = None,
+    placement: PlacementName = "all",
+    known: Path | None = None,
 ) -> bytes:
     """Quantize weights and activations to 8 bits, with ranges taken from calibration data.
 
-    Weights get one scale per output channel, and both are written as Q/DQ pairs: of the forms that
-    ONNX Runtime reads, this is the one whose convolutions, residual adds and pooling all run in int8 on x86. What is
-    done to raw inputs before the first layer stays in float, as do norms and the outputs of last matrix products.
+    Weights get one scale per output channel, and both are written as Q/DQ pairs: of the forms that ONNX Runtime reads,
+    this is the one whose convolutions, residual adds and pooling all run in int8 on x86. What is done to raw inputs
+    before the first layer stays in float, as do norms and the outputs of last matrix products.
 
     Args:
         model: a serialized fp32 ONNX model.
         batches: input name -> array, the samples to calibrate with, read once and one at a time.
         method: how a range is taken from what was seen.
         target: the kind of processor that will run it; None means this box.
+        placement: what goes to int8: ``all`` that has a kernel; or, ``measured`` on this box, what is faster so.
+        known: folder where measured placements are kept for networks of the same shapes; None keeps nothing.
 
     Returns:
         The serialized int8 model.
@@ -53,8 +64,55 @@ def quantize_static(
         ModelError: the model cannot be read, or is quantized already.
         DataError: the calibration data does not fit the model.
     """
-    prepared, profile = prepare(model), find_target(target or this_target())
-    return write_qdq(prepared, calibrate(prepared, batches), method, profile, find_narrowing(prepared, profile))
+    prepared, stream = prepare(model), iter(batches)
+    first = next(stream, None)
+    observed = calibrate(prepared, itertools.chain([] if first is None else [first], stream))
+    assert first is not None  # or calibration would have refused it
+    ranges, profile = find_ranges(observed, method), find_target(target or this_target())
+    return place(prepared, ranges, profile, placement, first, known).model
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """An int8 model.
+
+    Where its placement was measured, ``kept`` are the nodes that stay in float besides those that always do,
+    ``latency_ratio`` is that to fp32, and ``trials`` is how many placements were tried.
+    """
+
+    model: bytes
+    kept: frozenset[str] = frozenset()
+    latency_ratio: float | None = None
+    trials: int = 0
+
+
+def place(
+    prepared: bytes,
+    ranges: Mapping[str, tuple[float, float]],
+    target: Target,
+    placement: PlacementName,
+    batch: Mapping[str, np.ndarray],
+    known: Path | None = None,
+) -> Placed:
+    """Decide what goes to int8, and write the model.
+
+    Args:
+        prepared: what :func:`prepare` gave.
+        ranges: tensor name -> the lowest and the highest value to represent.
+        target: the kind of processor that will run it.
+        placement: as for :func:`quantize_static`.
+        batch: samples to measure with, one of them at a time where the graph leaves that open.
+        known: folder where measured placements are kept; None keeps nothing.
+    """
+    if placement == "all":
+        return Placed(insert_qdq(prepared, ranges, target))
+    fixed = {value.name: value.type.tensor_type.shape.dim[0] for value in onnx.load_from_string(prepared).graph.input}
+    one = {name: array[: fixed[name].dim_value or 1] for name, array in batch.items()}
+
+    def search() -> Placement:
+        return find_placement(prepared, lambda kept: insert_qdq(prepared, ranges, target, kept=kept), one)
+
+    found = search() if known is None else remembered(known, prepared, target, one, search)
+    return Placed(insert_qdq(prepared, ranges, target, kept=found.kept), found.kept, found.ratio, found.trials)
 
 
 def prepare(model: bytes) -> bytes:
@@ -80,19 +138,27 @@ def prepare(model: bytes) -> bytes:
     return bytes(proto.SerializeToString())
 
 
-def find_narrowing(prepared: bytes, target: Target) -> Narrowing:
-    """Which weights of a prepared model must not use all of their 8 bits on a kind of processor."""
-    graph = onnx.load_from_string(prepared).graph
-    return narrowing(graph, set(kept_in_float(graph))) if target.saturates else Narrowing({}, ())
-
-
-def write_qdq(
-    prepared: bytes, observed: Mapping[str, Observer], method: Method, target: Target, narrowed: Narrowing
+def insert_qdq(
+    prepared: bytes,
+    ranges: Mapping[str, tuple[float, float]],
+    target: Target,
+    *,
+    only: Collection[str] = (),
+    kept: Collection[str] = (),
 ) -> bytes:
-    """Write a prepared model with Q/DQ pairs, whose scales cover the ranges that a method finds."""
-    ranges = {
-        name: TensorData(lowest=np.float32(low), highest=np.float32(high))
-        for name, (low, high) in ((name, find_range(observer, method)) for name, observer in observed.items())
+    """Write a prepared model with Q/DQ pairs, whose scales cover these ranges.
+
+    Layers that stay in float have their weights in 8 bits all the same.
+
+    Args:
+        prepared: what :func:`prepare` gave.
+        ranges: tensor name -> the lowest and the highest value to represent.
+        target: the kind of processor that will run it.
+        only: names of the nodes to quantize; none means all that can be.
+        kept: names of nodes that stay in float besides those that always do.
+    """
+    covered = {
+        name: TensorData(lowest=np.float32(low), highest=np.float32(high)) for name, (low, high) in ranges.items()
     }
     proto = onnx.load_from_string(prepared)
     with _quiet():
@@ -102,16 +168,30 @@ def write_qdq(
             reduce_range=False,
             weight_qType=target.weight,
             activation_qType=target.activation,
-            tensors_range=TensorsData(CalibrationMethod.MinMax, ranges),
-            nodes_to_quantize=[],
-            nodes_to_exclude=kept_in_float(proto.graph),
+            tensors_range=TensorsData(CalibrationMethod.MinMax, covered),
+            nodes_to_quantize=list(only),
+            nodes_to_exclude=[*kept_in_float(proto.graph), *kept],
             op_types_to_quantize=sorted({*QLinearOpsRegistry, *QDQRegistry}),
-            extra_options={"TensorQuantOverrides": _overrides(narrowed)},
+            extra_options={"TensorQuantOverrides": _overrides(find_narrowing(prepared, target, kept))},
         )
         quantizer.quantize_model()
         quantizer.model.topological_sort()
     let_outputs_be_float(quantizer.model.model.graph)
-    return _trimmed(quantizer.model.model)
+    return trimmed(with_small_weights(quantizer.model.model))
+
+
+def find_narrowing(prepared: bytes, target: Target, kept: Collection[str] = ()) -> Narrowing:
+    """Which weights of a prepared model must not use all of their 8 bits on a kind of processor.
+
+    Args:
+        prepared: what :func:`prepare` gave.
+        target: the kind of processor.
+        kept: names of nodes that stay in float besides those that always do.
+    """
+    if not target.saturates:
+        return Narrowing({}, ())
+    graph = onnx.load_from_string(prepared).graph
+    return narrowing(graph, {*kept_in_float(graph), *kept})
 
 
 def _overrides(narrowed: Narrowing) -> dict[str, list[dict[str, Any]]]:
@@ -120,21 +200,6 @@ def _overrides(narrowed: Narrowing) -> dict[str, list[dict[str, Any]]]:
         weight: [{"axis": axis, "rmin": -end, "rmax": end} for end in ends.tolist()]
         for weight, (axis, ends) in narrowed.ranges.items()
     }
-
-
-def _trimmed(model: onnx.ModelProto) -> bytes:
-    """Drop what the quantizer leaves behind.
-
-    Shapes of inner values: ONNX Runtime infers them again, and small models are mostly names. Operator sets that no
-    node uses: older runtimes refuse versions of them that they do not know.
-    """
-    used = {node.domain for node in model.graph.node}
-    for entry in list(model.opset_import):
-        if entry.domain not in used:
-            model.opset_import.remove(entry)
-    model.graph.ClearField("value_info")
-    model.ClearField("metadata_props")
-    return bytes(model.SerializeToString(deterministic=True))
 
 
 @contextlib.contextmanager

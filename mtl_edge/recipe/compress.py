@@ -29,11 +29,13 @@ class DistillSpec(Section, frozen=True):
 class QuantizeSpec(Section, frozen=True):
     """``[compress.quantize]``: how ranges are taken from the calibration samples, and for which kind of processor.
 
-    ``this-box`` is the kind that makes the model.
+    ``this-box`` is the kind that makes the model. ``measured`` puts into int8 what is faster so on this box; for
+    another kind of processor, and with ``all``, everything goes there that can.
     """
 
     method: Literal["minmax", "moving-average", "percentile", "entropy", "mse"] = "minmax"
     target: Literal["this-box", "x86-vnni", "x86-avx2", "arm64"] = "this-box"
+    placement: Literal["measured", "all"] = "measured"
 
 
 class CompressSpec(Section, frozen=True):

@@ -2,22 +2,22 @@
 
 from collections.abc import Mapping
 
-from mtl_edge.quantize.audit import Audit, Precision
+from mtl_edge.quantize.audit import NO_KERNEL, Audit, Precision
 from mtl_edge.report.table import Cell, Table
 
 
 def audit_table(audits: Mapping[str, Audit]) -> Table:
-    """Each model's operators by what they run in; a warning where some stayed in float beside quantized tensors."""
+    """Each model's operators by what they run in; a warning where some were meant for int8 and have no kernel."""
     rows = tuple(
         (
             Cell(name),
             Cell(operators(audit, "int8")),
-            Cell(operators(audit, "float"), note="\n".join(islands(audit)), warning=bool(audit.islands)),
+            Cell(operators(audit, "float"), note="\n".join(islands(audit)), warning=_lacks_kernels(audit)),
             Cell(operators(audit, "boundary")),
         )
         for name, audit in audits.items()
     )
-    return Table("What runs in int8", ("model", "in int8", "in float", "conversions"), rows)
+    return Table("What runs in int8", ("model", "in int8", "in float", "conversions"), rows, prose=True)
 
 
 def operators(audit: Audit, precision: Precision) -> str:
@@ -33,3 +33,7 @@ def islands(audit: Audit) -> list[str]:
         key = node.op_type, node.reason
         found[key] = found.get(key, 0) + 1
     return [f"{count} {kind}: {reason}" for (kind, reason), count in found.items()]
+
+
+def _lacks_kernels(audit: Audit) -> bool:
+    return any(node.reason == NO_KERNEL for node in audit.islands)

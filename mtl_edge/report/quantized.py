@@ -24,6 +24,9 @@ def show_quantized(found: Quantized, console: Console) -> None:
     table.add_row("int8", f"{found.path}  {found.file_bytes / 1024:.0f} KiB, {ratio:.2f}x")
     seen = "" if found.calibrated else ", seen before"
     table.add_row("calibrated", f"{found.method} over {found.samples} samples{seen}, for {found.target}")
+    if found.latency_ratio is not None:
+        so = f"{found.latency_ratio:.2f}x of fp32 with 1 thread, the best of {found.trials} placements"
+        table.add_row("latency", so)
     forms: tuple[tuple[str, Precision], ...] = (("in int8", "int8"), ("in float", "float"), ("conversions", "boundary"))
     for title, precision in forms:
         table.add_row(title, operators(found.audit, precision))

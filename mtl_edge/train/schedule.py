@@ -16,11 +16,12 @@ def make_optimizer(spec: TrainSpec, net: nn.Module, extra: Sequence[nn.Parameter
     groups = [{"params": list(net.parameters())}]
     if extra:
         groups.append({"params": list(extra), "weight_decay": 0.0})  # type: ignore[dict-item]
+    optimizer: torch.optim.Optimizer
     match spec.optimizer:
         case "adamw":
-            return torch.optim.AdamW(groups, lr=spec.learning_rate, weight_decay=spec.weight_decay, fused=True)
+            optimizer = torch.optim.AdamW(groups, lr=spec.learning_rate, weight_decay=spec.weight_decay, fused=True)
         case "sgd":
-            return torch.optim.SGD(
+            optimizer = torch.optim.SGD(
                 groups,
                 lr=spec.learning_rate,
                 weight_decay=spec.weight_decay,
@@ -30,6 +31,20 @@ def make_optimizer(spec: TrainSpec, net: nn.Module, extra: Sequence[nn.Parameter
             )
         case _:
             assert_never(spec.optimizer)
+    optimizer.register_step_pre_hook(_lay_out_gradients)
+    return optimizer
+
+
+def _lay_out_gradients(optimizer: torch.optim.Optimizer, _args: object, _kwargs: object) -> None:
+    """Put each gradient into memory in its parameter's order.
+
+    Fused CPU kernels walk through both as they lie there, whatever their strides say. Autograd keeps them alike; what
+    balancing methods put together need not be channels-last as the weights are.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            if parameter.grad is not None and parameter.grad.stride() != parameter.stride():
+                parameter.grad = torch.empty_like(parameter).copy_(parameter.grad)
 
 
 def make_schedule(spec: TrainSpec, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler:

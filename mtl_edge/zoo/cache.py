@@ -1,30 +1,10 @@
-"""Where fetched data sets stand on this machine.
+"""Where fetched data sets stand on this machine: in the cache's folder, or in the system's own."""
 
-The folder is ``$MTL_EDGE_CACHE``, or the platform's own place for caches; what is in it can be fetched again.
-"""
-
-import os
-import sys
 from pathlib import Path
 
 from mtl_edge.errors import DataError
-from mtl_edge.storage import sha256_of_file
+from mtl_edge.storage import cache_folder, sha256_of_file
 from mtl_edge.zoo.catalogue import DataFile, DataSet, find_data_set
-
-
-def cache_folder() -> Path:
-    """The folder of everything that mtl-edge has fetched; it need not exist yet."""
-    if chosen := os.environ.get("MTL_EDGE_CACHE"):
-        return Path(chosen).expanduser()
-    match sys.platform:
-        case "win32":
-            home = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-            return home / "mtl-edge" / "Cache"
-        case "darwin":
-            return Path.home() / "Library" / "Caches" / "mtl-edge"
-        case _:
-            chosen = os.environ.get("XDG_CACHE_HOME", "")
-            return (Path(chosen) if Path(chosen).is_absolute() else Path.home() / ".cache") / "mtl-edge"
 
 
 def data_folder(data_set: DataSet) -> Path:

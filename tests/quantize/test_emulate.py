@@ -107,13 +107,18 @@ def test_only_what_could_saturate_is_narrowed(model: bytes) -> None:
 
 def test_no_weights_for_avx2_can_saturate(safe: bytes) -> None:
     """The depthwise layer and the sparse one keep 8 bits."""
-    constants = constants_of(onnx.load_from_string(safe).graph)
-    first, second = constants["w1_quantized"], constants["w2_quantized"]
-    for weight in (first, second):
-        assert pair_bounds(np.moveaxis(weight, 1, -1).reshape(len(weight), -1).T).max() <= HIGHEST
-    assert np.abs(second.astype(int)).max() == 64
-    for name in ("w3_quantized", "w4_quantized"):
-        assert np.abs(constants[name].astype(int)).max() == 127
+    graph = onnx.load_from_string(safe).graph
+    constants, nodes = constants_of(graph), {node.name: node for node in graph.node}
+    makers = {name: node for node in graph.node for name in node.output}
+    weights = {
+        layer: constants[makers[nodes[layer].input[1]].input[0]] for layer in ("first", "second", "depthwise", "head")
+    }
+    for layer in ("first", "second"):
+        rows = np.moveaxis(weights[layer], 1, -1).reshape(len(weights[layer]), -1)
+        assert pair_bounds(rows.T).max() <= HIGHEST
+    assert np.abs(weights["second"].astype(int)).max() == 64
+    for layer in ("depthwise", "head"):
+        assert np.abs(weights[layer].astype(int)).max() == 127
 
 
 def test_noise_is_worse_without_vnni_and_not_for_what_is_made_for_it(model: bytes, int8: bytes, safe: bytes) -> None:

@@ -62,3 +62,17 @@ def test_what_a_method_trains_does_not_decay() -> None:
     extra = nn.Parameter(torch.zeros(2))
     optimizer = make_optimizer(TrainSpec(), nn.Linear(1, 1), [extra])
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.05, 0.0]
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_step_does_not_depend_on_how_a_gradient_lies_in_memory(name: str, layout: torch.memory_format) -> None:
+    """Weights are channels-last; a balancing method's gradients may be so, or not."""
+    torch.manual_seed(0)
+    net = nn.Conv2d(4, 8, 3).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    before, gradient = net.weight.detach().clone(), torch.randn(8, 4, 3, 3)
+    net.weight.grad = gradient.clone(memory_format=layout)
+    optimizer = make_optimizer(TrainSpec(optimizer=name, weight_decay=0.0), net, [])  # type: ignore[arg-type]
+    optimizer.step()
+    # The first step of both goes against the sign of the gradient.
+    assert torch.equal((net.weight - before).sign(), -gradient.sign())

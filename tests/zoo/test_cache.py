@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from mtl_edge.errors import DataError
+from mtl_edge.storage import cache_folder
 from mtl_edge.zoo import cache as module
-from mtl_edge.zoo.cache import cache_folder, find_files, find_table, is_whole
+from mtl_edge.zoo.cache import find_files, find_table, is_whole
 from mtl_edge.zoo.catalogue import DATA_SETS, DataSet, Wheel, find_data_set
 from mtl_edge.zoo.fetch import fetch
 

@@ -1,5 +1,7 @@
 """Reference recipes are found by name, others by path."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from mtl_edge.zoo import find_recipe
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", [path.parent.name for path in (ROOT / "models").glob("*/recipe.toml")])
+@pytest.mark.parametrize("name", [path.parent.name for path in sorted((ROOT / "models").glob("*/recipe.toml"))])
 def test_every_reference_recipe_loads_under_its_own_name(name: str) -> None:
     """The name on the command line is the recipe's name."""
     assert load_recipe(find_recipe(name)).name == name
@@ -46,3 +48,10 @@ def test_every_reference_model_is_the_one_of_its_card(folder: Path) -> None:
     for task in manifest.tasks:
         metric = task.metrics[0]
         assert metric.format(manifest.metrics.values[task.name][metric.name]) in row
+
+
+def test_every_card_shows_what_was_measured() -> None:
+    """Its tables are those that the kept results make, and none has been changed by hand."""
+    script = ROOT / "benchmarks" / "zoo" / "zoo.py"
+    done = subprocess.run([sys.executable, script, "cards", "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

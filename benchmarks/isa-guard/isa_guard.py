@@ -1,6 +1,6 @@
 """Does the prediction of int8 without VNNI hold, and what does the remedy cost? ONNX Runtime on an emulated CPU judges.
 
-Usage: python benchmarks/isa-guard/measure.py MODEL.onnx SPLITS [MODEL.onnx SPLITS …]     (writes measure.json)
+Usage: python benchmarks/isa-guard/isa_guard.py MODEL.onnx SPLITS [MODEL.onnx SPLITS …]     (writes isa-guard.json)
 
 Each MODEL is an fp32 model that mtl-edge made, SPLITS the folder that holds its ``calib`` and ``test``. Needs an x86
 processor with VNNI, and qemu-x86_64 (Debian's package qemu-user).
@@ -76,7 +76,8 @@ def judge(manifest: Manifest, test: Samples, fp32: Path, int8: Path, avx2: Path)
         ("int8 for x86-avx2", PROCESSOR, Emulated(avx2)),
     ]
     names = [item.name for item in reference.get_outputs()]
-    answers, rows = {}, []
+    answers: dict[tuple[str, str], Sequence[np.ndarray]] = {}
+    rows: list[dict[str, Any]] = []
     for form, place, session in forms:
         answers[form, place] = session.run(names, batch)
         noise = {} if form == "fp32" else output_noise(reference, session, batch)
@@ -115,8 +116,9 @@ def measure(model: Path, splits: Path, folder: Path) -> dict[str, Any]:
         raise SystemExit(f"{model}: must be a model that mtl-edge made")
     test = load_samples(splits / "test").take(np.arange(SAMPLES))
     int8, avx2 = folder / "int8.onnx", folder / "avx2.onnx"
-    quantize_file(model, splits / "calib", int8, target="x86-vnni")
-    narrowed = quantize_file(model, splits / "calib", avx2, target="x86-avx2").narrowed
+    # All that can be in int8: here a measured placement would keep some in float.
+    quantize_file(model, splits / "calib", int8, target="x86-vnni", placement="all")
+    narrowed = quantize_file(model, splits / "calib", avx2, target="x86-avx2", placement="all").narrowed
     name = f"{model.parent.parent.name} {manifest.variant}"
     print(name)
     source = manifest.inputs[0]

@@ -1,32 +1,93 @@
-"""Writes what was measured into the cards of the reference recipes.
+"""Runs the reference recipes with several seeds, and writes what they gave into their cards.
 
-Usage: python benchmarks/zoo/cards.py [--check]
+Usage: python benchmarks/zoo/zoo.py run [--workdir DIR] [--seeds N] [NAME…]     (writes NAME.json beside this file)
+       python benchmarks/zoo/zoo.py cards [--check]                             (writes models/NAME/card.md)
 
-In each ``models/NAME/card.md`` the lines between ``<!-- measured -->`` and ``<!-- end -->`` are made of ``NAME.json``,
-which ``measure.py`` wrote. With ``--check`` nothing is written; the exit code is 1 where a card says something else.
+Without a name, all are run. The model of seed 0 is put into ``models/NAME/``. Whatever stands in the working folder is
+used again, so that recipes can be trained on a busy machine and measured on a quiet one: remove ``stages/bench-*``
+there, and the latencies are measured anew.
+
+In each card the lines between ``<!-- measured -->`` and ``<!-- end -->`` are made of ``NAME.json``. With ``--check``
+nothing is written; the exit code is 1 where a card says something else.
 """
 
+import datetime
+import shutil
 import statistics
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
 import msgspec
-from measure import Cost, Measured, SeedRun
 
-from mtl_edge.recipe import load_recipe
+from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE
+from mtl_edge.bench.machine import Machine
+from mtl_edge.bench.results import Benchmark
+from mtl_edge.pipeline import run as run_recipe
+from mtl_edge.recipe import BenchSpec, load_recipe
+from mtl_edge.report.sharing import sharing
+from mtl_edge.storage import write_atomically
 from mtl_edge.tasks import Task
 from mtl_edge.zoo.find import reference_recipes
 
 HERE = Path(__file__).parent
 MODELS = HERE.parents[1] / "models"
+SHIPPED = "pruned-int8"
 START, END = "<!-- measured -->\n", "<!-- end -->\n"
+_QUICK = BenchSpec(rounds=2, round_seconds=0.02, cold_starts=1)
+"""Costs are those of seed 0; of other seeds only the metrics count."""
 
 
-@click.command()
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """What a variant of seed 0 costs: the median latency of each round by the number of threads, and its sizes."""
+
+    latency_ms: dict[int, tuple[float, ...]]
+    peak_rss_bytes: float
+    file_bytes: int
+
+
+class SeedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """What one seed gave: metrics by variant, task and name, and the gain of sharing by variant and task.
+
+    ``seconds`` is the time of the whole run, or None where parts of it had been done before.
+    """
+
+    seconds: float | None
+    metrics: dict[str, dict[str, dict[str, float]]]
+    gains: dict[str, dict[str, float]]
+
+
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
+    """All that was measured of one recipe."""
+
+    date: str
+    machine: Machine
+    parameters: dict[str, int]
+    costs: dict[str, Cost]
+    seeds: dict[int, SeedRun]
+
+
+@click.group()
+def main() -> None:
+    """Run the reference recipes, or write their cards."""
+
+
+@main.command("run")
+@click.option("--workdir", type=click.Path(file_okay=False, path_type=Path), default=Path("runs/zoo"))
+@click.option("--seeds", type=click.IntRange(1), default=3)
+@click.argument("names", nargs=-1)
+def run_recipes(workdir: Path, seeds: int, names: tuple[str, ...]) -> None:
+    """Run, and keep what was found after each seed."""
+    for name in names or tuple(reference_recipes()):
+        for seed in range(seeds):
+            measure(name, seed, workdir / name / str(seed))
+
+
+@main.command("cards")
 @click.option("--check", is_flag=True, help="Write nothing; fail where a card is not what was measured.")
-def main(check: bool) -> None:
+def write_cards(check: bool) -> None:
     """Write the tables into all cards."""
     stale = []
     for name, recipe in reference_recipes().items():
@@ -42,6 +103,56 @@ def main(check: bool) -> None:
                 card.write_text(new, encoding="utf-8")
     print(f"{'stale' if check else 'written'}: {', '.join(stale) or 'none'}")
     sys.exit(check and bool(stale))
+
+
+def measure(name: str, seed: int, workdir: Path) -> None:
+    """Run one recipe with one seed, and add what it gave to the recipe's file."""
+    recipe = msgspec.structs.replace(load_recipe(reference_recipes()[name]), seed=seed)
+    if seed:
+        recipe = msgspec.structs.replace(recipe, bench=_QUICK)
+    fresh = not workdir.exists()
+    print(f"{name}, seed {seed}", flush=True)
+    started = time.perf_counter()
+    report = run_recipe(recipe, workdir)
+    seconds: float | None = round(time.perf_counter() - started, 1)
+    file = HERE / f"{name}.json"
+    before = msgspec.json.decode(file.read_bytes(), type=Measured) if file.exists() else None
+    known = before.seeds if before else {}
+    if not fresh:
+        seconds = known[seed].seconds if seed in known else None
+    benchmark = report.benchmark
+    mine = SeedRun(
+        seconds=seconds,
+        metrics={result.name: result.metrics or {} for result in benchmark.results},
+        gains={pair.multi.name: pair.gains for pair in sharing(benchmark)},
+    )
+    date = datetime.datetime.now(datetime.UTC).date().isoformat()
+    measured = Measured(
+        date=date if seed == 0 or before is None else before.date,
+        machine=benchmark.machine,
+        parameters=_parameters(benchmark) if seed == 0 or before is None else before.parameters,
+        costs=_costs(benchmark) if seed == 0 or before is None else before.costs,
+        seeds=dict(sorted({**known, seed: mine}.items())),
+    )
+    write_atomically(file, msgspec.json.format(msgspec.json.encode(measured), indent=1) + b"\n")
+    if seed == 0:
+        for part in (MODEL_FILE, MANIFEST_FILE):
+            shutil.copy(workdir / "artifacts" / SHIPPED / part, MODELS / name / part)
+
+
+def _parameters(benchmark: Benchmark) -> dict[str, int]:
+    return {result.name: sum(manifest.parameters for manifest in result.manifests) for result in benchmark.results}
+
+
+def _costs(benchmark: Benchmark) -> dict[str, Cost]:
+    return {
+        result.name: Cost(
+            latency_ms={latency.threads: latency.round_medians_ms for latency in result.latencies},
+            peak_rss_bytes=result.peak_rss_bytes,
+            file_bytes=result.file_bytes,
+        )
+        for result in benchmark.results
+    }
 
 
 def tables(measured: Measured, tasks: Sequence[Task]) -> str:

@@ -1,0 +1,137 @@
+"""Which layers are worth int8 is measured: the network is timed with regions of it in int8 and in float, by turns.
+
+Int8 is no gain by itself. A small matrix product is over before its conversions are, and an operator without an int8
+kernel puts conversions around itself. So the search starts from the faster of two forms, all in int8 or all in float,
+and moves one region at a time to the other side as long as that makes the whole network faster.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from mtl_edge.quantize.placement import kept_in_float
+from mtl_edge.runtime import open_session
+
+_ROUNDS = 9
+_TURN_SECONDS = 0.004
+_GAIN = 0.97
+"""A move must leave at most this share of the latency: less is noise."""
+_MOST_LAYERS = 48
+
+Feeds = Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What the search found.
+
+    Attributes:
+        kept: names of the nodes that stay in float.
+        ratio: latency of the network with this placement, over that in float.
+        trials: how many placements were timed.
+    """
+
+    kept: frozenset[str]
+    ratio: float
+    trials: int
+
+
+def find_placement(prepared: bytes, build: Callable[[frozenset[str]], bytes], feeds: Feeds) -> Placement:
+    """Search for the placement with the lowest latency on this box, with one thread.
+
+    Args:
+        prepared: the fp32 model, with a name for every node.
+        build: writes the int8 model in which these nodes stay in float.
+        feeds: input name -> the samples of one run.
+    """
+    graph = onnx.load_from_string(prepared).graph
+    always = frozenset(kept_in_float(graph))
+    movable = frozenset(node.name for node in graph.node) - always
+    course = _Course(prepared, build, feeds)
+    best = min((frozenset[str](), movable), key=course.ratio)
+    for group in _groups(graph, movable):
+        moved = best - group if group <= best else best | group
+        if moved != best and course.beats(moved, best):
+            best = moved
+    if course.ratio(best) > _GAIN:
+        best = movable
+    return Placement(kept=best, ratio=1.0 if best == movable else course.ratio(best), trials=course.trials)
+
+
+class _Course:
+    """Where placements are timed against each other."""
+
+    def __init__(self, prepared: bytes, build: Callable[[frozenset[str]], bytes], feeds: Feeds) -> None:
+        self._build, self._feeds = build, dict(feeds)
+        self._float = open_session(prepared, threads=1)
+        self._sessions: dict[frozenset[str], onnxruntime.InferenceSession] = {}
+
+    @property
+    def trials(self) -> int:
+        return len(self._sessions)
+
+    def ratio(self, kept: frozenset[str]) -> float:
+        """Latency over that in float."""
+        return statistics.median(self._race(self._session(kept), self._float))
+
+    def beats(self, mine: frozenset[str], theirs: frozenset[str]) -> bool:
+        """Whether one placement is faster than another, by more than noise and in most rounds."""
+        ratios = self._race(self._session(mine), self._session(theirs))
+        return statistics.median(ratios) < _GAIN and sum(ratio < 1 for ratio in ratios) >= len(ratios) - 2
+
+    def _session(self, kept: frozenset[str]) -> onnxruntime.InferenceSession:
+        if kept not in self._sessions:
+            self._sessions[kept] = open_session(self._build(kept), threads=1)
+        return self._sessions[kept]
+
+    def _race(self, mine: onnxruntime.InferenceSession, theirs: onnxruntime.InferenceSession) -> list[float]:
+        """Ratios of latencies, round by round; the order changes, so that drift of the box hits both alike."""
+        ratios = []
+        for number in range(_ROUNDS):
+            first, second = (mine, theirs) if number % 2 else (theirs, mine)
+            times = {first: self._time(first), second: self._time(second)}
+            ratios.append(times[mine] / times[theirs])
+        return ratios
+
+    def _time(self, session: onnxruntime.InferenceSession) -> float:
+        """Seconds of one run, the mean over a turn."""
+        session.run(None, self._feeds)
+        runs, started = 0, time.perf_counter()
+        while (passed := time.perf_counter() - started) < _TURN_SECONDS or runs < 2:
+            session.run(None, self._feeds)
+            runs += 1
+        return passed / runs
+
+
+def _groups(graph: onnx.GraphProto, movable: frozenset[str]) -> Iterator[frozenset[str]]:
+    """What moves together: all nodes of a kind, the nodes that serve the same outputs, and last single layers."""
+    kinds: dict[str, set[str]] = {}
+    serving: dict[frozenset[str], set[str]] = {}
+    serves = _outputs_served(graph)
+    for node in graph.node:
+        if node.name in movable:
+            depthwise = any(entry.name == "group" and entry.i > 1 for entry in node.attribute)
+            kinds.setdefault(f"{node.op_type}{depthwise}", set()).add(node.name)
+            serving.setdefault(serves[node.name], set()).add(node.name)
+    weights = {tensor.name: int(np.prod(tensor.dims)) for tensor in graph.initializer}
+    sizes = {node.name: max((weights.get(name, 0) for name in node.input), default=0) for node in graph.node}
+    layers = sorted((name for name in movable if sizes[name] > 1), key=lambda name: -sizes[name])
+    for group in (*kinds.values(), *serving.values(), *({name} for name in layers[:_MOST_LAYERS])):
+        yield frozenset(group)
+
+
+def _outputs_served(graph: onnx.GraphProto) -> dict[str, frozenset[str]]:
+    """Node name -> the graph's outputs that depend on it."""
+    reached: dict[str, frozenset[str]] = {value.name: frozenset({value.name}) for value in graph.output}
+    found: dict[str, frozenset[str]] = {}
+    for node in reversed(graph.node):
+        served = frozenset().union(*(reached.get(name, frozenset()) for name in node.output))
+        found[node.name] = served
+        for name in node.input:
+            reached[name] = reached.get(name, frozenset()) | served
+    return found

@@ -1,0 +1,73 @@
+"""Small int8 files: of a small network, names and repeated constants can be a third."""
+
+import itertools
+import string
+from collections.abc import Iterator
+
+import onnx
+from onnx import numpy_helper
+
+_CONVERSIONS = ("QuantizeLinear", "DequantizeLinear")
+
+
+def trimmed(model: onnx.ModelProto) -> bytes:
+    """The serialized model without what no runtime needs; it computes the same to the last bit.
+
+    Dropped are shapes of inner values, which runtimes infer again, operator sets that no node uses, of which older
+    runtimes refuse versions that they do not know, constants that are there twice, and long names. Inputs, outputs and
+    layers keep theirs, because people look for them.
+    """
+    used = {node.domain for node in model.graph.node}
+    for entry in list(model.opset_import):
+        if entry.domain not in used:
+            model.opset_import.remove(entry)
+    model.graph.ClearField("value_info")
+    model.ClearField("metadata_props")
+    if not any(
+        attribute.type == onnx.AttributeProto.GRAPH for node in model.graph.node for attribute in node.attribute
+    ):
+        _share_constants(model.graph)  # a graph within a graph may name what is outside of it
+        _shorten_names(model.graph)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _share_constants(graph: onnx.GraphProto) -> None:
+    """One tensor for all that are equal: zero points, mostly."""
+    kept: dict[tuple[int, tuple[int, ...], bytes], str] = {}
+    stands_for: dict[str, str] = {}
+    for tensor in list(graph.initializer):
+        if tensor.external_data:
+            continue
+        content = tensor.data_type, tuple(tensor.dims), numpy_helper.to_array(tensor).tobytes()
+        known = kept.setdefault(content, tensor.name)
+        if known != tensor.name:
+            stands_for[tensor.name] = known
+            graph.initializer.remove(tensor)
+    for node in graph.node:
+        node.input[:] = [stands_for.get(name, name) for name in node.input]
+
+
+def _shorten_names(graph: onnx.GraphProto) -> None:
+    fixed = {value.name for value in (*graph.input, *graph.output)} | {""}
+    fresh = (name for name in _short_names() if name not in fixed)
+    short = {name: name for name in fixed}
+    for tensor in graph.initializer:
+        if tensor.name not in short:
+            short[tensor.name] = next(fresh)
+        tensor.name = short[tensor.name]
+    for node in graph.node:
+        for name in node.output:
+            if name not in short:
+                short[name] = next(fresh)
+    for node in graph.node:
+        node.input[:] = [short[name] for name in node.input]
+        node.output[:] = [short[name] for name in node.output]
+        node.ClearField("doc_string")
+        if node.op_type in _CONVERSIONS:
+            node.ClearField("name")
+
+
+def _short_names() -> Iterator[str]:
+    """Names such as ``a`` and ``ab``, the shortest first."""
+    for length in itertools.count(1):
+        yield from map("".join, itertools.product(string.ascii_lowercase, repeat=length))

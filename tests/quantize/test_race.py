@@ -1,0 +1,74 @@
+"""Tests of :mod:`mtl_edge.quantize.race`, with latencies that follow from a rule in place of a clock."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from mtl_edge.quantize import race
+from mtl_edge.quantize.race import find_placement
+
+LAYERS = ("trunk", "left_head", "right_head")
+
+
+@pytest.fixture
+def prepared() -> bytes:
+    """A trunk, and a head for each of two outputs."""
+    weights = [numpy_helper.from_array(np.eye(4, dtype=np.float32) + index, f"w{index}") for index in range(3)]
+    nodes = [
+        helper.make_node("MatMul", ["x", "w0"], ["a"], name="trunk"),
+        helper.make_node("Relu", ["a"], ["b"], name="relu"),
+        helper.make_node("MatMul", ["b", "w1"], ["left"], name="left_head"),
+        helper.make_node("MatMul", ["b", "w2"], ["right"], name="right_head"),
+    ]
+    values = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 4]) for name in ("x", "left", "right")}
+    graph = helper.make_graph(nodes, "graph", [values["x"]], [values["left"], values["right"]], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+class _Rule:
+    """Stands in for the runtime: a model is the names of what stays in float, a layer in int8 costs its share."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **costs: float) -> None:
+        self._costs = costs
+        monkeypatch.setattr(race, "open_session", lambda model, threads: model)
+        monkeypatch.setattr(race._Course, "_time", lambda course, model: self.latency(model))
+
+    def latency(self, model: bytes) -> float:
+        kept = set(LAYERS) if b"\x00" in model or b"MatMul" in model else set(model.decode().split(","))
+        return sum(1.0 if layer in kept else self._costs[layer] for layer in LAYERS)
+
+
+def _build(kept: frozenset[str]) -> bytes:
+    return ",".join(sorted(kept)).encode()
+
+
+@pytest.mark.parametrize(
+    ("costs", "kept", "ratio"),
+    [
+        ({"trunk": 0.5, "left_head": 0.5, "right_head": 0.5}, set(), 0.5),
+        ({"trunk": 0.25, "left_head": 1.5, "right_head": 1.5}, {"left_head", "right_head"}, 0.75),
+        ({"trunk": 0.25, "left_head": 0.5, "right_head": 2.0}, {"right_head"}, 1.75 / 3),
+        ({"trunk": 3.0, "left_head": 0.5, "right_head": 0.5}, {"trunk"}, 2 / 3),
+        ({"trunk": 1.5, "left_head": 1.5, "right_head": 1.5}, set(LAYERS), 1.0),
+        ({"trunk": 0.99, "left_head": 0.99, "right_head": 0.99}, set(LAYERS), 1.0),
+    ],
+)
+def test_what_is_slower_in_int8_stays_in_float(
+    prepared: bytes, monkeypatch: pytest.MonkeyPatch, costs: dict[str, float], kept: set[str], ratio: float
+) -> None:
+    """The trunk, a head, all or nothing; and a gain that noise could make is none."""
+    _Rule(monkeypatch, **costs)
+    found = find_placement(prepared, _build, {"x": np.zeros((1, 4), np.float32)})
+    assert found.kept & set(LAYERS) == kept
+    assert found.ratio == pytest.approx(ratio)
+    assert found.trials >= 4
+
+
+def test_the_clock_is_real(prepared: bytes) -> None:
+    """Without a rule, the runtime is asked; a network in float is as fast as itself."""
+    found = find_placement(prepared, lambda kept: prepared, {"x": np.zeros((1, 4), np.float32)})
+    assert found.kept == {"trunk", "relu", "left_head", "right_head"}
+    assert found.ratio == 1.0

@@ -1,0 +1,80 @@
+"""Tests of :mod:`mtl_edge.quantize.trim`."""
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import TensorProto, helper, numpy_helper
+
+from mtl_edge.quantize.trim import trimmed
+
+
+def _model() -> onnx.ModelProto:
+    """Two layers with long names, equal biases and a branch."""
+    weight, bias = np.arange(9, dtype=np.float32).reshape(3, 3), np.ones(3, np.float32)
+    nodes = [
+        helper.make_node("Gemm", ["image", "block.0.weight", "block.0.bias"], ["block.0.output"], name="block.0"),
+        helper.make_node("Relu", ["block.0.output"], ["block.0.relu"], doc_string="made by somebody"),
+        helper.make_node("Gemm", ["block.0.relu", "block.1.weight", "block.1.bias"], ["a"], name="block.1"),
+        helper.make_node("QuantizeLinear", ["block.0.relu", "scale", "zero"], ["codes"], name="quantize.block.0"),
+    ]
+    tensors = {"block.0.weight": weight, "block.0.bias": bias, "block.1.weight": weight.T, "block.1.bias": bias}
+    tensors |= {"scale": np.float32(0.5), "zero": np.uint8(0)}
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3])],
+        [
+            helper.make_tensor_value_info("a", TensorProto.FLOAT, ["n", 3]),
+            helper.make_tensor_value_info("codes", TensorProto.UINT8, ["n", 3]),
+        ],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in tensors.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20), helper.make_opsetid("gone", 1)])
+
+
+def test_a_trimmed_model_computes_the_same_in_less() -> None:
+    """To the last bit; a name that an output has is given to nothing else."""
+    model = _model()
+    model.ir_version = 9
+    before = model.SerializeToString()
+    after = trimmed(model)
+    assert len(after) < 0.75 * len(before)
+    onnx.checker.check_model(onnx.load_from_string(after), full_check=True)
+    x = {"image": np.random.default_rng(0).standard_normal((5, 3)).astype(np.float32)}
+    for mine, theirs in zip(
+        onnxruntime.InferenceSession(after).run(None, x), onnxruntime.InferenceSession(before).run(None, x), strict=True
+    ):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_layers_keep_their_names_and_equal_constants_are_one() -> None:
+    """Four tensors were two pairs of equal ones, but for a transposed weight."""
+    graph = onnx.load_from_string(trimmed(_model())).graph
+    assert [node.name for node in graph.node] == ["block.0", "", "block.1", ""]
+    assert graph.node[0].input[2] == graph.node[2].input[2]
+    assert graph.node[0].input[1] != graph.node[2].input[1]
+    assert len(graph.initializer) == 5
+
+
+def test_a_graph_within_a_graph_keeps_its_names() -> None:
+    """It may use what is outside of it by name."""
+    inner = helper.make_graph(
+        [helper.make_node("Identity", ["a.long.name"], ["inner"])],
+        "inner",
+        [],
+        [helper.make_tensor_value_info("inner", TensorProto.FLOAT, None)],
+    )
+    nodes = [
+        helper.make_node("Relu", ["x"], ["a.long.name"]),
+        helper.make_node("If", ["yes"], ["y"], then_branch=inner, else_branch=inner),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(np.array(True), "yes")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    (found,) = onnxruntime.InferenceSession(trimmed(model)).run(None, {"x": np.array([-1, 2], np.float32)})
+    assert found.tolist() == [0, 2]
