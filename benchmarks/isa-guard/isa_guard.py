@@ -119,7 +119,7 @@ def measure(model: Path, splits: Path, folder: Path) -> dict[str, Any]:
     # All that can be in int8: here a measured placement would keep some in float.
     quantize_file(model, splits / "calib", int8, target="x86-vnni", placement="all")
     narrowed = quantize_file(model, splits / "calib", avx2, target="x86-avx2", placement="all").narrowed
-    name = f"{model.parent.parent.name} {manifest.variant}"
+    name = f"{manifest.name} {manifest.variant}"
     print(name)
     source = manifest.inputs[0]
     one = {source.name: source.preprocessing.apply(test[source.name][:1])}
@@ -144,7 +144,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             found.append(measure(model, splits, Path(folder)))
     result = {"samples": SAMPLES, "machine": msgspec.to_builtins(this_machine()), "models": found}
-    Path(__file__).with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+    Path(__file__).with_name("isa-guard.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":
