@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime
@@ -12,6 +13,16 @@ from mtl_edge.errors import DataError, ModelError, needs_extra
 from mtl_edge.tasks import Task
 
 _BATCH = 250
+
+
+class Session(Protocol):
+    """What can be evaluated: an ``InferenceSession`` of ONNX Runtime, or what does as one would."""
+
+    def get_outputs(self) -> Sequence[Any]:
+        """The outputs, each with its ``name``."""
+
+    def run(self, names: Sequence[str] | None, feeds: Mapping[str, np.ndarray], /) -> Sequence[np.ndarray]:
+        """Compute the outputs of these names."""
 
 
 def open_session(
@@ -72,9 +83,7 @@ def manifest_of(path: Path, session: onnxruntime.InferenceSession) -> Manifest |
     return manifest
 
 
-def predict(
-    session: onnxruntime.InferenceSession, source: ModelInput, raw: np.ndarray, batch_size: int = _BATCH
-) -> dict[str, np.ndarray]:
+def predict(session: Session, source: ModelInput, raw: np.ndarray, batch_size: int = _BATCH) -> dict[str, np.ndarray]:
     """Run a model over raw samples, batch after batch.
 
     Args:
@@ -91,7 +100,7 @@ def predict(
 
 
 def evaluate(
-    session: onnxruntime.InferenceSession,
+    session: Session,
     tasks: Sequence[Task],
     source: ModelInput,
     arrays: Mapping[str, np.ndarray],
@@ -131,9 +140,7 @@ def evaluate(
     return {task.name: task.measure(np.concatenate(parts[task.name]), arrays[task.target]) for task in tasks}
 
 
-def _outputs(
-    session: onnxruntime.InferenceSession, source: ModelInput, raw: np.ndarray, batch_size: int
-) -> Iterator[dict[str, np.ndarray]]:
+def _outputs(session: Session, source: ModelInput, raw: np.ndarray, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
     names = [item.name for item in session.get_outputs()]
     for start in range(0, len(raw), batch_size):
         inputs = source.preprocessing.apply(raw[start : start + batch_size])

@@ -18,9 +18,11 @@ from mtl_edge.progress import progress_bar, spinner
 from mtl_edge.quantize.audit import Audit, audit
 from mtl_edge.quantize.calibrate import calibrate
 from mtl_edge.quantize.data import CalibrationData, calibration_data
+from mtl_edge.quantize.narrow import Narrowed
+from mtl_edge.quantize.noise import WithoutVnni, output_noise, without_vnni
 from mtl_edge.quantize.observe import Observer
 from mtl_edge.quantize.ranges import Method, find_ranges
-from mtl_edge.quantize.static import PlacementName, place, prepare
+from mtl_edge.quantize.static import PlacementName, find_narrowing, place, prepare
 from mtl_edge.quantize.statistics import load_statistics, save_statistics
 from mtl_edge.quantize.target import TargetName, find_target, this_target
 from mtl_edge.runtime import manifest_of, open_session
@@ -33,7 +35,9 @@ class Quantized(msgspec.Struct, frozen=True, kw_only=True):
     ``noise_db`` is, for each output, the power of the fp32 answers' spread over that of the difference, in decibels,
     on a batch of the calibration samples: 20 dB are a tenth of the spread. ``calibrated`` is false where the statistics
     of an earlier calibration were used again. ``latency_ratio`` is that to the fp32 model on this box, with one thread,
-    where the placement was measured; ``trials`` is how many placements were.
+    where the placement was measured; ``trials`` is how many placements were. ``narrowed`` are the layers whose weights
+    do not use all of their 8 bits; ``without_vnni`` is what a model for ``x86-vnni`` would give on a processor that
+    lacks it.
     """
 
     path: str
@@ -48,6 +52,8 @@ class Quantized(msgspec.Struct, frozen=True, kw_only=True):
     noise_db: dict[str, float]
     remarks: tuple[str, ...]
     audit: Audit
+    narrowed: tuple[Narrowed, ...] = ()
+    without_vnni: WithoutVnni | None = None
 
 
 @dataclass(frozen=True)
@@ -114,8 +120,8 @@ def quantize_file(
             placed = place(prepared, ranges, profile, placement, batch, cache and cache / "placements")
         with spinner("look at what came of it"):
             int8 = placed.model
-            session = open_session(int8)
-            noise = _noise(model.session, session, batch)
+            noise = output_noise(model.session, open_session(int8), batch)
+            elsewhere = without_vnni(model.session, int8, batch) if profile.name == "x86-vnni" else None
             found = audit(int8)
     content = int8
     if model.manifest is not None:
@@ -134,6 +140,8 @@ def quantize_file(
         noise_db=noise,
         remarks=data.remarks,
         audit=found,
+        narrowed=find_narrowing(prepared, profile, placed.kept).layers,
+        without_vnni=elsewhere,
     )
 
 
@@ -166,21 +174,6 @@ def _observe(prepared: bytes, data: CalibrationData, folder: Path | None) -> tup
     if kept is not None:
         save_statistics(kept, observed)
     return observed, True
-
-
-def _noise(
-    fp32: onnxruntime.InferenceSession, int8: onnxruntime.InferenceSession, batch: Mapping[str, np.ndarray]
-) -> dict[str, float]:
-    names = [item.name for item in fp32.get_outputs()]
-    levels = {}
-    for name, expected, found in zip(names, fp32.run(names, dict(batch)), int8.run(names, dict(batch)), strict=True):
-        if expected.dtype.kind != "f":
-            continue
-        if not np.isfinite(found).all():
-            raise ModelError(f"quantize: output {name!r} of the int8 model must be finite, found NaN or inf")
-        power = np.mean((found - expected).astype(np.float64) ** 2)
-        levels[name] = float(10 * np.log10(max(np.var(expected, dtype=np.float64), 1e-30) / max(power, 1e-30)))
-    return levels
 
 
 def _child(parent: Manifest, target: TargetName) -> Manifest:

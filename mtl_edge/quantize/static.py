@@ -10,7 +10,7 @@ import logging
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import numpy as np
@@ -22,6 +22,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from mtl_edge.errors import ModelError
 from mtl_edge.quantize.calibrate import calibrate
+from mtl_edge.quantize.narrow import Narrowing, narrowing
 from mtl_edge.quantize.placement import kept_in_float, let_outputs_be_float
 from mtl_edge.quantize.race import Placement, find_placement
 from mtl_edge.quantize.ranges import Method, find_ranges
@@ -72,9 +73,14 @@ def quantize_static(
 
 
 class Placed(msgspec.Struct, frozen=True):
-    """An int8 model; and where its placement was measured, its latency over fp32's, and how many were tried."""
+    """An int8 model.
+
+    Where its placement was measured, ``kept`` are the nodes that stay in float besides those that always do,
+    ``latency_ratio`` is that to fp32, and ``trials`` is how many placements were tried.
+    """
 
     model: bytes
+    kept: frozenset[str] = frozenset()
     latency_ratio: float | None = None
     trials: int = 0
 
@@ -106,7 +112,7 @@ def place(
         return find_placement(prepared, lambda kept: insert_qdq(prepared, ranges, target, kept=kept), one)
 
     found = search() if known is None else remembered(known, prepared, target, one, search)
-    return Placed(insert_qdq(prepared, ranges, target, kept=found.kept), found.ratio, found.trials)
+    return Placed(insert_qdq(prepared, ranges, target, kept=found.kept), found.kept, found.ratio, found.trials)
 
 
 def prepare(model: bytes) -> bytes:
@@ -159,19 +165,41 @@ def insert_qdq(
         quantizer = QDQQuantizer(
             proto,
             per_channel=True,
-            reduce_range=target.weight_bits == 7,
+            reduce_range=False,
             weight_qType=target.weight,
             activation_qType=target.activation,
             tensors_range=TensorsData(CalibrationMethod.MinMax, covered),
             nodes_to_quantize=list(only),
             nodes_to_exclude=[*kept_in_float(proto.graph), *kept],
             op_types_to_quantize=sorted({*QLinearOpsRegistry, *QDQRegistry}),
-            extra_options={},
+            extra_options={"TensorQuantOverrides": _overrides(find_narrowing(prepared, target, kept))},
         )
         quantizer.quantize_model()
         quantizer.model.topological_sort()
     let_outputs_be_float(quantizer.model.model.graph)
     return trimmed(with_small_weights(quantizer.model.model))
+
+
+def find_narrowing(prepared: bytes, target: Target, kept: Collection[str] = ()) -> Narrowing:
+    """Which weights of a prepared model must not use all of their 8 bits on a kind of processor.
+
+    Args:
+        prepared: what :func:`prepare` gave.
+        target: the kind of processor.
+        kept: names of nodes that stay in float besides those that always do.
+    """
+    if not target.saturates:
+        return Narrowing({}, ())
+    graph = onnx.load_from_string(prepared).graph
+    return narrowing(graph, {*kept_in_float(graph), *kept})
+
+
+def _overrides(narrowed: Narrowing) -> dict[str, list[dict[str, Any]]]:
+    """The ranges of weights in the quantizer's own form: a dictionary per channel."""
+    return {
+        weight: [{"axis": axis, "rmin": -end, "rmax": end} for end in ends.tolist()]
+        for weight, (axis, ends) in narrowed.ranges.items()
+    }
 
 
 @contextlib.contextmanager

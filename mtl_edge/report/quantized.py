@@ -5,10 +5,16 @@ from rich.table import Table
 
 from mtl_edge.quantize.audit import Precision
 from mtl_edge.quantize.file import Quantized
+from mtl_edge.quantize.narrow import Narrowed
+from mtl_edge.quantize.noise import WithoutVnni
 from mtl_edge.report.audits import islands, operators
 
 _POOR_DB = 20
 """Below this, the difference is more than a tenth of an output's spread."""
+
+
+_NAMED = 3
+"""How many of the layers with fewer bits are named; all are in the JSON."""
 
 
 def show_quantized(found: Quantized, console: Console) -> None:
@@ -26,9 +32,13 @@ def show_quantized(found: Quantized, console: Console) -> None:
         table.add_row(title, operators(found.audit, precision))
     noise = (f"{name} {level:.0f} dB" for name, level in found.noise_db.items())
     table.add_row("signal to noise", ", ".join(noise))
+    if found.narrowed:
+        table.add_row("weights", _narrowed(found.narrowed))
     console.print(table, soft_wrap=True)
     for line in islands(found.audit):
         console.print(f"stayed in float: {line}", style="yellow", soft_wrap=True)
+    if found.without_vnni is not None and (line := _without_vnni(found.without_vnni, found.noise_db)):
+        console.print(line, style="yellow", soft_wrap=True)
     for remark in found.remarks:
         console.print(f"Warning: the calibration samples have {remark}", style="bold red", soft_wrap=True)
     for name, level in found.noise_db.items():
@@ -38,3 +48,24 @@ def show_quantized(found: Quantized, console: Console) -> None:
                 style="bold red",
                 soft_wrap=True,
             )
+
+
+def _narrowed(layers: tuple[Narrowed, ...]) -> str:
+    """``7.0 to 8 bits in 9 layers, so that sums of two products fit 16 bits: conv1 (12 of 32 channels), … 6 more``."""
+    most = sorted(layers, key=lambda item: item.bits)
+    named = [f"{item.layer} ({item.channels} of {item.of} channels)" for item in most[:_NAMED]]
+    more = [f"{len(most) - _NAMED} more"] if len(most) > _NAMED else []
+    extent = f"{most[0].bits:.1f} to 8 bits in {len(layers)} layer{'s' if len(layers) > 1 else ''}"
+    return f"{extent}, so that sums of two products fit 16 bits: {', '.join([*named, *more])}"
+
+
+def _without_vnni(found: WithoutVnni, here: dict[str, float]) -> str:
+    """What saturates on a processor without VNNI, and what that does to the outputs; empty if nothing does."""
+    cut = [risk for risk in found.layers if risk.share > 0]
+    if not cut:
+        return ""
+    worst = max(cut, key=lambda risk: risk.share)
+    noise = ", ".join(f"{name} {here[name]:.0f} -> {level:.0f} dB" for name, level in found.noise_db.items())
+    layers = f"{len(cut)} layer{'s' if len(cut) > 1 else ''} saturate{'' if len(cut) > 1 else 's'}"
+    most = f"{worst.layer} most, {worst.share:.2%} of its sums"
+    return f"On x86 without VNNI, {layers} ({most}): {noise}; --target x86-avx2 avoids it"

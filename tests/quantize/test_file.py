@@ -118,7 +118,7 @@ def test_another_method_needs_no_second_pass(
     ("target", "activation", "most"),
     [
         ("x86-vnni", TensorProto.UINT8, 127),
-        ("x86-avx2", TensorProto.UINT8, 64),
+        ("x86-avx2", TensorProto.UINT8, 127),
         ("arm64", TensorProto.INT8, 127),
     ],
 )
