@@ -14,16 +14,20 @@ _SMALLEST = 256
 
 
 def with_small_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Store the float weights of layers in 8 bits, symmetric, with one scale per output channel; in place."""
+    """Store the float weights of layers in 8 bits, symmetric, with one scale per channel; in place.
+
+    A channel is what one output of the layer has, and of an embedding's table what one row is.
+    """
     graph = proto.graph
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     added: list[onnx.NodeProto] = []
     done: set[str] = set()
     for node in graph.node:
-        if node.op_type not in _LAYERS or len(node.input) < 2 or node.input[1] not in tensors:
+        name = _weight(node)
+        if name not in tensors:
             continue
-        name, axis = node.input[1], _output_axis(node, len(tensors[node.input[1]].dims))
         tensor = tensors[name]
+        axis = _channel_axis(node, len(tensor.dims))
         small = np.prod(tensor.dims) < _SMALLEST or len(tensor.dims) < 2
         if small or tensor.data_type != TensorProto.FLOAT or name in done:
             continue
@@ -42,9 +46,21 @@ def with_small_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
     return proto
 
 
-def _output_axis(node: onnx.NodeProto, axes: int) -> int:
-    """Along which axis of its weight the output channels of a layer lie."""
-    if node.op_type == "Conv":
-        return 0
-    transposed = any(entry.name == "transB" and entry.i for entry in node.attribute)
-    return 0 if node.op_type == "Gemm" and transposed else 1 if node.op_type == "ConvTranspose" else axes - 1
+def _weight(node: onnx.NodeProto) -> str:
+    """Name of what holds the weights of a layer, if this is one."""
+    position = 0 if node.op_type == "Gather" else 1 if node.op_type in _LAYERS else len(node.input)
+    return str(node.input[position]) if position < len(node.input) else ""
+
+
+def _channel_axis(node: onnx.NodeProto, axes: int) -> int:
+    """Along which axis of its weight the channels of a layer lie."""
+    match node.op_type:
+        case "Gather":
+            return next((entry.i % axes for entry in node.attribute if entry.name == "axis"), 0)
+        case "Conv":
+            return 0
+        case "ConvTranspose":
+            return 1
+        case "Gemm" if any(entry.name == "transB" and entry.i for entry in node.attribute):
+            return 0
+    return axes - 1
