@@ -1,6 +1,7 @@
 """The command line: one command per verb; what a command needs is imported in its body."""
 
 import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -254,6 +255,91 @@ def quantize(
     show_quantized(found, Console())
     if json_file is not None:
         write_atomically(json_file, msgspec.json.encode(found))
+
+
+@main.command()
+@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--calib",
+    type=click.Path(exists=True, path_type=Path),
+    required=True,
+    help="Calibration samples: an .npz, or a folder of .npy files, with an array for each input.",
+)
+@click.option(
+    "--data",
+    type=click.Path(exists=True, path_type=Path),
+    help="Labelled samples, likewise: then each task's metrics are computed, too.",
+)
+@click.option("--exact", type=click.IntRange(1), default=5, show_default=True, help="Of how many layers, the worst.")
+@click.option("--all", "every", is_flag=True, help="Compute the metrics of every layer.")
+@click.option(
+    "--target",
+    type=click.Choice(["x86-vnni", "x86-avx2", "arm64"]),
+    help="Processor that will run it.  [default: this box's]",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["minmax", "moving-average", "percentile", "entropy", "mse"]),
+    default="minmax",
+    show_default=True,
+    help="How ranges are taken from what calibration saw.",
+)
+@click.option("--samples", type=click.IntRange(1), default=512, show_default=True, help="How many to calibrate with.")
+@click.option("--cache/--no-cache", default=True, show_default=True, help="Keep what was measured for the next time.")
+@click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw a heat map, an .svg.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all that was found.")
+def damage(
+    model: Path,
+    calib: Path,
+    data: Path | None,
+    exact: int,
+    every: bool,
+    target: Any,
+    method: Any,
+    samples: int,
+    cache: bool,
+    picture: Path | None,
+    json_file: Path | None,
+) -> None:
+    """Find out which layer of MODEL, any fp32 .onnx, hurts which output in int8.
+
+    Each layer is quantized alone, and all but that one. What was measured is kept, so that a run that was interrupted
+    goes on when it is started again. Needs no torch.
+    """
+    with needs_extra("quantize"):
+        import msgspec
+        from rich.console import Console
+
+        from mtl_edge.quantize.damage import measure_damage
+        from mtl_edge.quantize.source import arrays_of, calibrated_source
+        from mtl_edge.quantize.target import this_target
+        from mtl_edge.report.damage import damage_svg, show_damage
+        from mtl_edge.storage import cache_folder, write_atomically
+    if picture is not None:
+        with needs_extra("report"):
+            import altair  # noqa: F401 - at once, not after all layers have been measured
+            import vl_convert  # noqa: F401
+    kept = cache_folder() if cache else None
+    with (
+        calibrated_source(
+            model, calib, samples=samples, batch_size=32, seed=0, folder=kept and kept / "calibration"
+        ) as source,
+        arrays_of(data) if data is not None else nullcontext() as test,
+    ):
+        found = measure_damage(
+            model,
+            source,
+            target=target or this_target(),
+            method=method,
+            test=test,
+            exact=None if every else exact,
+            folder=kept and kept / "damage",
+        )
+    show_damage(found, source.manifest.tasks if source.manifest is not None else (), Console())
+    if picture is not None:
+        write_atomically(picture, damage_svg(found))
+    if json_file is not None:
+        write_atomically(json_file, msgspec.json.format(msgspec.json.encode(found), indent=1))
 
 
 @main.group()

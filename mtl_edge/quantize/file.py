@@ -1,32 +1,20 @@
 """From one ``.onnx`` file to another: the whole of quantization, on any model."""
 
-import tempfile
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-import numpy as np
-import onnx
-import onnxruntime
 
 from mtl_edge.artifact import Manifest, seal
-from mtl_edge.data.archive import unpack_npz
-from mtl_edge.data.splits import Samples, load_samples
-from mtl_edge.errors import ModelError
-from mtl_edge.progress import progress_bar, spinner
+from mtl_edge.progress import spinner
 from mtl_edge.quantize.audit import Audit, audit
-from mtl_edge.quantize.calibrate import calibrate
-from mtl_edge.quantize.data import CalibrationData, calibration_data
 from mtl_edge.quantize.narrow import Narrowed
 from mtl_edge.quantize.noise import WithoutVnni, output_noise, without_vnni
-from mtl_edge.quantize.observe import Observer
 from mtl_edge.quantize.ranges import Method, find_ranges
-from mtl_edge.quantize.static import PlacementName, find_narrowing, place, prepare
-from mtl_edge.quantize.statistics import load_statistics, save_statistics
+from mtl_edge.quantize.source import calibrated_source
+from mtl_edge.quantize.static import PlacementName, find_narrowing, place
 from mtl_edge.quantize.target import TargetName, find_target, this_target
-from mtl_edge.runtime import manifest_of, open_session
-from mtl_edge.storage import sha256_of, write_atomically
+from mtl_edge.runtime import open_session
+from mtl_edge.storage import write_atomically
 
 
 class Quantized(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,15 +42,6 @@ class Quantized(msgspec.Struct, frozen=True, kw_only=True):
     audit: Audit
     narrowed: tuple[Narrowed, ...] = ()
     without_vnni: WithoutVnni | None = None
-
-
-@dataclass(frozen=True)
-class _Source:
-    """The fp32 model that was read."""
-
-    content: bytes
-    session: onnxruntime.InferenceSession
-    manifest: Manifest | None
 
 
 def quantize_file(
@@ -99,81 +78,41 @@ def quantize_file(
         DataError: the calibration data does not fit.
         WorkdirError: the output cannot be written.
     """
-    model = _read(source)
     profile = find_target(target or this_target())
-    with tempfile.TemporaryDirectory(prefix="mtl-edge-") as scratch:
-        data = calibration_data(
-            model.session.get_inputs(),
-            _arrays(calibration, Path(scratch) / "calibration").arrays,
-            model.manifest,
-            samples=samples,
-            batch_size=batch_size,
-            seed=seed,
-        )
-        with spinner("prepare"):
-            prepared = prepare(model.content)
-        observed, calibrated = _observe(prepared, data, cache and cache / "calibration")
+    with calibrated_source(
+        source, calibration, samples=samples, batch_size=batch_size, seed=seed, folder=cache and cache / "calibration"
+    ) as known:
+        prepared, batch = known.prepared, next(iter(known.data))
         if placement is None:
             placement = "measured" if profile.name == this_target() else "all"
         with spinner("quantize, and measure what is faster so"):
-            ranges, batch = find_ranges(observed, method), next(iter(data))
+            ranges = find_ranges(known.observed, method)
             placed = place(prepared, ranges, profile, placement, batch, cache and cache / "placements")
         with spinner("look at what came of it"):
             int8 = placed.model
-            noise = output_noise(model.session, open_session(int8), batch)
-            elsewhere = without_vnni(model.session, int8, batch) if profile.name == "x86-vnni" else None
+            noise = output_noise(known.session, open_session(int8), batch)
+            elsewhere = without_vnni(known.session, int8, batch) if profile.name == "x86-vnni" else None
             found = audit(int8)
     content = int8
-    if model.manifest is not None:
-        content, _ = seal(int8, _child(model.manifest, profile.name))
+    if known.manifest is not None:
+        content, _ = seal(int8, _child(known.manifest, profile.name))
     write_atomically(output, content)
     return Quantized(
         path=str(output),
         target=profile.name,
         method=method,
-        samples=len(data.positions),
-        calibrated=calibrated,
+        samples=len(known.data.positions),
+        calibrated=known.fresh,
         latency_ratio=placed.latency_ratio,
         trials=placed.trials,
         source_bytes=source.stat().st_size,
         file_bytes=len(content),
         noise_db=noise,
-        remarks=data.remarks,
+        remarks=known.data.remarks,
         audit=found,
         narrowed=find_narrowing(prepared, profile, placed.kept).layers,
         without_vnni=elsewhere,
     )
-
-
-def _read(path: Path) -> _Source:
-    session = open_session(path)
-    try:
-        content = onnx.load(path).SerializeToString()  # with the weights that stand in files of their own
-    except Exception as error:  # protobuf's own exception types are not public
-        raise ModelError(f"{path}: cannot be read as one model: {error}") from error
-    return _Source(content, session, manifest_of(path, session))
-
-
-def _arrays(path: Path, scratch: Path) -> Samples:
-    return load_samples(path) if path.is_dir() else unpack_npz(path, scratch)
-
-
-def _observe(prepared: bytes, data: CalibrationData, folder: Path | None) -> tuple[dict[str, Observer], bool]:
-    """What calibration sees, from the file that keeps it or from a pass over the data."""
-    kept = folder / f"{sha256_of(prepared, data.sha256.encode())}.npz" if folder is not None else None
-    if kept is not None and (known := load_statistics(kept)) is not None:
-        return known, False
-    with progress_bar("calibrate", total=len(data)) as bar:
-
-        def watched() -> Iterator[Mapping[str, np.ndarray]]:
-            for batch in data:
-                yield batch
-                bar.advance()
-
-        observed = calibrate(prepared, watched())
-    if kept is not None:
-        save_statistics(kept, observed)
-    return observed, True
 
 
 def _child(parent: Manifest, target: TargetName) -> Manifest:

@@ -51,3 +51,15 @@ def let_outputs_be_float(graph: onnx.GraphProto) -> None:
     used = {name for node in graph.node for name in node.input}
     for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
         graph.initializer.remove(tensor)
+
+
+def outputs_served(graph: onnx.GraphProto) -> dict[str, frozenset[str]]:
+    """Node name -> the graph's outputs that depend on it."""
+    reached: dict[str, frozenset[str]] = {value.name: frozenset({value.name}) for value in graph.output}
+    found: dict[str, frozenset[str]] = {}
+    for node in reversed(graph.node):
+        served = frozenset().union(*(reached.get(name, frozenset()) for name in node.output))
+        found[node.name] = served
+        for name in node.input:
+            reached[name] = reached.get(name, frozenset()) | served
+    return found

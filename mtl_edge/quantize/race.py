@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from mtl_edge.quantize.placement import kept_in_float
+from mtl_edge.quantize.placement import kept_in_float, outputs_served
 from mtl_edge.runtime import open_session
 
 _ROUNDS = 9
@@ -112,7 +112,7 @@ def _groups(graph: onnx.GraphProto, movable: frozenset[str]) -> Iterator[frozens
     """What moves together: all nodes of a kind, the nodes that serve the same outputs, and last single layers."""
     kinds: dict[str, set[str]] = {}
     serving: dict[frozenset[str], set[str]] = {}
-    serves = _outputs_served(graph)
+    serves = outputs_served(graph)
     for node in graph.node:
         if node.name in movable:
             depthwise = any(entry.name == "group" and entry.i > 1 for entry in node.attribute)
@@ -123,15 +123,3 @@ def _groups(graph: onnx.GraphProto, movable: frozenset[str]) -> Iterator[frozens
     layers = sorted((name for name in movable if sizes[name] > 1), key=lambda name: -sizes[name])
     for group in (*kinds.values(), *serving.values(), *({name} for name in layers[:_MOST_LAYERS])):
         yield frozenset(group)
-
-
-def _outputs_served(graph: onnx.GraphProto) -> dict[str, frozenset[str]]:
-    """Node name -> the graph's outputs that depend on it."""
-    reached: dict[str, frozenset[str]] = {value.name: frozenset({value.name}) for value in graph.output}
-    found: dict[str, frozenset[str]] = {}
-    for node in reversed(graph.node):
-        served = frozenset().union(*(reached.get(name, frozenset()) for name in node.output))
-        found[node.name] = served
-        for name in node.input:
-            reached[name] = reached.get(name, frozenset()) | served
-    return found

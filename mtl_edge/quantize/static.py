@@ -145,10 +145,9 @@ def insert_qdq(
     *,
     only: Collection[str] = (),
     kept: Collection[str] = (),
+    small: bool = True,
 ) -> bytes:
     """Write a prepared model with Q/DQ pairs, whose scales cover these ranges.
-
-    Layers that stay in float have their weights in 8 bits all the same.
 
     Args:
         prepared: what :func:`prepare` gave.
@@ -156,6 +155,7 @@ def insert_qdq(
         target: the kind of processor that will run it.
         only: names of the nodes to quantize; none means all that can be.
         kept: names of nodes that stay in float besides those that always do.
+        small: whether layers that stay in float have their weights in 8 bits all the same.
     """
     covered = {
         name: TensorData(lowest=np.float32(low), highest=np.float32(high)) for name, (low, high) in ranges.items()
@@ -177,7 +177,8 @@ def insert_qdq(
         quantizer.quantize_model()
         quantizer.model.topological_sort()
     let_outputs_be_float(quantizer.model.model.graph)
-    return trimmed(with_small_weights(quantizer.model.model))
+    proto = quantizer.model.model
+    return trimmed(with_small_weights(proto) if small else proto)
 
 
 def find_narrowing(prepared: bytes, target: Target, kept: Collection[str] = ()) -> Narrowing:

@@ -7,7 +7,7 @@ import vl_convert
 
 from mtl_edge.bench.results import Benchmark
 
-_INK = "#7f8790"
+INK = "#7f8790"
 """Reads well on white and on black."""
 _PANELS_PER_ROW = 3
 
@@ -31,17 +31,17 @@ def chart(benchmark: Benchmark) -> altair.ConcatChart:
     picture = altair.concat(*panels, columns=_PANELS_PER_ROW, background="transparent").resolve_scale(
         size="shared", color="shared"
     )
-    axis = {"labelColor": _INK, "titleColor": _INK, "gridColor": f"{_INK}40", "domainColor": _INK, "tickColor": _INK}
+    axis = {"labelColor": INK, "titleColor": INK, "gridColor": f"{INK}40", "domainColor": INK, "tickColor": INK}
     styled: altair.ConcatChart = (
         picture.configure_axis(**axis)
-        .configure_title(color=_INK)
-        .configure_legend(labelColor=_INK, titleColor=_INK, symbolStrokeColor=_INK, orient="bottom")
+        .configure_title(color=INK)
+        .configure_legend(labelColor=INK, titleColor=INK, symbolStrokeColor=INK, orient="bottom")
         .configure_view(stroke=None)
     )
     return styled
 
 
-def to_svg(picture: altair.ConcatChart) -> str:
+def to_svg(picture: altair.ConcatChart | altair.HConcatChart) -> str:
     """The picture alone, as SVG."""
     svg: str = vl_convert.vegalite_to_svg(picture.to_dict())
     return svg

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from mtl_edge.artifact import Manifest, write_artifact
 from mtl_edge.cli import main
-from mtl_edge.quantize import file as module
+from mtl_edge.quantize import source as module
 from mtl_edge.quantize.file import quantize_file
 from mtl_edge.runtime import manifest_of, open_session
 

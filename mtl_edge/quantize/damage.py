@@ -1,0 +1,235 @@
+"""Which layer's int8 hurts which task: each layer is quantized alone, and all but that one.
+
+A layer that is harmless alone may add to what others do, and what one layer spoils another may hide; so both are
+measured. Signal to noise of the outputs is cheap and is there for every layer; metrics under ONNX Runtime are what
+counts, and are computed for the layers that are worst by noise, or for all.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+
+from mtl_edge.data.splits import Samples
+from mtl_edge.errors import ModelError
+from mtl_edge.progress import progress_bar
+from mtl_edge.quantize.noise import output_noise
+from mtl_edge.quantize.placement import kept_in_float, outputs_served
+from mtl_edge.quantize.ranges import Method, find_ranges
+from mtl_edge.quantize.source import CalibratedSource
+from mtl_edge.quantize.static import insert_qdq
+from mtl_edge.quantize.target import TargetName, find_target
+from mtl_edge.runtime import evaluate, open_session
+from mtl_edge.storage import sha256_of, write_atomically
+
+_LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+
+Metrics = dict[str, dict[str, float]]
+
+
+class Form(msgspec.Struct, frozen=True):
+    """One choice of what is in int8.
+
+    Attributes:
+        noise_db: output -> signal to noise against fp32, on a batch of the calibration samples.
+        metrics: task -> metric -> value on the test samples; None where they were not computed.
+    """
+
+    noise_db: dict[str, float]
+    metrics: Metrics | None = None
+
+
+class LayerDamage(msgspec.Struct, frozen=True):
+    """What int8 in one layer does.
+
+    Attributes:
+        layer: name of its node.
+        kind: its operator.
+        serves: the outputs that depend on it.
+        alone: only this layer is in int8.
+        others: all but this layer are.
+    """
+
+    layer: str
+    kind: str
+    serves: tuple[str, ...]
+    alone: Form
+    others: Form
+
+    def relief_db(self, everything: Form) -> dict[str, float]:
+        """Output -> how much its signal to noise gains when this layer stays in float."""
+        return {name: level - everything.noise_db[name] for name, level in self.others.noise_db.items()}
+
+
+class DamageMatrix(msgspec.Struct, frozen=True, kw_only=True):
+    """Layers by outputs, those first that hurt some output most.
+
+    Attributes:
+        path: the fp32 model.
+        target, method: of the quantization.
+        fp32: its metrics, where there are test samples.
+        everything: all layers are in int8.
+        layers: one for each that can be.
+    """
+
+    path: str
+    target: TargetName
+    method: Method
+    fp32: Metrics | None
+    everything: Form
+    layers: tuple[LayerDamage, ...]
+
+
+class _Kept(msgspec.Struct):
+    """Forms that have been measured: name -> what was found."""
+
+    forms: dict[str, Form] = {}
+
+
+def measure_damage(
+    path: Path,
+    source: CalibratedSource,
+    *,
+    target: TargetName,
+    method: Method,
+    test: Samples | None = None,
+    exact: int | None = 5,
+    folder: Path | None = None,
+) -> DamageMatrix:
+    """Quantize each layer alone, and all but each layer, and measure every output.
+
+    What has been measured is kept after each form, so that a killed process goes on where it was.
+
+    Args:
+        path: where the model came from.
+        source: the model and its calibration.
+        target: the kind of processor that will run it.
+        method: how ranges are taken from what calibration saw.
+        test: labelled samples, for metrics; the model must have a manifest then.
+        exact: of how many layers, the worst by noise first, metrics are computed; None means all.
+        folder: where forms that have been measured are kept; None keeps nothing.
+
+    Raises:
+        ModelError: no layer can be quantized, or metrics are asked for of a model without a manifest.
+        DataError: the test samples do not fit.
+    """
+    if test is not None and source.manifest is None:
+        raise ModelError(f"{path}: must have a manifest, which says what its outputs mean, for metrics; found none")
+    graph = onnx.load_from_string(source.prepared).graph
+    weights = {tensor.name for tensor in graph.initializer}
+    excluded = set(kept_in_float(graph))
+    layers = [
+        node
+        for node in graph.node
+        if node.op_type in _LAYERS and len(node.input) > 1 and node.input[1] in weights and node.name not in excluded
+    ]
+    if not layers:
+        raise ModelError(f"{path}: must have a layer with weights that can be quantized, found none")
+    serves = outputs_served(graph)
+    judge = _Judge(source, target, method, test, folder)
+    with progress_bar("damage", total=2 * len(layers) + 1) as bar:
+
+        def noise(name: str, model: Callable[[], bytes]) -> Form:
+            found = judge.noise(name, model)
+            bar.advance(name)
+            return found
+
+        everything = noise("all", judge.all_but())
+        rows = [
+            LayerDamage(
+                layer=node.name,
+                kind=node.op_type,
+                serves=tuple(sorted(serves[node.name])),
+                alone=noise(f"only {node.name}", judge.only(node.name)),
+                others=noise(f"all but {node.name}", judge.all_but(node.name)),
+            )
+            for node in layers
+        ]
+    rows.sort(key=lambda row: -max(row.relief_db(everything).values()))
+    fp32: Metrics | None = None
+    if test is not None:
+        chosen = rows if exact is None else rows[:exact]
+        with progress_bar("metrics", total=2 * len(chosen) + 2) as bar:
+
+            def metrics(name: str, model: Callable[[], bytes]) -> Form:
+                found = judge.metrics(name, model)
+                bar.advance(name)
+                return found
+
+            fp32 = metrics("fp32", lambda: source.prepared).metrics
+            everything = metrics("all", judge.all_but())
+            judged = [
+                msgspec.structs.replace(
+                    row,
+                    alone=metrics(f"only {row.layer}", judge.only(row.layer)),
+                    others=metrics(f"all but {row.layer}", judge.all_but(row.layer)),
+                )
+                for row in chosen
+            ]
+        rows = [*judged, *rows[len(chosen) :]]
+    return DamageMatrix(
+        path=str(path), target=target, method=method, fp32=fp32, everything=everything, layers=tuple(rows)
+    )
+
+
+class _Judge:
+    """Measures forms, and remembers them."""
+
+    def __init__(
+        self, source: CalibratedSource, target: TargetName, method: Method, test: Samples | None, folder: Path | None
+    ) -> None:
+        self._source, self._test = source, test
+        self._ranges, self._target = find_ranges(source.observed, method), find_target(target)
+        self._batch = next(iter(source.data))
+        self._path = folder / f"{self._key(target, method)}.json" if folder is not None else None
+        self._kept = _Kept()
+        if self._path is not None and self._path.exists():
+            try:
+                self._kept = msgspec.json.decode(self._path.read_bytes(), type=_Kept)
+            except msgspec.DecodeError:  # damaged: it is measured anew
+                self._kept = _Kept()
+
+    def only(self, layer: str) -> Callable[[], bytes]:
+        """The model with one layer in int8."""
+        return lambda: insert_qdq(self._source.prepared, self._ranges, self._target, only=[layer], small=False)
+
+    def all_but(self, *layers: str) -> Callable[[], bytes]:
+        """The model in int8 without these layers."""
+        return lambda: insert_qdq(self._source.prepared, self._ranges, self._target, kept=layers, small=False)
+
+    def noise(self, name: str, model: Callable[[], bytes]) -> Form:
+        """Signal to noise of a form's outputs."""
+        if (known := self._kept.forms.get(name)) is not None:
+            return known
+        return self._keep(name, Form(output_noise(self._source.session, open_session(model()), self._batch)))
+
+    def metrics(self, name: str, model: Callable[[], bytes]) -> Form:
+        """The same with metrics."""
+        known = self._kept.forms.get(name)
+        if known is not None and known.metrics is not None:
+            return known
+        manifest, test = self._source.manifest, self._test
+        assert manifest is not None
+        assert test is not None
+        session = open_session(model())
+        noise = known.noise_db if known is not None else {}
+        return self._keep(name, Form(noise, evaluate(session, manifest.tasks, manifest.inputs[0], test.arrays)))
+
+    def _keep(self, name: str, form: Form) -> Form:
+        self._kept.forms[name] = form
+        if self._path is not None:
+            write_atomically(self._path, msgspec.json.encode(self._kept))
+        return form
+
+    def _key(self, target: str, method: str) -> str:
+        """What decides on the figures; samples by their content."""
+        test = _digest(self._test.arrays) if self._test is not None else ""
+        parts = (target, method, self._source.data.sha256, test)
+        return sha256_of(self._source.prepared, *(part.encode() for part in parts))
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    parts = (part for name, array in sorted(arrays.items()) for part in (name.encode(), np.ascontiguousarray(array)))
+    return sha256_of(*(bytes(part) for part in parts))

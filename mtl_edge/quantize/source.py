@@ -1,0 +1,108 @@
+"""An fp32 model and what calibration saw of it: where quantizing and judging its layers both begin."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from mtl_edge.artifact import Manifest
+from mtl_edge.data.archive import unpack_npz
+from mtl_edge.data.splits import Samples, load_samples
+from mtl_edge.errors import ModelError
+from mtl_edge.progress import progress_bar, spinner
+from mtl_edge.quantize.calibrate import calibrate
+from mtl_edge.quantize.data import CalibrationData, calibration_data
+from mtl_edge.quantize.observe import Observer
+from mtl_edge.quantize.static import prepare
+from mtl_edge.quantize.statistics import load_statistics, save_statistics
+from mtl_edge.runtime import manifest_of, open_session
+from mtl_edge.storage import sha256_of
+
+
+@dataclass(frozen=True)
+class CalibratedSource:
+    """What there is to quantize.
+
+    Attributes:
+        session: the fp32 model, loaded.
+        manifest: what its outputs mean, if mtl-edge made it.
+        prepared: see :func:`mtl_edge.quantize.static.prepare`.
+        data: the samples of the calibration.
+        observed: tensor name -> what was seen of it.
+        fresh: false where that was kept from an earlier calibration.
+    """
+
+    session: onnxruntime.InferenceSession
+    manifest: Manifest | None
+    prepared: bytes
+    data: CalibrationData
+    observed: Mapping[str, Observer]
+    fresh: bool
+
+
+@contextlib.contextmanager
+def calibrated_source(
+    path: Path, calibration: Path, *, samples: int, batch_size: int, seed: int, folder: Path | None
+) -> Iterator[CalibratedSource]:
+    """Read a model, and calibrate it; within, the samples can be read again.
+
+    Args:
+        path: an fp32 ``.onnx``.
+        calibration: an ``.npz``, or a folder of ``.npy`` files.
+        samples: how many to draw.
+        batch_size: samples of one batch, where the graph leaves it open.
+        seed: of the draw.
+        folder: where what was seen is kept for the next time; None keeps nothing.
+
+    Raises:
+        ModelError: the model cannot be read, or is quantized already.
+        DataError: the calibration data does not fit.
+    """
+    session = open_session(path)
+    try:
+        content = onnx.load(path).SerializeToString()  # with the weights that stand in files of their own
+    except Exception as error:  # protobuf's own exception types are not public
+        raise ModelError(f"{path}: cannot be read as one model: {error}") from error
+    manifest = manifest_of(path, session)
+    with arrays_of(calibration) as arrays:
+        data = calibration_data(
+            session.get_inputs(), arrays.arrays, manifest, samples=samples, batch_size=batch_size, seed=seed
+        )
+        with spinner("prepare"):
+            prepared = prepare(content)
+        observed, fresh = _observe(prepared, data, folder)
+        yield CalibratedSource(session, manifest, prepared, data, observed, fresh)
+
+
+@contextlib.contextmanager
+def arrays_of(path: Path) -> Iterator[Samples]:
+    """The arrays of an ``.npz``, or of a folder of ``.npy`` files, as mapped files.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    with tempfile.TemporaryDirectory(prefix="mtl-edge-") as scratch:
+        yield load_samples(path) if path.is_dir() else unpack_npz(path, Path(scratch) / "arrays")
+
+
+def _observe(prepared: bytes, data: CalibrationData, folder: Path | None) -> tuple[Mapping[str, Observer], bool]:
+    """What calibration sees, from the file that keeps it or from a pass over the data."""
+    kept = folder / f"{sha256_of(prepared, data.sha256.encode())}.npz" if folder is not None else None
+    if kept is not None and (known := load_statistics(kept)) is not None:
+        return known, False
+    with progress_bar("calibrate", total=len(data)) as bar:
+
+        def watched() -> Iterator[Mapping[str, np.ndarray]]:
+            for batch in data:
+                yield batch
+                bar.advance()
+
+        observed = calibrate(prepared, watched())
+    if kept is not None:
+        save_statistics(kept, observed)
+    return observed, True
