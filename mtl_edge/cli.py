@@ -1,6 +1,7 @@
 """The command line: one command per verb; what a command needs is imported in its body."""
 
 import re
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,18 @@ def bench(
     show_default=True,
     help="Keep what calibration saw and what was measured for the next time.",
 )
+@click.option(
+    "--max-drop",
+    multiple=True,
+    metavar="TASK=DROP",
+    help="How much worse than fp32 a task may become, as in left=0.5pt or count=2%: guilty layers stay in float.  "
+    "[several times]",
+)
+@click.option(
+    "--data",
+    type=click.Path(exists=True, path_type=Path),
+    help="Labelled samples to judge --max-drop by: an .npz, or a folder of .npy files.",
+)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all that was found.")
 def quantize(
     model: Path,
@@ -225,12 +238,16 @@ def quantize(
     batch: int,
     seed: int,
     cache: bool,
+    max_drop: tuple[str, ...],
+    data: Path | None,
     json_file: Path | None,
 ) -> None:
     """Quantize MODEL, any fp32 .onnx, to static int8.
 
     Where the calibration data has labels of the model's tasks, samples are drawn so that every class is among them.
     What ONNX Runtime makes of the result is shown: what runs in int8, what stayed in float and why. Needs no torch.
+
+    The exit code is 1 where a task's loss is above its --max-drop in all that was tried; what comes nearest is written.
     """
     with needs_extra("quantize"):
         import msgspec
@@ -251,10 +268,14 @@ def quantize(
         batch_size=batch,
         seed=seed,
         cache=cache_folder() if cache else None,
+        max_drop=max_drop,
+        labelled=data,
     )
     show_quantized(found, Console())
     if json_file is not None:
         write_atomically(json_file, msgspec.json.encode(found))
+    if found.budgets is not None and not all(spent.holds for spent in found.budgets.spent):
+        sys.exit(1)
 
 
 @main.command()

@@ -16,15 +16,13 @@ from mtl_edge.data.splits import Samples
 from mtl_edge.errors import ModelError
 from mtl_edge.progress import progress_bar
 from mtl_edge.quantize.noise import output_noise
-from mtl_edge.quantize.placement import kept_in_float, outputs_served
+from mtl_edge.quantize.placement import outputs_served, quantizable_layers
 from mtl_edge.quantize.ranges import Method, find_ranges
 from mtl_edge.quantize.source import CalibratedSource
 from mtl_edge.quantize.static import insert_qdq
 from mtl_edge.quantize.target import TargetName, find_target
 from mtl_edge.runtime import evaluate, open_session
 from mtl_edge.storage import sha256_of, write_atomically
-
-_LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 Metrics = dict[str, dict[str, float]]
 
@@ -118,13 +116,7 @@ def measure_damage(
     if test is not None and source.manifest is None:
         raise ModelError(f"{path}: must have a manifest, which says what its outputs mean, for metrics; found none")
     graph = onnx.load_from_string(source.prepared).graph
-    weights = {tensor.name for tensor in graph.initializer}
-    excluded = set(kept_in_float(graph))
-    layers = [
-        node
-        for node in graph.node
-        if node.op_type in _LAYERS and len(node.input) > 1 and node.input[1] in weights and node.name not in excluded
-    ]
+    layers = quantizable_layers(graph)
     if not layers:
         raise ModelError(f"{path}: must have a layer with weights that can be quantized, found none")
     serves = outputs_served(graph)

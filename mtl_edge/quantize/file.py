@@ -1,18 +1,22 @@
 """From one ``.onnx`` file to another: the whole of quantization, on any model."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from mtl_edge.artifact import Manifest, seal
+from mtl_edge.errors import DataError, ModelError
 from mtl_edge.progress import spinner
 from mtl_edge.quantize.audit import Audit, audit
+from mtl_edge.quantize.budgets import WithinBudgets, keep_budgets, parse_budget
 from mtl_edge.quantize.narrow import Narrowed
 from mtl_edge.quantize.noise import WithoutVnni, output_noise, without_vnni
+from mtl_edge.quantize.race import latency_ratio
 from mtl_edge.quantize.ranges import Method, find_ranges
-from mtl_edge.quantize.source import calibrated_source
-from mtl_edge.quantize.static import PlacementName, find_narrowing, place
-from mtl_edge.quantize.target import TargetName, find_target, this_target
+from mtl_edge.quantize.source import CalibratedSource, arrays_of, calibrated_source
+from mtl_edge.quantize.static import Placed, PlacementName, find_narrowing, insert_qdq, place
+from mtl_edge.quantize.target import Target, TargetName, find_target, this_target
 from mtl_edge.runtime import open_session
 from mtl_edge.storage import write_atomically
 
@@ -42,6 +46,7 @@ class Quantized(msgspec.Struct, frozen=True, kw_only=True):
     audit: Audit
     narrowed: tuple[Narrowed, ...] = ()
     without_vnni: WithoutVnni | None = None
+    budgets: WithinBudgets | None = None
 
 
 def quantize_file(
@@ -56,6 +61,8 @@ def quantize_file(
     batch_size: int = 32,
     seed: int = 0,
     cache: Path | None = None,
+    max_drop: Sequence[str] = (),
+    labelled: Path | None = None,
 ) -> Quantized:
     """Write a static int8 model; of a model that mtl-edge made, with a manifest that names its parent.
 
@@ -72,6 +79,9 @@ def quantize_file(
         batch_size: samples of one batch, where the graph leaves it open.
         seed: of the draw.
         cache: folder where what calibration saw and what was measured are kept for the next time; None keeps nothing.
+        max_drop: budgets such as ``left=0.5pt`` or ``count=2%``: how much worse than fp32 a task's first metric may
+            become. Layers go back to float until all hold; if they cannot, what comes nearest is written.
+        labelled: samples with labels to judge budgets by, as for ``calibration``.
 
     Raises:
         ModelError: the model cannot be read or is quantized already, or its int8 form computes nothing finite.
@@ -88,6 +98,12 @@ def quantize_file(
         with spinner("quantize, and measure what is faster so"):
             ranges = find_ranges(known.observed, method)
             placed = place(prepared, ranges, profile, placement, batch, cache and cache / "placements")
+        within = None
+        if max_drop:
+            within = _within_budgets(known, ranges, profile, placed.kept, max_drop, labelled)
+            if within.reverted:
+                model = insert_qdq(prepared, ranges, profile, kept=within.kept)
+                placed = Placed(model, within.kept, latency_ratio(prepared, model, batch), placed.trials)
         with spinner("look at what came of it"):
             int8 = placed.model
             noise = output_noise(known.session, open_session(int8), batch)
@@ -112,7 +128,25 @@ def quantize_file(
         audit=found,
         narrowed=find_narrowing(prepared, profile, placed.kept).layers,
         without_vnni=elsewhere,
+        budgets=within,
     )
+
+
+def _within_budgets(
+    known: CalibratedSource,
+    ranges: Mapping[str, tuple[float, float]],
+    target: Target,
+    kept: frozenset[str],
+    max_drop: Sequence[str],
+    labelled: Path | None,
+) -> WithinBudgets:
+    if known.manifest is None:
+        raise ModelError("--max-drop: the model must have a manifest, which says what its outputs mean; found none")
+    if labelled is None:
+        raise DataError("--max-drop: must have labelled samples to judge by (--data), found none")
+    budgets = dict(parse_budget(text, known.manifest.tasks) for text in max_drop)
+    with arrays_of(labelled) as samples:
+        return keep_budgets(known, known.manifest, ranges, target, kept, budgets, samples)
 
 
 def _child(parent: Manifest, target: TargetName) -> Manifest:

@@ -29,6 +29,17 @@ def kept_in_float(graph: onnx.GraphProto) -> list[str]:
     return kept
 
 
+def quantizable_layers(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """Layers with weights that can go to 8 bits."""
+    weights = {tensor.name for tensor in graph.initializer}
+    excluded = set(kept_in_float(graph))
+    return [
+        node
+        for node in graph.node
+        if node.op_type in _LAYERS and len(node.input) > 1 and node.input[1] in weights and node.name not in excluded
+    ]
+
+
 def let_outputs_be_float(graph: onnx.GraphProto) -> None:
     """Let matrix products that are outputs answer in float, which their int8 kernels can do.
 

@@ -24,7 +24,7 @@ from mtl_edge.errors import ModelError
 from mtl_edge.quantize.calibrate import calibrate
 from mtl_edge.quantize.narrow import Narrowing, narrowing
 from mtl_edge.quantize.placement import kept_in_float, let_outputs_be_float
-from mtl_edge.quantize.race import Placement, find_placement
+from mtl_edge.quantize.race import Placement, find_placement, one_run
 from mtl_edge.quantize.ranges import Method, find_ranges
 from mtl_edge.quantize.remembered import remembered
 from mtl_edge.quantize.target import Target, TargetName, find_target, this_target
@@ -105,8 +105,7 @@ def place(
     """
     if placement == "all":
         return Placed(insert_qdq(prepared, ranges, target))
-    fixed = {value.name: value.type.tensor_type.shape.dim[0] for value in onnx.load_from_string(prepared).graph.input}
-    one = {name: array[: fixed[name].dim_value or 1] for name, array in batch.items()}
+    one = one_run(prepared, batch)
 
     def search() -> Placement:
         return find_placement(prepared, lambda kept: insert_qdq(prepared, ranges, target, kept=kept), one)

@@ -2,6 +2,7 @@
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from mtl_edge.quantize.audit import Precision
 from mtl_edge.quantize.file import Quantized
@@ -32,6 +33,12 @@ def show_quantized(found: Quantized, console: Console) -> None:
         table.add_row(title, operators(found.audit, precision))
     noise = (f"{name} {level:.0f} dB" for name, level in found.noise_db.items())
     table.add_row("signal to noise", ", ".join(noise))
+    if found.budgets is not None:
+        for spent in found.budgets.spent:
+            so = f"{spent.loss:+.2f} of {spent.budget}" + ("" if spent.holds else ", MISSED")
+            table.add_row(f"loss of {spent.task}", Text(so, style="" if spent.holds else "bold red"))
+        if found.budgets.reverted:
+            table.add_row("back to float", ", ".join(found.budgets.reverted))
     if found.narrowed:
         table.add_row("weights", _narrowed(found.narrowed))
     console.print(table, soft_wrap=True)
@@ -39,6 +46,8 @@ def show_quantized(found: Quantized, console: Console) -> None:
         console.print(f"stayed in float: {line}", style="yellow", soft_wrap=True)
     if found.without_vnni is not None and (line := _without_vnni(found.without_vnni, found.noise_db)):
         console.print(line, style="yellow", soft_wrap=True)
+    for remark in found.budgets.remarks if found.budgets is not None else ():
+        console.print(f"Warning: {remark}", style="bold red", soft_wrap=True)
     for remark in found.remarks:
         console.print(f"Warning: the calibration samples have {remark}", style="bold red", soft_wrap=True)
     for name, level in found.noise_db.items():

@@ -1,0 +1,107 @@
+"""Tests of :mod:`mtl_edge.quantize.budgets`, on a network of which one layer breaks one of two tasks."""
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from mtl_edge.cli import main
+from mtl_edge.errors import DataError
+from mtl_edge.quantize import budgets
+from mtl_edge.quantize.budgets import Budget, parse_budget
+from mtl_edge.quantize.file import Quantized, quantize_file
+from mtl_edge.runtime import evaluate, manifest_of, open_session
+from mtl_edge.tasks import Multiclass, Regression
+
+TASKS = (Multiclass(name="kind", target="kind", classes=3), Regression(name="size", target="size"))
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "budget"),
+    [
+        ("kind=0.5pt", "kind", Budget(0.5, "pt")),
+        ("kind=1 %", "kind", Budget(1.0, "%")),
+        ("size=2%", "size", Budget(2.0, "%")),
+    ],
+)
+def test_budgets_are_points_or_per_cent(text: str, name: str, budget: Budget) -> None:
+    """Points of a share, per cent of anything."""
+    assert parse_budget(text, TASKS) == (name, budget)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("kind", "must be as in left=0.5pt or count=2%, found 'kind'"),
+        ("kind=0.5", "must be as in"),
+        ("kind=-1%", "must be as in"),
+        ("colour=1%", r"must name a task \(kind, size\), found 'colour'"),
+        ("size=1pt", r"size has an error \(MAE\): must be in %"),
+    ],
+)
+def test_nonsense_is_named(text: str, message: str) -> None:
+    """What must be, and what was found."""
+    with pytest.raises(DataError, match=message):
+        parse_budget(text, TASKS)
+
+
+def _quantize(artifact: Path, samples: Path, *max_drop: str) -> Quantized:
+    target = artifact.with_name("int8.onnx")
+    return quantize_file(artifact, samples, target, placement="all", max_drop=max_drop, labelled=samples)
+
+
+def test_the_guilty_layer_goes_back_to_float(
+    unequal_artifact: Path, unequal_samples: Path, unequal_arrays: dict[str, np.ndarray]
+) -> None:
+    """And only that one; what is said of the losses is so of the file that was written."""
+    without = _quantize(unequal_artifact, unequal_samples, "left=50%")
+    assert without.budgets is not None
+    assert without.budgets.reverted == ()
+    found = _quantize(unequal_artifact, unequal_samples, "right=1%", "left=50%")
+    assert found.budgets is not None
+    assert found.budgets.reverted == ("right_head",)
+    assert all(spent.holds for spent in found.budgets.spent)
+    session = open_session(Path(found.path))
+    manifest = manifest_of(Path(found.path), session)
+    assert manifest is not None
+    metrics = evaluate(session, manifest.tasks, manifest.inputs[0], unequal_arrays)
+    assert [metrics[spent.task]["mae"] for spent in found.budgets.spent] == pytest.approx(
+        [spent.int8 for spent in found.budgets.spent]
+    )
+
+
+def test_what_cannot_be_kept_is_missed_by_as_little_as_can_be(
+    unequal_artifact: Path, unequal_samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is written, the task is marked, and the exit code says so; here one layer may go back, not two."""
+    monkeypatch.setattr(budgets, "_MOST", 1)
+    output, file = tmp_path / "int8.onnx", tmp_path / "int8.json"
+    data = ["--calib", str(unequal_samples), "--data", str(unequal_samples)]
+    options = [*data, "-o", str(output), "--json", str(file), "--no-cache", "--placement", "all"]
+    done = CliRunner().invoke(
+        main, ["quantize", str(unequal_artifact), *options, "--max-drop", "left=0%", "--max-drop", "right=1%"]
+    )
+    assert done.exit_code == 1, done.output
+    assert "MISSED" in done.output
+    found = msgspec.json.decode(file.read_bytes(), type=Quantized)
+    assert found.budgets is not None
+    assert [spent.holds for spent in found.budgets.spent] == [False, True]
+    assert found.budgets.reverted == ("right_head",)
+    assert output.stat().st_size == found.file_bytes
+
+
+@pytest.mark.parametrize("given", ["--data", "manifest"])
+def test_budgets_need_labels_and_a_manifest(
+    unequal_artifact: Path, unequal_model: Path, unequal_samples: Path, tmp_path: Path, given: str
+) -> None:
+    """One line says what is missing, and nothing is written."""
+    model = unequal_model if given == "--data" else unequal_artifact
+    labels = ["--data", str(unequal_samples)] if given == "--data" else []
+    output = tmp_path / "out.onnx"
+    options = ["--calib", str(unequal_samples), *labels, "-o", str(output), "--no-cache", "--max-drop", "left=1%"]
+    done = CliRunner().invoke(main, ["quantize", str(model), *options])
+    assert done.exit_code == 2
+    assert "--max-drop: " in done.output
+    assert not output.exists()
