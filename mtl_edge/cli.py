@@ -56,6 +56,33 @@ class _Dim(click.ParamType):  # type: ignore[type-arg]
 
 
 _existing = click.Path(exists=True, dir_okay=False, path_type=Path)
+_calib = click.option(
+    "--calib",
+    type=click.Path(exists=True, path_type=Path),
+    required=True,
+    help="Samples to calibrate with (an .npz, or a folder of .npy files): an array for each input.",
+)
+_target = click.option(
+    "--target",
+    type=click.Choice(["x86-vnni", "x86-avx2", "arm64"]),
+    help="Processor that will run it.  [default: this box's]",
+)
+_method = click.option(
+    "--method",
+    type=click.Choice(["minmax", "moving-average", "percentile", "entropy", "mse"]),
+    default="minmax",
+    show_default=True,
+    help="How ranges are taken from what calibration saw.",
+)
+_samples = click.option(
+    "--samples", type=click.IntRange(1), default=512, show_default=True, help="How many to calibrate with."
+)
+_cache = click.option(
+    "--cache/--no-cache",
+    default=True,
+    show_default=True,
+    help="Keep what calibration saw and what was measured for the next time.",
+)
 _workdir = click.option(
     "--workdir",
     type=click.Path(file_okay=False, path_type=Path),
@@ -176,44 +203,24 @@ def bench(
 
 @main.command()
 @click.argument("model", type=_existing)
-@click.option(
-    "--calib",
-    type=click.Path(exists=True, path_type=Path),
-    required=True,
-    help="Samples to calibrate with (an .npz, or a folder of .npy files): an array for each input.",
-)
+@_calib
 @click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
     help="The file to write.  [default: MODEL-int8.onnx]",
 )
-@click.option(
-    "--target",
-    type=click.Choice(["x86-vnni", "x86-avx2", "arm64"]),
-    help="Processor that will run it.  [default: this box's]",
-)
+@_target
 @click.option(
     "--placement",
     type=click.Choice(["measured", "all"]),
     help="What goes to int8: as measured on this box, what is faster so; or all.  [default: measured, if it can be]",
 )
-@click.option(
-    "--method",
-    type=click.Choice(["minmax", "moving-average", "percentile", "entropy", "mse"]),
-    default="minmax",
-    show_default=True,
-    help="How ranges are taken from what calibration saw.",
-)
-@click.option("--samples", type=click.IntRange(1), default=512, show_default=True, help="How many to calibrate with.")
+@_method
+@_samples
 @click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Samples of one batch.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the samples that are drawn.")
-@click.option(
-    "--cache/--no-cache",
-    default=True,
-    show_default=True,
-    help="Keep what calibration saw and what was measured for the next time.",
-)
+@_cache
 @click.option(
     "--max-drop",
     multiple=True,
@@ -280,12 +287,7 @@ def quantize(
 
 @main.command()
 @click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "--calib",
-    type=click.Path(exists=True, path_type=Path),
-    required=True,
-    help="Calibration samples: an .npz, or a folder of .npy files, with an array for each input.",
-)
+@_calib
 @click.option(
     "--data",
     type=click.Path(exists=True, path_type=Path),
@@ -293,20 +295,10 @@ def quantize(
 )
 @click.option("--exact", type=click.IntRange(1), default=5, show_default=True, help="Of how many layers, the worst.")
 @click.option("--all", "every", is_flag=True, help="Compute the metrics of every layer.")
-@click.option(
-    "--target",
-    type=click.Choice(["x86-vnni", "x86-avx2", "arm64"]),
-    help="Processor that will run it.  [default: this box's]",
-)
-@click.option(
-    "--method",
-    type=click.Choice(["minmax", "moving-average", "percentile", "entropy", "mse"]),
-    default="minmax",
-    show_default=True,
-    help="How ranges are taken from what calibration saw.",
-)
-@click.option("--samples", type=click.IntRange(1), default=512, show_default=True, help="How many to calibrate with.")
-@click.option("--cache/--no-cache", default=True, show_default=True, help="Keep what was measured for the next time.")
+@_target
+@_method
+@_samples
+@_cache
 @click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw a heat map, an .svg.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all that was found.")
 def damage(
