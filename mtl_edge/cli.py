@@ -286,14 +286,16 @@ def quantize(
 
 
 @main.command()
-@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("model", type=_existing)
 @_calib
 @click.option(
     "--data",
     type=click.Path(exists=True, path_type=Path),
-    help="Labelled samples, likewise: then each task's metrics are computed, too.",
+    help="Labelled samples, likewise: with them each task's metrics are computed, too.",
 )
-@click.option("--exact", type=click.IntRange(1), default=5, show_default=True, help="Of how many layers, the worst.")
+@click.option(
+    "--exact", type=click.IntRange(1), default=5, show_default=True, help="Of how many layers, the worst by noise."
+)
 @click.option("--all", "every", is_flag=True, help="Compute the metrics of every layer.")
 @_target
 @_method
