@@ -29,7 +29,7 @@ from mtl_edge.quantize.ranges import Method, find_ranges
 from mtl_edge.quantize.remembered import remembered
 from mtl_edge.quantize.target import Target, TargetName, find_target, this_target
 from mtl_edge.quantize.trim import trimmed
-from mtl_edge.quantize.weights import with_small_weights
+from mtl_edge.quantize.weights import has_small_weights, with_small_weights
 
 PlacementName = Literal["measured", "all"]
 
@@ -126,6 +126,8 @@ def prepare(model: bytes) -> bytes:
         raise ModelError(f"quantize: the model is not readable ONNX: {error}") from error
     if any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in graph.node):
         raise ModelError("quantize: the model must be fp32, found QuantizeLinear nodes: it is quantized already")
+    if has_small_weights(graph):
+        raise ModelError("quantize: the model must be fp32, found weights of 8 bits: it is quantized already")
     with tempfile.TemporaryDirectory(prefix="mtl-edge-") as folder, _quiet():
         source, prepared = Path(folder) / "fp32.onnx", Path(folder) / "prepared.onnx"
         source.write_bytes(model)

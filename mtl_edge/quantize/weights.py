@@ -46,6 +46,12 @@ def with_small_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
     return proto
 
 
+def has_small_weights(graph: onnx.GraphProto) -> bool:
+    """Whether weights of a graph are in 8 bits that become float when it is loaded."""
+    small = {tensor.name for tensor in graph.initializer if tensor.data_type in (TensorProto.INT8, TensorProto.UINT8)}
+    return any(node.op_type in ("Cast", "DequantizeLinear") and node.input[0] in small for node in graph.node)
+
+
 def _weight(node: onnx.NodeProto) -> str:
     """Name of what holds the weights of a layer, if this is one."""
     position = 0 if node.op_type == "Gather" else 1 if node.op_type in _LAYERS else len(node.input)

@@ -13,7 +13,8 @@ from mtl_edge.report.audits import islands, operators
 _POOR_DB = 20
 """Below this, the difference is more than a tenth of an output's spread."""
 
-
+_SLOWER = 1.05
+"""Less is noise."""
 _NAMED = 3
 """How many of the layers with fewer bits are named; all are in the JSON."""
 
@@ -46,6 +47,10 @@ def show_quantized(found: Quantized, console: Console) -> None:
         console.print(f"stayed in float: {line}", style="yellow", soft_wrap=True)
     if found.without_vnni is not None and (line := _without_vnni(found.without_vnni, found.noise_db)):
         console.print(line, style="yellow", soft_wrap=True)
+    if found.latency_ratio is not None and found.latency_ratio > _SLOWER:
+        console.print(
+            f"Warning: slower than fp32 on this box, {found.latency_ratio:.2f}x", style="bold red", soft_wrap=True
+        )
     for remark in found.budgets.remarks if found.budgets is not None else ():
         console.print(f"Warning: {remark}", style="bold red", soft_wrap=True)
     for remark in found.remarks:
