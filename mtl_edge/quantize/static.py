@@ -10,6 +10,7 @@ import logging
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import msgspec
@@ -22,7 +23,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from mtl_edge.errors import ModelError
 from mtl_edge.quantize.calibrate import calibrate
-from mtl_edge.quantize.narrow import Narrowing, narrowing
+from mtl_edge.quantize.narrow import ChannelEnds, Narrowing, narrowing
 from mtl_edge.quantize.placement import kept_in_float, let_outputs_be_float
 from mtl_edge.quantize.race import Placement, find_placement, one_run
 from mtl_edge.quantize.ranges import Method, find_ranges
@@ -147,6 +148,7 @@ def insert_qdq(
     only: Collection[str] = (),
     kept: Collection[str] = (),
     small: bool = True,
+    pinned: Mapping[str, ChannelEnds] = MappingProxyType({}),
 ) -> bytes:
     """Write a prepared model with Q/DQ pairs, whose scales cover these ranges.
 
@@ -157,6 +159,7 @@ def insert_qdq(
         only: names of the nodes to quantize; none means all that can be.
         kept: names of nodes that stay in float besides those that always do.
         small: whether layers that stay in float have their weights in 8 bits all the same.
+        pinned: weight -> the axis of its channels and each one's largest magnitude, where it is rounded already.
     """
     covered = {
         name: TensorData(lowest=np.float32(low), highest=np.float32(high)) for name, (low, high) in ranges.items()
@@ -173,13 +176,15 @@ def insert_qdq(
             nodes_to_quantize=list(only),
             nodes_to_exclude=[*kept_in_float(proto.graph), *kept],
             op_types_to_quantize=sorted({*QLinearOpsRegistry, *QDQRegistry}),
-            extra_options={"TensorQuantOverrides": _overrides(find_narrowing(prepared, target, kept))},
+            extra_options={
+                "TensorQuantOverrides": _overrides({**find_narrowing(prepared, target, kept).ranges, **pinned})
+            },
         )
         quantizer.quantize_model()
         quantizer.model.topological_sort()
     let_outputs_be_float(quantizer.model.model.graph)
     proto = quantizer.model.model
-    return trimmed(with_small_weights(proto) if small else proto)
+    return trimmed(with_small_weights(proto, pinned) if small else proto)
 
 
 def find_narrowing(prepared: bytes, target: Target, kept: Collection[str] = ()) -> Narrowing:
@@ -196,11 +201,11 @@ def find_narrowing(prepared: bytes, target: Target, kept: Collection[str] = ()) 
     return narrowing(graph, {*kept_in_float(graph), *kept})
 
 
-def _overrides(narrowed: Narrowing) -> dict[str, list[dict[str, Any]]]:
+def _overrides(ranges: Mapping[str, ChannelEnds]) -> dict[str, list[dict[str, Any]]]:
     """The ranges of weights in the quantizer's own form: a dictionary per channel."""
     return {
         weight: [{"axis": axis, "rmin": -end, "rmax": end} for end in ends.tolist()]
-        for weight, (axis, ends) in narrowed.ranges.items()
+        for weight, (axis, ends) in ranges.items()
     }
 
 
