@@ -14,27 +14,24 @@ from mtl_edge.quantize.int8_layers import constants_of
 from mtl_edge.quantize.layers import Layer, layers_of
 from mtl_edge.quantize.taps import tapped
 
-_PASSES = 2
-"""A shift that came from an earlier layer is gone once that one is corrected; then some is left to see to."""
-
 
 def correct_biases(
     prepared: bytes,
     original: bytes,
     build: Callable[[bytes], bytes],
     batches: Iterable[Mapping[str, np.ndarray]],
-    passes: int = _PASSES,
 ) -> bytes:
     """Give layers the biases with which the int8 model answers as the fp32 model does, in the mean.
 
-    A layer without a bias gets one; only a ``MatMul`` does not, for which it would be one more operator in every run.
+    Layers are corrected in the order in which they run, those of the same depth together: what an earlier one shifts is
+    gone before a later one is looked at, and would be taken off twice otherwise. A layer without a bias gets one; only
+    a ``MatMul`` does not, for which it would be one more operator in every run.
 
     Args:
         prepared: the fp32 model to quantize.
         original: the fp32 model with the same layers whose means are wanted.
         build: quantizes a prepared model.
-        batches: input name -> array; read once for the original and once for every pass.
-        passes: how often to look at what is left.
+        batches: input name -> array; read once for the original, and once for every depth.
 
     Returns:
         The prepared model with other biases.
@@ -43,23 +40,33 @@ def correct_biases(
         ModelError: a model cannot be loaded.
         DataError: the data does not fit.
     """
-    graph = onnx.load_from_string(prepared).graph
-    layers = [layer for layer in layers_of(graph) if layer.node.op_type != "MatMul"]
-    if not layers:
-        return prepared
-    with progress_bar("biases", total=passes + 1) as bar:
-        wanted = _means(original, layers, batches)
+    depths = _by_depth(onnx.load_from_string(prepared).graph)
+    with progress_bar("biases", total=len(depths) + 1) as bar:
+        wanted = _means(original, [layer for layers in depths for layer in layers], batches) if depths else {}
         bar.advance("fp32")
-        for number in range(passes):
+        for number, layers in enumerate(depths):
             found = _means(build(prepared), layers, batches)
-            prepared = _shifted(prepared, {name: wanted[name] - found[name] for name in wanted})
-            bar.advance(f"pass {number + 1}")
+            prepared = _shifted(prepared, {name: wanted[name] - found[name] for name in found})
+            bar.advance(f"depth {number + 1}")
     return prepared
 
 
-def _means(
-    model: bytes, layers: Sequence[Layer], batches: Iterable[Mapping[str, np.ndarray]]
-) -> dict[str, np.ndarray]:
+def _by_depth(graph: onnx.GraphProto) -> list[list[Layer]]:
+    """The layers that can have a bias; first those before which there is no other, then those that read of them."""
+    layers = {layer.node.name: layer for layer in layers_of(graph) if layer.node.op_type != "MatMul"}
+    depth: dict[str, int] = {}
+    found: list[list[Layer]] = []
+    for node in graph.node:
+        before = max((depth.get(name, 0) for name in node.input), default=0)
+        layer = layers.get(node.name)
+        if layer is not None:
+            found += [[]] * (before == len(found))
+            found[before] = [*found[before], layer]
+        depth.update(dict.fromkeys(node.output, before + (layer is not None)))
+    return found
+
+
+def _means(model: bytes, layers: Sequence[Layer], batches: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Name of a layer's node -> the mean of each channel of its answers, before what is done to them."""
     answers = {node.name: node.output[0] for node in onnx.load_from_string(model).graph.node}
     sums: dict[str, np.ndarray] = {}

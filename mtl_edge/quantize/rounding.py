@@ -128,9 +128,7 @@ def compensated(weight: np.ndarray, scale: np.ndarray, hessian: np.ndarray) -> n
     return np.where(better[:, None, :], found, nearest)
 
 
-def _rounded(
-    layer: Layer, hessian: np.ndarray, ends: np.ndarray, *, saturates: bool
-) -> tuple[np.ndarray, np.ndarray]:
+def _rounded(layer: Layer, hessian: np.ndarray, ends: np.ndarray, *, saturates: bool) -> tuple[np.ndarray, np.ndarray]:
     """The layer's 8-bit weights, and their scales."""
     # The quantizer's own arithmetic: double precision, rounded once.
     scale = (np.where(ends > 0, ends, _QMAX).astype(np.float32).astype(np.float64) / _QMAX).astype(np.float32)

@@ -1,6 +1,6 @@
 """What a network computes inside, batch after batch."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -30,8 +30,7 @@ def tapped(
     proto = onnx.load_from_string(model)
     inputs, wanted = {value.name for value in proto.graph.input}, list(dict.fromkeys(names))
     inner = [name for name in wanted if name not in inputs]
-    present = {value.name for value in proto.graph.output}
-    proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in inner if name not in present)
+    _keep_only(proto.graph, inner)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     # What is handed out must be there: fusions would hide it, and are undone by the additional outputs anyway.
@@ -40,13 +39,31 @@ def tapped(
         session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's own exception types are not public
         raise ModelError(f"quantize: ONNX Runtime cannot load the model: {_last_words(error)}") from error
+    read = {item.name for item in session.get_inputs()}
     for batch in batches:
         fed = {name: without_nan(array) for name, array in batch.items()}
         try:
-            seen = fed | dict(zip(inner, session.run(inner, fed), strict=True))
+            answers = session.run(inner, {name: fed[name] for name in read}) if inner else []
         except Exception as error:
             raise DataError(f"quantize: the data does not fit the model: {_last_words(error)}") from error
+        seen = fed | dict(zip(inner, answers, strict=True))
         yield {name: seen[name] for name in wanted}
+
+
+def _keep_only(graph: onnx.GraphProto, names: Sequence[str]) -> None:
+    """Make these values the outputs, and drop the nodes that none of them depends on."""
+    present = {value.name: value for value in graph.output}
+    del graph.output[:]
+    graph.output.extend(present.get(name, onnx.ValueInfoProto(name=name)) for name in names)
+    if any(attribute.type == onnx.AttributeProto.GRAPH for node in graph.node for attribute in node.attribute):
+        return  # a graph within a graph may name what is outside of it
+    needed, kept = set(names), []
+    for node in reversed(graph.node):
+        if needed & set(node.output):
+            needed |= set(node.input)
+            kept.append(node)
+    del graph.node[:]
+    graph.node.extend(reversed(kept))
 
 
 def _last_words(error: Exception) -> str:
