@@ -222,6 +222,25 @@ def bench(
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the samples that are drawn.")
 @_cache
 @click.option(
+    "--equalize/--no-equalize",
+    default=False,
+    show_default=True,
+    help="Scale channels between layers so that they are of like size.",
+)
+@click.option(
+    "--rounding",
+    type=click.Choice(["nearest", "compensated"]),
+    default="compensated",
+    show_default=True,
+    help="Of weights: each to its nearest, or so that their errors make up for each other on what calibration saw.",
+)
+@click.option(
+    "--correct-bias/--no-correct-bias",
+    default=True,
+    show_default=True,
+    help="Take off the shift of layers' means that rounding causes.",
+)
+@click.option(
     "--max-drop",
     multiple=True,
     metavar="TASK=DROP",
@@ -245,6 +264,9 @@ def quantize(
     batch: int,
     seed: int,
     cache: bool,
+    equalize: bool,
+    rounding: Any,
+    correct_bias: bool,
     max_drop: tuple[str, ...],
     data: Path | None,
     json_file: Path | None,
@@ -261,6 +283,7 @@ def quantize(
         from rich.console import Console
 
         from mtl_edge.quantize.file import quantize_file
+        from mtl_edge.quantize.refinements import Refinements
         from mtl_edge.report.quantized import show_quantized
         from mtl_edge.storage import cache_folder, write_atomically
 
@@ -277,6 +300,7 @@ def quantize(
         cache=cache_folder() if cache else None,
         max_drop=max_drop,
         labelled=data,
+        refinements=Refinements(equalize=equalize, rounding=rounding, correct_bias=correct_bias),
     )
     show_quantized(found, Console())
     if json_file is not None:

@@ -21,7 +21,7 @@ from mtl_edge.quantize.placement import outputs_served, quantizable_layers
 from mtl_edge.quantize.source import CalibratedSource
 from mtl_edge.quantize.static import insert_qdq
 from mtl_edge.quantize.target import Target
-from mtl_edge.runtime import evaluate, open_session
+from mtl_edge.runtime import Session, evaluate, open_session
 from mtl_edge.tasks import Metric, Task
 
 _MOST = 8
@@ -118,20 +118,20 @@ def keep_budgets(
     tasks = {task.name: task for task in manifest.tasks}
     batch = next(iter(source.data))
 
-    def metrics(model: bytes) -> dict[str, dict[str, float]]:
-        return evaluate(open_session(model), manifest.tasks, manifest.inputs[0], samples.arrays)
+    def metrics(session: Session) -> dict[str, dict[str, float]]:
+        return evaluate(session, manifest.tasks, manifest.inputs[0], samples.arrays)
 
     def build(nodes: frozenset[str]) -> bytes:
-        return insert_qdq(source.prepared, ranges, target, kept=nodes)
+        return insert_qdq(source.prepared, ranges, target, kept=nodes, pinned=source.pinned)
 
-    fp32 = metrics(source.prepared)
+    fp32 = metrics(source.session)
     reverted: list[str] = []
     found: list[WithinBudgets] = []
     remarks = tuple(_too_tight(tasks[name], budget, samples) for name, budget in budgets.items())
     with progress_bar("budgets", total=_MOST + 1) as bar:
         while True:
             nodes = kept.union(reverted)
-            int8 = metrics(build(nodes))
+            int8 = metrics(open_session(build(nodes)))
             spent = tuple(_spend(tasks[name], budget, fp32[name], int8[name]) for name, budget in budgets.items())
             found.append(WithinBudgets(nodes, tuple(reverted), spent, tuple(filter(None, remarks))))
             bar.advance(f"{len(reverted)} layers in float")

@@ -1,5 +1,6 @@
 """From one ``.onnx`` file to another: the whole of quantization, on any model."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,11 +15,14 @@ from mtl_edge.quantize.narrow import Narrowed
 from mtl_edge.quantize.noise import WithoutVnni, output_noise, without_vnni
 from mtl_edge.quantize.race import latency_ratio
 from mtl_edge.quantize.ranges import Method, find_ranges
+from mtl_edge.quantize.refinements import Refinements
 from mtl_edge.quantize.source import CalibratedSource, arrays_of, calibrated_source
-from mtl_edge.quantize.static import Placed, PlacementName, find_narrowing, insert_qdq, place
+from mtl_edge.quantize.static import Placed, PlacementName, find_narrowing, insert_qdq, refine
 from mtl_edge.quantize.target import Target, TargetName, find_target, this_target
 from mtl_edge.runtime import open_session
 from mtl_edge.storage import write_atomically
+
+_REFINEMENTS = Refinements()
 
 
 class Quantized(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +51,7 @@ class Quantized(msgspec.Struct, frozen=True, kw_only=True):
     narrowed: tuple[Narrowed, ...] = ()
     without_vnni: WithoutVnni | None = None
     budgets: WithinBudgets | None = None
+    refinements: Refinements = Refinements()
 
 
 def quantize_file(
@@ -63,6 +68,7 @@ def quantize_file(
     cache: Path | None = None,
     max_drop: Sequence[str] = (),
     labelled: Path | None = None,
+    refinements: Refinements = _REFINEMENTS,
 ) -> Quantized:
     """Write a static int8 model; of a model that mtl-edge made, with a manifest that names its parent.
 
@@ -82,6 +88,7 @@ def quantize_file(
         max_drop: budgets such as ``left=0.5pt`` or ``count=2%``: how much worse than fp32 a task's first metric may
             become. Layers go back to float until all hold; if they cannot, what comes nearest is written.
         labelled: samples with labels to judge budgets by, as for ``calibration``.
+        refinements: what else is done so that 8 bits cost less.
 
     Raises:
         ModelError: the model cannot be read or is quantized already, or its int8 form computes nothing finite.
@@ -90,20 +97,29 @@ def quantize_file(
     """
     profile = find_target(target or this_target())
     with calibrated_source(
-        source, calibration, samples=samples, batch_size=batch_size, seed=seed, folder=cache and cache / "calibration"
+        source,
+        calibration,
+        samples=samples,
+        batch_size=batch_size,
+        seed=seed,
+        folder=cache and cache / "calibration",
+        equalized=refinements.equalize,
     ) as known:
-        prepared, batch = known.prepared, next(iter(known.data))
+        plain, batch = known.prepared, next(iter(known.data))
         if placement is None:
             placement = "measured" if profile.name == this_target() else "all"
         with spinner("quantize, and measure what is faster so"):
             ranges = find_ranges(known.observed, method)
-            placed = place(prepared, ranges, profile, placement, batch, cache and cache / "placements")
+            placements = cache and cache / "placements"
+            refined = refine(plain, known.data, batch, ranges, profile, placement, refinements, placements)
+        placed = refined.placed
+        known = dataclasses.replace(known, prepared=refined.prepared, pinned=refined.pinned)
         within = None
         if max_drop:
             within = _within_budgets(known, ranges, profile, placed.kept, max_drop, labelled)
             if within.reverted:
-                model = insert_qdq(prepared, ranges, profile, kept=within.kept)
-                placed = Placed(model, within.kept, latency_ratio(prepared, model, batch), placed.trials)
+                model = insert_qdq(known.prepared, ranges, profile, kept=within.kept, pinned=known.pinned)
+                placed = Placed(model, within.kept, latency_ratio(plain, model, batch), placed.trials)
         with spinner("look at what came of it"):
             int8 = placed.model
             noise = output_noise(known.session, open_session(int8), batch)
@@ -126,9 +142,10 @@ def quantize_file(
         noise_db=noise,
         remarks=known.data.remarks,
         audit=found,
-        narrowed=find_narrowing(prepared, profile, placed.kept).layers,
+        narrowed=find_narrowing(plain, profile, placed.kept).layers,
         without_vnni=elsewhere,
         budgets=within,
+        refinements=refinements,
     )
 
 

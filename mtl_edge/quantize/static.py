@@ -21,18 +21,24 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from mtl_edge.errors import ModelError
+from mtl_edge.errors import DataError, ModelError
+from mtl_edge.quantize.bias import correct_biases
 from mtl_edge.quantize.calibrate import calibrate
+from mtl_edge.quantize.equalize import equalize
 from mtl_edge.quantize.narrow import ChannelEnds, Narrowing, narrowing
 from mtl_edge.quantize.placement import kept_in_float, let_outputs_be_float
 from mtl_edge.quantize.race import Placement, find_placement, one_run
 from mtl_edge.quantize.ranges import Method, find_ranges
+from mtl_edge.quantize.refinements import Refinements
 from mtl_edge.quantize.remembered import remembered
+from mtl_edge.quantize.rounding import Rounded, round_weights
 from mtl_edge.quantize.target import Target, TargetName, find_target, this_target
 from mtl_edge.quantize.trim import trimmed
 from mtl_edge.quantize.weights import has_small_weights, with_small_weights
 
 PlacementName = Literal["measured", "all"]
+
+_REFINEMENTS = Refinements()
 
 
 def quantize_static(
@@ -43,6 +49,7 @@ def quantize_static(
     target: TargetName | None = None,
     placement: PlacementName = "all",
     known: Path | None = None,
+    refinements: Refinements = _REFINEMENTS,
 ) -> bytes:
     """Quantize weights and activations to 8 bits, with ranges taken from calibration data.
 
@@ -52,11 +59,13 @@ def quantize_static(
 
     Args:
         model: a serialized fp32 ONNX model.
-        batches: input name -> array, the samples to calibrate with, read once and one at a time.
+        batches: input name -> array, the samples to calibrate with, read one at a time; read again, and so no mere
+            iterator, where refinements need that.
         method: how a range is taken from what was seen.
         target: the kind of processor that will run it; None means this box.
         placement: what goes to int8: ``all`` that has a kernel; or, ``measured`` on this box, what is faster so.
         known: folder where measured placements are kept for networks of the same shapes; None keeps nothing.
+        refinements: what else is done so that 8 bits cost less.
 
     Returns:
         The serialized int8 model.
@@ -65,12 +74,17 @@ def quantize_static(
         ModelError: the model cannot be read, or is quantized already.
         DataError: the calibration data does not fit the model.
     """
-    prepared, stream = prepare(model), iter(batches)
+    stream = iter(batches)
+    if refinements.read_again and stream is batches:
+        raise DataError("quantize: batches must be such as can be read again, as a list can; found an iterator")
+    prepared = prepare(model)
+    if refinements.equalize:
+        prepared = equalize(prepared)
     first = next(stream, None)
     observed = calibrate(prepared, itertools.chain([] if first is None else [first], stream))
     assert first is not None  # or calibration would have refused it
     ranges, profile = find_ranges(observed, method), find_target(target or this_target())
-    return place(prepared, ranges, profile, placement, first, known).model
+    return refine(prepared, batches, first, ranges, profile, placement, refinements, known).placed.model
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -86,6 +100,54 @@ class Placed(msgspec.Struct, frozen=True):
     trials: int = 0
 
 
+class Refined(msgspec.Struct, frozen=True):
+    """An int8 model, and what it was written from.
+
+    Attributes:
+        prepared: the fp32 model with the weights that 8 bits can hold, and with the biases that go with them.
+        pinned: weight -> the axis of its channels, and the largest magnitude of each to provide for.
+        placed: the int8 model.
+    """
+
+    prepared: bytes
+    pinned: Mapping[str, ChannelEnds]
+    placed: Placed
+
+
+def refine(
+    prepared: bytes,
+    batches: Iterable[Mapping[str, np.ndarray]],
+    first: Mapping[str, np.ndarray],
+    ranges: Mapping[str, tuple[float, float]],
+    target: Target,
+    placement: PlacementName,
+    refinements: Refinements,
+    known: Path | None = None,
+) -> Refined:
+    """Choose the 8-bit weights, then what goes to int8, then the biases; and write the model.
+
+    Args:
+        prepared: what :func:`prepare` gave, equalized if that is wanted: the ranges are of this model.
+        batches: input name -> array, the calibration data; not read where no refinement needs it.
+        first: one of them, to measure with.
+        ranges, target, placement, known: as for :func:`place`.
+        refinements: what is to be done.
+    """
+    rounded = Rounded(prepared)
+    if refinements.rounding == "compensated":
+        narrowed = find_narrowing(prepared, target).ranges
+        rounded = round_weights(prepared, batches, ranges, narrowed=narrowed, saturates=target.saturates)
+    placed = place(rounded.model, ranges, target, placement, first, known, rounded.pinned)
+    if not refinements.correct_bias:
+        return Refined(rounded.model, rounded.pinned, placed)
+
+    def build(model: bytes) -> bytes:
+        return insert_qdq(model, ranges, target, kept=placed.kept, pinned=rounded.pinned)
+
+    corrected = correct_biases(rounded.model, prepared, build, batches)
+    return Refined(corrected, rounded.pinned, msgspec.structs.replace(placed, model=build(corrected)))
+
+
 def place(
     prepared: bytes,
     ranges: Mapping[str, tuple[float, float]],
@@ -93,6 +155,7 @@ def place(
     placement: PlacementName,
     batch: Mapping[str, np.ndarray],
     known: Path | None = None,
+    pinned: Mapping[str, ChannelEnds] = MappingProxyType({}),
 ) -> Placed:
     """Decide what goes to int8, and write the model.
 
@@ -103,16 +166,21 @@ def place(
         placement: as for :func:`quantize_static`.
         batch: samples to measure with, one of them at a time where the graph leaves that open.
         known: folder where measured placements are kept; None keeps nothing.
+        pinned: as for :func:`insert_qdq`.
     """
+
+    def build(kept: frozenset[str]) -> bytes:
+        return insert_qdq(prepared, ranges, target, kept=kept, pinned=pinned)
+
     if placement == "all":
-        return Placed(insert_qdq(prepared, ranges, target))
+        return Placed(build(frozenset()))
     one = one_run(prepared, batch)
 
     def search() -> Placement:
-        return find_placement(prepared, lambda kept: insert_qdq(prepared, ranges, target, kept=kept), one)
+        return find_placement(prepared, build, one)
 
     found = search() if known is None else remembered(known, prepared, target, one, search)
-    return Placed(insert_qdq(prepared, ranges, target, kept=found.kept), found.kept, found.ratio, found.trials)
+    return Placed(build(found.kept), found.kept, found.ratio, found.trials)
 
 
 def prepare(model: bytes) -> bytes:
