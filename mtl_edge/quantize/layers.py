@@ -67,13 +67,15 @@ class Layer:
     def weights_of(self, matrices: np.ndarray) -> np.ndarray:
         """The other way round: from ``(G, K, N)`` to the shape of the weights."""
         if self.node.op_type != "Conv":
-            return matrices[0].T if self.axis == 0 else matrices[0]
+            weight: np.ndarray = matrices[0].T if self.axis == 0 else matrices[0]
+            return weight
         return matrices.transpose(0, 2, 1).reshape(self.weight.shape)
 
     @property
     def inputs(self) -> int:
         """How many channels come in."""
-        return self.weight.shape[1] * self.groups if self.node.op_type == "Conv" else self.weight.shape[1 - self.axis]
+        conv = self.node.op_type == "Conv"
+        return int(self.weight.shape[1] * self.groups if conv else self.weight.shape[1 - self.axis])
 
     def per_output(self, values: np.ndarray) -> np.ndarray:
         """A number for each output channel, in a shape that broadcasts to the weights'."""
@@ -90,13 +92,16 @@ class Layer:
 
     def largest_by_output(self, weight: np.ndarray) -> np.ndarray:
         """The largest magnitude among the weights of each output channel."""
-        magnitudes: np.ndarray = np.abs(np.moveaxis(weight, self.axis, 0)).reshape(weight.shape[self.axis], -1)
-        return magnitudes.max(axis=1)
+        largest: np.ndarray = (
+            np.abs(np.moveaxis(weight, self.axis, 0)).reshape(self.weight.shape[self.axis], -1).max(axis=1)
+        )
+        return largest
 
     def largest_by_input(self, weight: np.ndarray) -> np.ndarray:
         """The largest magnitude among the weights that each channel of the input is multiplied by."""
-        magnitudes = np.abs(self.matrices(weight))  # (G, C * kernel, N)
-        return magnitudes.reshape(self.inputs, -1).max(axis=1)
+        # The rows of a group's matrix are its channels, with kernel positions within each.
+        largest: np.ndarray = np.abs(self.matrices(weight)).reshape(self.inputs, -1).max(axis=1)
+        return largest
 
     def rows(self, x: np.ndarray, most: int, chance: np.random.Generator) -> np.ndarray:
         """What output values sum over, ``(G, M, K)``: of all of them, or of as many as are wanted.
@@ -113,7 +118,7 @@ class Layer:
         windows = windows_of(x, kernel, self.attributes)
         places = (windows.shape[0], *windows.shape[2 : 2 + len(kernel)])
         chosen = np.unravel_index(_some(int(np.prod(places)), most, chance), places)
-        rows = windows[(chosen[0], slice(None), *chosen[1:])]  # (M, C, kernel…)
+        rows: np.ndarray = np.moveaxis(windows, 1, len(places))[tuple(chosen)]  # (M, C, kernel…)
         return rows.reshape(len(rows), self.groups, -1).transpose(1, 0, 2)
 
 

@@ -142,11 +142,13 @@ def _rounded(layer: Layer, hessian: np.ndarray, ends: np.ndarray, *, saturates: 
 
 def _cost(error: np.ndarray, hessian: np.ndarray) -> np.ndarray:
     """``E' H E`` of each channel, ``(G, N)``."""
-    return np.einsum("gkn,gkn->gn", error, hessian @ error)
+    cost: np.ndarray = np.einsum("gkn,gkn->gn", error, hessian @ error)
+    return cost
 
 
 def _clip(values: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(values), -_QMAX, _QMAX)
+    rounded: np.ndarray = np.clip(np.rint(values), -_QMAX, _QMAX)
+    return rounded
 
 
 def _in_8_bits(x: np.ndarray, ends: tuple[float, float] | None) -> np.ndarray:
@@ -155,4 +157,5 @@ def _in_8_bits(x: np.ndarray, ends: tuple[float, float] | None) -> np.ndarray:
         return x
     scale = (ends[1] - ends[0]) / (LEVELS - 1)
     zero = round(-ends[0] / scale)
-    return (np.clip(np.rint(x / scale) + zero, 0, LEVELS - 1) - zero) * scale
+    found: np.ndarray = (np.clip(np.rint(x / scale) + zero, 0, LEVELS - 1) - zero) * scale
+    return found

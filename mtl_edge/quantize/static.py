@@ -130,8 +130,11 @@ def refine(
         prepared: what :func:`prepare` gave, equalized if that is wanted: the ranges are of this model.
         batches: input name -> array, the calibration data; not read where no refinement needs it.
         first: one of them, to measure with.
-        ranges, target, placement, known: as for :func:`place`.
+        ranges: tensor name -> the lowest and the highest value to represent.
+        target: the kind of processor that will run it.
+        placement: as for :func:`quantize_static`.
         refinements: what is to be done.
+        known: folder where measured placements are kept; None keeps nothing.
     """
     rounded = Rounded(prepared)
     if refinements.rounding == "compensated":

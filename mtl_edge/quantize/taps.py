@@ -31,23 +31,27 @@ def tapped(
     inputs, wanted = {value.name for value in proto.graph.input}, list(dict.fromkeys(names))
     inner = [name for name in wanted if name not in inputs]
     _keep_only(proto.graph, inner)
+    session = _load(proto) if inner else None
+    read = {item.name for item in session.get_inputs()} if session is not None else set()
+    for batch in batches:
+        fed = {name: without_nan(array) for name, array in batch.items()}
+        try:
+            answers = session.run(inner, {name: fed[name] for name in read}) if session is not None else []
+        except Exception as error:
+            raise DataError(f"quantize: the data does not fit the model: {_last_words(error)}") from error
+        seen = fed | dict(zip(inner, answers, strict=True))
+        yield {name: seen[name] for name in wanted}
+
+
+def _load(proto: onnx.ModelProto) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     # What is handed out must be there: fusions would hide it, and are undone by the additional outputs anyway.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     try:
-        session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's own exception types are not public
         raise ModelError(f"quantize: ONNX Runtime cannot load the model: {_last_words(error)}") from error
-    read = {item.name for item in session.get_inputs()}
-    for batch in batches:
-        fed = {name: without_nan(array) for name, array in batch.items()}
-        try:
-            answers = session.run(inner, {name: fed[name] for name in read}) if inner else []
-        except Exception as error:
-            raise DataError(f"quantize: the data does not fit the model: {_last_words(error)}") from error
-        seen = fed | dict(zip(inner, answers, strict=True))
-        yield {name: seen[name] for name in wanted}
 
 
 def _keep_only(graph: onnx.GraphProto, names: Sequence[str]) -> None:
