@@ -89,11 +89,10 @@ def _shifted(prepared: bytes, shifts: Mapping[str, np.ndarray]) -> bytes:
             continue
         shift = shifts[node.name]
         known = constants.get(node.input[2]) if len(node.input) > 2 and node.input[2] else np.zeros(1)
-        beta = next((item.f for item in node.attribute if item.name == "beta"), 1.0)
-        if known is None or not beta or known.size not in (1, len(shift)):
+        if known is None or known.size not in (1, len(shift)):
             continue
         name = f"{node.name}_corrected_bias"
-        bias = np.broadcast_to(known.reshape(-1), shift.shape) + shift / beta
+        bias = np.broadcast_to(known.reshape(-1), shift.shape) + shift
         kept = [tensor for tensor in proto.graph.initializer if tensor.name != name]
         del proto.graph.initializer[:]
         proto.graph.initializer.extend([*kept, onnx.numpy_helper.from_array(bias.astype(np.float32), name)])

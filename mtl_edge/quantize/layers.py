@@ -113,13 +113,15 @@ class Layer:
         """
         if self.node.op_type != "Conv":
             flat = x.reshape(-1, x.shape[-1])
-            return flat[_some(len(flat), most, chance)][None]
+            chosen_rows: np.ndarray = flat[_some(len(flat), most, chance)][None]
+            return chosen_rows
         kernel = self.weight.shape[2:]
         windows = windows_of(x, kernel, self.attributes)
         places = (windows.shape[0], *windows.shape[2 : 2 + len(kernel)])
         chosen = np.unravel_index(_some(int(np.prod(places)), most, chance), places)
-        rows: np.ndarray = np.moveaxis(windows, 1, len(places))[tuple(chosen)]  # (M, C, kernel…)
-        return rows.reshape(len(rows), self.groups, -1).transpose(1, 0, 2)
+        rows = np.moveaxis(windows, 1, len(places))[tuple(chosen)]  # (M, C, kernel…)
+        by_group: np.ndarray = rows.reshape(len(rows), self.groups, -1).transpose(1, 0, 2)
+        return by_group
 
 
 def layers_of(graph: onnx.GraphProto) -> list[Layer]:
