@@ -172,9 +172,10 @@ def test_each_refinement_changes_the_model_on_its_own(model: bytes) -> None:
         "biases": msgspec.structs.replace(PLAIN, correct_bias=True),
         "default": Refinements(),
     }
-    x = BATCHES[0]
+    batches = [{"x": batch["x"].cumsum(axis=3)} for batch in BATCHES]  # neighbours are alike, as in a picture
+    x = batches[0]
     (expected,) = onnxruntime.InferenceSession(model).run(None, x)
-    files = {name: quantize_static(model, BATCHES, refinements=chosen) for name, chosen in steps.items()}
+    files = {name: quantize_static(model, batches, refinements=chosen) for name, chosen in steps.items()}
     noise = {
         name: ((onnxruntime.InferenceSession(content).run(None, x)[0] - expected) ** 2).mean()
         for name, content in files.items()
