@@ -171,18 +171,18 @@ def test_what_is_kept_of_the_data_does_not_grow_with_it(prepared: bytes) -> None
 
 def test_weights_for_a_processor_that_saturates_still_cannot_saturate() -> None:
     """Compensation must not undo what narrowing did."""
-    weight = RNG.uniform(0.995, 1, (16, 24)).astype(np.float32)  # all pairs are at the limit
+    weight = RNG.uniform(0.98, 1, (16, 2)).astype(np.float32)  # all pairs are at the limit
     graph = helper.make_graph(
         [helper.make_node("Gemm", ["x", "w"], ["y"], name="layer", transB=1)],
         "graph",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 24])],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 2])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 16])],
         [numpy_helper.from_array(weight, "w")],
     )
     proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     model = prepare(proto.SerializeToString())
-    # What a column that counts much spoils, others that count little must make up for in large steps.
-    x = RNG.random((64, 1)) * np.where(np.arange(24) % 2, 1, 0.1) + 1e-3 * RNG.random((64, 24))
+    # What the first column spoils, the second, which counts little, must make up for in large steps.
+    x = RNG.random((64, 1)) * [1, 0.1] + 1e-3 * RNG.random((64, 2))
     batches = [{"x": x.astype(np.float32)}]
     ranges = find_ranges(calibrate(model, batches), "minmax")
     target = find_target("x86-avx2")
