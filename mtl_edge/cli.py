@@ -70,7 +70,7 @@ _target = click.option(
 _method = click.option(
     "--method",
     type=click.Choice(["minmax", "moving-average", "percentile", "entropy", "mse", "auto"]),
-    default="minmax",
+    default="mse",
     show_default=True,
     help="How ranges are taken from what calibration saw.",
 )

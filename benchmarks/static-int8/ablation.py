@@ -85,14 +85,13 @@ def forms() -> list[Form]:
     """No step, each alone, and several."""
     methods: tuple[Method, ...] = ("minmax", "moving-average", "percentile", "entropy", "mse", "auto")
     found = [Form(method) for method in methods]
-    found += [
-        Form(refinements=msgspec.structs.replace(_NONE, equalize=True)),
-        Form(refinements=msgspec.structs.replace(_NONE, rounding="compensated")),
-        Form(refinements=msgspec.structs.replace(_NONE, correct_bias=True)),
-    ]
-    for method in ("minmax", "mse", "auto"):
-        for equalize in (False, True):
-            found.append(Form(method, Refinements(equalize=equalize, rounding="compensated", correct_bias=True)))
+    found.append(Form(refinements=msgspec.structs.replace(_NONE, equalize=True)))
+    for method in ("minmax", "mse"):
+        found.append(Form(method, msgspec.structs.replace(_NONE, rounding="compensated")))
+        found.append(Form(method, msgspec.structs.replace(_NONE, correct_bias=True)))
+    both = msgspec.structs.replace(_NONE, rounding="compensated", correct_bias=True)
+    found += [Form(method, both) for method in ("minmax", "percentile", "mse", "auto")]
+    found.append(Form("mse", msgspec.structs.replace(both, equalize=True)))
     return found
 
 
@@ -177,7 +176,7 @@ def show(results: Results) -> None:
             unit = "pt" if worst.metrics[0].unit == "share" else "%"
             seconds = statistics.median(value for row in rows for value in row.seconds)
             print(
-                f"  {row.form.name:<36} {statistics.mean(noise.values()):5.1f} dB  {min(noise.values()):5.1f} dB"
+                f"  {row.form.name:<35} {statistics.mean(noise.values()):5.1f} dB  {min(noise.values()):5.1f} dB"
                 f"  {worst.name} {changes[worst.name]:+.2f} {unit}".ljust(88)
                 + f"{seconds:5.2f} s"
             )

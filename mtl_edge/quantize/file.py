@@ -59,7 +59,7 @@ def quantize_file(
     calibration: Path,
     output: Path,
     *,
-    method: Method = "minmax",
+    method: Method = "mse",
     target: TargetName | None = None,
     placement: PlacementName | None = None,
     samples: int = 512,

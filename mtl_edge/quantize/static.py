@@ -46,7 +46,7 @@ def quantize_static(
     model: bytes,
     batches: Iterable[Mapping[str, np.ndarray]],
     *,
-    method: Method = "minmax",
+    method: Method = "mse",
     target: TargetName | None = None,
     placement: PlacementName = "all",
     known: Path | None = None,

@@ -33,7 +33,7 @@ class QuantizeSpec(Section, frozen=True):
     another kind of processor, and with ``all``, everything goes there that can.
     """
 
-    method: Literal["minmax", "moving-average", "percentile", "entropy", "mse", "auto"] = "minmax"
+    method: Literal["minmax", "moving-average", "percentile", "entropy", "mse", "auto"] = "mse"
     target: Literal["this-box", "x86-vnni", "x86-avx2", "arm64"] = "this-box"
     placement: Literal["measured", "all"] = "measured"
 

@@ -105,7 +105,7 @@ def test_another_method_needs_no_second_pass(
     first = (tmp_path / "int8.onnx").read_bytes()
     assert not calibrated(data)
     assert (tmp_path / "int8.onnx").read_bytes() == first
-    assert not calibrated(data, method="mse")
+    assert not calibrated(data, method="minmax")
     assert calibrated(data, samples=10)
     for kept in (cache / "calibration").iterdir():
         kept.write_bytes(kept.read_bytes()[:-9])
@@ -145,7 +145,7 @@ def test_the_command_says_what_became_of_the_model(model: Path, save: Save, imag
     result = _run("quantize", model, "--calib", save(image=image), "--no-cache", "--json", found)
     assert result.exit_code == 0, result.output
     assert (tmp_path / "tiny-int8.onnx").is_file()
-    assert all(word in result.stdout for word in ("minmax over 64 samples", "in int8", "signal to noise"))
+    assert all(word in result.stdout for word in ("mse over 64 samples", "in int8", "signal to noise"))
     assert msgspec.json.decode(found.read_bytes())["audit"]["nodes"]
 
 
