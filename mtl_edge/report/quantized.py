@@ -8,6 +8,7 @@ from mtl_edge.quantize.audit import Precision
 from mtl_edge.quantize.file import Quantized
 from mtl_edge.quantize.narrow import Narrowed
 from mtl_edge.quantize.noise import WithoutVnni
+from mtl_edge.quantize.refinements import Refinements
 from mtl_edge.report.audits import islands, operators
 
 _POOR_DB = 20
@@ -26,6 +27,7 @@ def show_quantized(found: Quantized, console: Console) -> None:
     table.add_row("int8", f"{found.path}  {found.file_bytes / 1024:.0f} KiB, {ratio:.2f}x")
     seen = "" if found.calibrated else ", seen before"
     table.add_row("calibrated", f"{found.method} over {found.samples} samples{seen}, for {found.target}")
+    table.add_row("refined", _refined(found.refinements))
     if found.latency_ratio is not None:
         so = f"{found.latency_ratio:.2f}x of fp32 with 1 thread, the best of {found.trials} placements"
         table.add_row("latency", so)
@@ -62,6 +64,16 @@ def show_quantized(found: Quantized, console: Console) -> None:
                 style="bold red",
                 soft_wrap=True,
             )
+
+
+def _refined(done: Refinements) -> str:
+    """``channels equalized, rounding compensated, biases corrected``, those of them that were done."""
+    steps = {
+        "channels equalized": done.equalize,
+        "rounding compensated": done.rounding == "compensated",
+        "biases corrected": done.correct_bias,
+    }
+    return ", ".join(step for step, was_done in steps.items() if was_done) or "nothing"
 
 
 def _narrowed(layers: tuple[Narrowed, ...]) -> str:

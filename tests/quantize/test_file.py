@@ -15,6 +15,7 @@ from mtl_edge.artifact import Manifest, write_artifact
 from mtl_edge.cli import main
 from mtl_edge.quantize import source as module
 from mtl_edge.quantize.file import quantize_file
+from mtl_edge.quantize.refinements import Refinements
 from mtl_edge.runtime import manifest_of, open_session
 
 Save = Callable[..., Path]
@@ -114,6 +115,29 @@ def test_another_method_needs_no_second_pass(
     assert len(passes) == 4
 
 
+def test_an_equalized_model_has_a_calibration_of_its_own(
+    model: Path, save: Save, image: np.ndarray, tmp_path: Path
+) -> None:
+    """It is another model, with other ranges; what else is refined leaves the calibration as it is."""
+
+    def calibrated(**steps: object) -> bool:
+        found = quantize_file(
+            model,
+            save(image=image),
+            tmp_path / "int8.onnx",
+            placement="all",
+            cache=tmp_path / "cache",
+            refinements=Refinements(**steps),  # type: ignore[arg-type]
+        )
+        assert found.refinements == Refinements(**steps)  # type: ignore[arg-type]
+        return found.calibrated
+
+    assert calibrated()
+    assert calibrated(equalize=True)
+    assert not calibrated(equalize=True)
+    assert not calibrated(rounding="nearest", correct_bias=False)
+
+
 @pytest.mark.parametrize(
     ("target", "activation", "most"),
     [
@@ -147,6 +171,20 @@ def test_the_command_says_what_became_of_the_model(model: Path, save: Save, imag
     assert (tmp_path / "tiny-int8.onnx").is_file()
     assert all(word in result.stdout for word in ("mse over 64 samples", "in int8", "signal to noise"))
     assert msgspec.json.decode(found.read_bytes())["audit"]["nodes"]
+
+
+def test_the_command_switches_every_refinement_on_its_own(
+    model: Path, save: Save, image: np.ndarray, tmp_path: Path
+) -> None:
+    """And says which were done."""
+    found = tmp_path / "found.json"
+    options = ["--equalize", "--rounding", "nearest", "--no-correct-bias", "--method", "auto"]
+    result = _run("quantize", model, "--calib", save(image=image), "--no-cache", "--json", found, *options)
+    assert result.exit_code == 0, result.output
+    assert "channels equalized" in result.stdout
+    assert "biases corrected" not in result.stdout
+    done = msgspec.json.decode(found.read_bytes())["refinements"]
+    assert done == {"equalize": True, "rounding": "nearest", "correct_bias": False}
 
 
 @pytest.mark.parametrize(
