@@ -115,10 +115,23 @@ def test_another_method_needs_no_second_pass(
     assert len(passes) == 4
 
 
-def test_an_equalized_model_has_a_calibration_of_its_own(
-    model: Path, save: Save, image: np.ndarray, tmp_path: Path
-) -> None:
+def test_an_equalized_model_has_a_calibration_of_its_own(save: Save, image: np.ndarray, tmp_path: Path) -> None:
     """It is another model, with other ranges; what else is refined leaves the calibration as it is."""
+    weights = {"w0": np.float32([[1, 9], [4, -1], [2, 2]]), "w1": np.float32([[3, 1, 2]])}
+    nodes = [
+        helper.make_node("Gemm", ["image", "w0"], ["a"], transB=1),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Gemm", ["b", "w1"], ["y"], transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 1])],
+        [onnx.numpy_helper.from_array(np.array(value), name) for name, value in weights.items()],
+    )
+    model = tmp_path / "model.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), model)
 
     def calibrated(**steps: object) -> bool:
         found = quantize_file(

@@ -36,7 +36,7 @@ def _model(kind: str, *, readers: int = 1) -> bytes:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_layer_is_the_product_of_its_rows_and_its_matrices(kind: str) -> None:
-    """What rounding takes a layer for is what ONNX Runtime computes, whatever the padding, the strides or the groups."""
+    """What rounding takes a layer for is what ONNX Runtime computes, whatever the padding, strides or groups."""
     model = _model(kind)
     x = RNG.standard_normal(KINDS[kind][2]).astype(np.float32)
     (layer,) = layers_of(onnx.load_from_string(model).graph)
