@@ -85,10 +85,23 @@ def calibrated_source(
         data = calibration_data(
             session.get_inputs(), arrays.arrays, manifest, samples=samples, batch_size=batch_size, seed=seed
         )
-        with spinner("prepare"):
-            prepared = equalize(prepare(content)) if equalized else prepare(content)
-        observed, fresh = _observe(prepared, data, folder)
-        yield CalibratedSource(session, manifest, prepared, data, observed, fresh)
+        yield calibrated(session, content, manifest, data, folder=folder, equalized=equalized)
+
+
+def calibrated(
+    session: onnxruntime.InferenceSession,
+    content: bytes,
+    manifest: Manifest | None,
+    data: CalibrationData,
+    *,
+    folder: Path | None,
+    equalized: bool,
+) -> CalibratedSource:
+    """Calibrate a model that is loaded already; arguments are as of :class:`CalibratedSource`."""
+    with spinner("prepare"):
+        prepared = equalize(prepare(content)) if equalized else prepare(content)
+    observed, fresh = _observe(prepared, data, folder)
+    return CalibratedSource(session, manifest, prepared, data, observed, fresh)
 
 
 @contextlib.contextmanager

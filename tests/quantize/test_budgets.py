@@ -10,41 +10,40 @@ from click.testing import CliRunner
 from mtl_edge.cli import main
 from mtl_edge.errors import DataError
 from mtl_edge.quantize import budgets
-from mtl_edge.quantize.budgets import Budget, parse_budget
 from mtl_edge.quantize.file import Quantized, quantize_file
 from mtl_edge.runtime import evaluate, manifest_of, open_session
-from mtl_edge.tasks import Multiclass, Regression
+from mtl_edge.tasks import Budget, Multiclass, Regression, Task, read_budget
 
 TASKS = (Multiclass(name="kind", target="kind", classes=3), Regression(name="size", target="size"))
 
 
 @pytest.mark.parametrize(
-    ("text", "name", "budget"),
+    ("text", "task", "budget"),
     [
-        ("kind=0.5pt", "kind", Budget(0.5, "pt")),
-        ("kind=1 %", "kind", Budget(1.0, "%")),
-        ("size=2%", "size", Budget(2.0, "%")),
+        ("0.5pt", TASKS[0], Budget(0.5, "pt")),
+        ("1 %", TASKS[0], Budget(1.0, "%")),
+        ("2%", TASKS[1], Budget(2.0, "%")),
     ],
 )
-def test_budgets_are_points_or_per_cent(text: str, name: str, budget: Budget) -> None:
+def test_budgets_are_points_or_per_cent(text: str, task: Task, budget: Budget) -> None:
     """Points of a share, per cent of anything."""
-    assert parse_budget(text, TASKS) == (name, budget)
+    assert read_budget(text, task) == budget
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("kind", "must be as in left=0.5pt or count=2%, found 'kind'"),
-        ("kind=0.5", "must be as in"),
-        ("kind=-1%", "must be as in"),
-        ("colour=1%", r"must name a task \(kind, size\), found 'colour'"),
-        ("size=1pt", r"size has an error \(MAE\): must be in %"),
+        ("left=0.5", "--max-drop left: must be as in 0.5pt or 2%, found '0.5'"),
+        ("left=-1%", "must be as in"),
+        ("colour=1%", r"must name a task \(left, right\), found 'colour'"),
+        ("right=1pt", r"right has an error \(MAE\): must be in %"),
     ],
 )
-def test_nonsense_is_named(text: str, message: str) -> None:
+def test_nonsense_is_named(unequal_artifact: Path, unequal_samples: Path, text: str, message: str) -> None:
     """What must be, and what was found."""
     with pytest.raises(DataError, match=message):
-        parse_budget(text, TASKS)
+        _quantize(unequal_artifact, unequal_samples, text)
 
 
 def _quantize(artifact: Path, samples: Path, *max_drop: str) -> Quantized:

@@ -106,7 +106,7 @@ BAD_RECIPES = {
     "key of another kind of task": (
         'target = "area"',
         'target = "area"\nclasses = 3',
-        "tasks.size: unknown key 'classes'; known are target",
+        "tasks.size: unknown key 'classes'; known are max_drop, target",
     ),
     "unknown word beside a list": (
         "classes = 3",
