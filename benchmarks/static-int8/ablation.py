@@ -97,9 +97,10 @@ def forms() -> list[Form]:
 
 @click.command()
 @click.option("--runs", type=click.Path(exists=True, file_okay=False, path_type=Path), help="The folder of zoo.py run.")
+@click.option("--avx2", is_flag=True, help="For processors without VNNI, whose weights have fewer bits; mse only.")
 @click.option("--table", is_flag=True, help="Only print what was measured before.")
 @click.argument("names", nargs=-1)
-def main(runs: Path | None, table: bool, names: tuple[str, ...]) -> None:
+def main(runs: Path | None, avx2: bool, table: bool, names: tuple[str, ...]) -> None:
     """Quantize every network in every form, keep what was found after each, and print a table."""
     results = Results(machine=this_machine())
     if FILE.exists():
@@ -108,13 +109,15 @@ def main(runs: Path | None, table: bool, names: tuple[str, ...]) -> None:
         assert runs is not None, "--runs is needed"
         for name in names or NAMES:
             for folder in sorted((runs / name).iterdir()):
-                results.networks[f"{name}/{folder.name}"] = measured(folder, f"{name}/{folder.name}")
+                place = f"{name}, x86-avx2/{folder.name}" if avx2 else f"{name}/{folder.name}"
+                results.networks[place] = measured(folder, place, avx2=avx2)
                 write_atomically(FILE, msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
     show(results)
 
 
-def measured(folder: Path, place: str) -> Network:
+def measured(folder: Path, place: str, *, avx2: bool) -> Network:
     """All forms of one network."""
+    chosen = [form for form in forms() if form.method == "mse" or not avx2]
     data = max(folder.glob("stages/data-*"), key=lambda path: path.stat().st_mtime)
     source = folder / "artifacts" / "dense" / "model.onnx"
     session = open_session(source)
@@ -126,7 +129,7 @@ def measured(folder: Path, place: str) -> Network:
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         target = Path(scratch) / "int8.onnx"
-        for form in forms():
+        for form in chosen:
             seconds = []
             for _ in range(_REPEATS):
                 started = time.perf_counter()
@@ -135,6 +138,7 @@ def measured(folder: Path, place: str) -> Network:
                     data / "calib",
                     target,
                     method=form.method,
+                    target="x86-avx2" if avx2 else "x86-vnni",
                     placement="all",
                     samples=SAMPLES,
                     refinements=form.refinements,

@@ -69,6 +69,7 @@ def _by_depth(graph: onnx.GraphProto) -> list[list[Layer]]:
 def _means(model: bytes, layers: Sequence[Layer], batches: Iterable[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Name of a layer's node -> the mean of each channel of its answers, before what is done to them."""
     answers = {node.name: node.output[0] for node in onnx.load_from_string(model).graph.node}
+    layers = [layer for layer in layers if layer.node.name in answers]
     sums: dict[str, np.ndarray] = {}
     counts: dict[str, int] = {}
     for seen in tapped(model, [answers[layer.node.name] for layer in layers], batches):

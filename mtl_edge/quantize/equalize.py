@@ -74,6 +74,8 @@ def equalize(prepared: bytes) -> bytes:
 
 def find_junctions(graph: onnx.GraphProto) -> list[Junction]:
     """The tensors whose channels can be scaled, in the order in which they are computed."""
+    if any(attribute.type == onnx.AttributeProto.GRAPH for node in graph.node for attribute in node.attribute):
+        return []  # a graph within a graph may read what is outside of it
     layers = layers_of(graph)
     reach = _Reach(graph, layers)
     constants = constants_of(graph)

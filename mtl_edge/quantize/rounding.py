@@ -6,7 +6,7 @@ those that follow are moved to where the sum of errors is smallest (Frantar et a
 arXiv:2210.17323). All that is needed of the data is ``H``, which does not grow with the samples.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -24,6 +24,10 @@ _ROWS = 512
 _DAMPING = 0.01
 """Added to the diagonal of ``H``, as a share of its mean: what few samples say of rare directions is noise."""
 _BLOCK = 64
+_LONGEST = 5000
+"""Values that an answer may sum over; the matrix is inverted, in time that grows with the third power."""
+_HELD = 1 << 26
+"""Numbers of all matrices that are held at once: half a gigabyte."""
 
 
 class Rounded(msgspec.Struct, frozen=True):
@@ -47,11 +51,13 @@ def round_weights(
     narrowed: Mapping[str, ChannelEnds],
     saturates: bool,
 ) -> Rounded:
-    """Choose the 8-bit weights of all layers by what the layers answer on calibration data.
+    """Choose the 8-bit weights of layers by what they answer on calibration data.
+
+    Layers that sum over very many values are left as they are: their ``H`` grows with the square of that.
 
     Args:
         prepared: an fp32 model with folded constants and batch norms.
-        batches: input name -> array; read once.
+        batches: input name -> array; read once, or more often where all layers' ``H`` are too much for memory.
         ranges: tensor name -> the lowest and the highest value that its 8 bits represent.
         narrowed: weight -> the axis of its channels and how large a range to provide for; others use all of theirs.
         saturates: whether channels whose sums of two products could saturate are to be rounded to nearest.
@@ -60,23 +66,45 @@ def round_weights(
         ModelError: the model cannot be loaded.
         DataError: the data does not fit.
     """
-    layers = layers_of(onnx.load_from_string(prepared).graph)
-    found = hessians(prepared, layers, batches, ranges)
+    layers = [layer for layer in layers_of(onnx.load_from_string(prepared).graph) if _size(layer)[1] <= _LONGEST]
     values, pinned = {}, {}
     with progress_bar("round", total=len(layers)) as bar:
-        for layer in layers:
-            name = layer.weight_name
-            known = narrowed.get(name)
-            ends = layer.largest_by_output(layer.weight) if known is None else known[1]
-            quantized, scale = _rounded(layer, found[name], ends, saturates=saturates)
-            values[name], pinned[name] = quantized * scale, (layer.axis, ends)
-            bar.advance(name)
+        for group in _groups(layers):
+            found = hessians(prepared, group, batches, ranges)
+            for layer in group:
+                name = layer.weight_name
+                known = narrowed.get(name)
+                ends = layer.largest_by_output(layer.weight) if known is None else known[1]
+                quantized, scale = _rounded(layer, found.pop(name), ends, saturates=saturates)
+                values[name], pinned[name] = quantized * scale, (layer.axis, ends)
+                bar.advance(name)
     return Rounded(with_constants(prepared, values), pinned)
+
+
+def _groups(layers: Sequence[Layer]) -> Iterator[list[Layer]]:
+    """Layers whose matrices fit in memory together: each group is one more pass over the data."""
+    group: list[Layer] = []
+    values = 0
+    for layer in layers:
+        groups, length = _size(layer)
+        if group and values + groups * length**2 > _HELD:
+            yield group
+            group, values = [], 0
+        group.append(layer)
+        values += groups * length**2
+    if group:
+        yield group
+
+
+def _size(layer: Layer) -> tuple[int, int]:
+    """Groups of a layer, and how many values each of its answers sums over."""
+    groups, length, _ = layer.matrices(layer.weight).shape
+    return groups, length
 
 
 def hessians(
     prepared: bytes,
-    layers: list[Layer],
+    layers: Sequence[Layer],
     batches: Iterable[Mapping[str, np.ndarray]],
     ranges: Mapping[str, tuple[float, float]],
 ) -> dict[str, np.ndarray]:

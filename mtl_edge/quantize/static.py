@@ -25,7 +25,7 @@ from mtl_edge.errors import DataError, ModelError
 from mtl_edge.quantize.bias import correct_biases
 from mtl_edge.quantize.calibrate import calibrate
 from mtl_edge.quantize.equalize import equalize
-from mtl_edge.quantize.int8_layers import constants_of
+from mtl_edge.quantize.layers import fold_bias_factors
 from mtl_edge.quantize.narrow import ChannelEnds, Narrowing, narrowing
 from mtl_edge.quantize.placement import kept_in_float, let_outputs_be_float
 from mtl_edge.quantize.race import Placement, find_placement, one_run
@@ -209,23 +209,8 @@ def prepare(model: bytes) -> bytes:
         proto = onnx.load(prepared)
     for position, node in enumerate(proto.graph.node):
         node.name = node.name or f"node_{position}"
-    _fold_beta(proto.graph)
+    fold_bias_factors(proto.graph)
     return bytes(proto.SerializeToString())
-
-
-def _fold_beta(graph: onnx.GraphProto) -> None:
-    """Multiply biases by the factor that a ``Gemm`` has for them, which the quantizer drops."""
-    constants = constants_of(graph)
-    for node in graph.node:
-        beta = next((entry for entry in node.attribute if entry.name == "beta"), None)
-        bias = node.input[2] if len(node.input) > 2 else ""
-        if node.op_type != "Gemm" or beta is None or beta.f == 1 or (bias and bias not in constants):
-            continue
-        if bias:
-            node.input[2] = f"{node.name}_bias"
-            folded = (constants[bias] * beta.f).astype(constants[bias].dtype)
-            graph.initializer.append(onnx.numpy_helper.from_array(folded, node.input[2]))
-        node.attribute.remove(beta)
 
 
 def insert_qdq(

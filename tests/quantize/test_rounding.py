@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from mtl_edge.quantize import rounding as module
 from mtl_edge.quantize.calibrate import calibrate
 from mtl_edge.quantize.layers import layers_of
 from mtl_edge.quantize.ranges import find_ranges
@@ -193,3 +194,17 @@ def test_weights_for_a_processor_that_saturates_still_cannot_saturate() -> None:
     free = round_weights(model, batches, ranges, narrowed=narrowed, saturates=False)
     quantized, _ = _written(insert_qdq(free.model, ranges, target, pinned=free.pinned), "layer")
     assert pair_bounds(quantized.T).max() > HIGHEST  # so it is the check that holds them back
+
+
+def test_matrices_that_do_not_fit_together_are_found_one_after_the_other(
+    prepared: bytes, ranges: dict[str, tuple[float, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In more passes over the data, with the same result; a layer whose matrix is too large is left as it is."""
+    target = find_target("x86-vnni")
+    together = _round(prepared, ranges, target)
+    monkeypatch.setattr(module, "_HELD", 1)
+    apart = _round(prepared, ranges, target)
+    assert apart.pinned.keys() == together.pinned.keys()
+    assert apart.model == together.model
+    monkeypatch.setattr(module, "_LONGEST", 10)
+    assert _round(prepared, ranges, target).pinned.keys() == {"w2", "w3", "w4", "w5"}
