@@ -113,13 +113,13 @@ def run(recipe: str, workdir: Path | None) -> None:
 
         from mtl_edge.pipeline import run as run_recipe
         from mtl_edge.recipe import load_recipe
-        from mtl_edge.report.terminal import show
+        from mtl_edge.report.terminal import show_run
         from mtl_edge.zoo import find_recipe
 
     loaded = load_recipe(find_recipe(recipe))
     folder = workdir or Path("runs") / loaded.name
     report = run_recipe(loaded, folder)
-    show(report.benchmark, Console())
+    show_run(report, Console())
     click.echo(f"models  {folder / 'artifacts'}\nreport  {folder / 'report.html'}")
 
 

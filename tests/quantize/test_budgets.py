@@ -10,7 +10,11 @@ from click.testing import CliRunner
 from mtl_edge.cli import main
 from mtl_edge.errors import DataError
 from mtl_edge.quantize import budgets
+from mtl_edge.quantize.budgets import Goal, keep_budgets
 from mtl_edge.quantize.file import Quantized, quantize_file
+from mtl_edge.quantize.ranges import find_ranges
+from mtl_edge.quantize.source import calibrated_source
+from mtl_edge.quantize.target import find_target
 from mtl_edge.runtime import evaluate, manifest_of, open_session
 from mtl_edge.tasks import Budget, Multiclass, Regression, Task, read_budget
 
@@ -104,3 +108,41 @@ def test_budgets_need_labels_and_a_manifest(
     assert done.exit_code == 2
     assert "--max-drop: " in done.output
     assert not output.exists()
+
+
+def test_losses_are_counted_from_the_fp32_file(
+    unequal_artifact: Path, unequal_samples: Path, unequal_arrays: dict[str, np.ndarray]
+) -> None:
+    """Not from the model whose weights are rounded already, from which the int8 one is written."""
+    found = _quantize(unequal_artifact, unequal_samples, "right=1%")
+    session = open_session(unequal_artifact)
+    manifest = manifest_of(unequal_artifact, session)
+    assert manifest is not None
+    assert found.budgets is not None
+    (spent,) = found.budgets.spent
+    assert spent.fp32 == evaluate(session, manifest.tasks, manifest.inputs[0], unequal_arrays)["right"]["mae"]
+
+
+def test_what_turns_out_not_to_be_needed_is_int8_again(
+    unequal_artifact: Path, unequal_samples: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the first choice is made wrong on purpose."""
+    chosen = iter(["left_head", "right_head"])
+    monkeypatch.setattr(budgets._Search, "healer", lambda self, task, nodes: next(chosen))
+    found = _quantize(unequal_artifact, unequal_samples, "right=1%")
+    assert found.budgets is not None
+    assert found.budgets.reverted == ("right_head",)
+    assert "left_head" not in found.budgets.kept
+
+
+def test_a_task_that_is_lost_before_is_not_chased(unequal_artifact: Path, unequal_samples: Path) -> None:
+    """Where the fp32 model misses the budget already, no layer goes back for it."""
+    samples = np.load(unequal_samples)
+    with calibrated_source(unequal_artifact, unequal_samples, samples=64, batch_size=32, seed=0, folder=None) as known:
+        base = {"left": {"mae": 1e-6, "mse": 1.0, "r2": 1.0}}
+        goal = Goal({"left": Budget(1.0, "%")}, dict(samples), base)
+        ranges = find_ranges(known.observed, "minmax")
+        found = keep_budgets(known, ranges, find_target("x86-vnni"), frozenset(), goal)
+    assert found.reverted == ()
+    assert not found.spent[0].holds
+    assert "left misses its budget before quantization already" in found.remarks
