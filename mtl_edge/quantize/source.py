@@ -20,7 +20,7 @@ from mtl_edge.quantize.data import CalibrationData, calibration_data
 from mtl_edge.quantize.equalize import equalize
 from mtl_edge.quantize.narrow import ChannelEnds
 from mtl_edge.quantize.observe import Observer
-from mtl_edge.quantize.static import prepare
+from mtl_edge.quantize.prepare import prepare
 from mtl_edge.quantize.statistics import load_statistics, save_statistics
 from mtl_edge.runtime import manifest_of, open_session
 from mtl_edge.storage import sha256_of
@@ -33,7 +33,7 @@ class CalibratedSource:
     Attributes:
         session: the fp32 model, loaded.
         manifest: what its outputs mean, if mtl-edge made it.
-        prepared: see :func:`mtl_edge.quantize.static.prepare`; refined, once that is done.
+        prepared: see :func:`mtl_edge.quantize.prepare.prepare`; refined, once that is done.
         data: the samples of the calibration.
         observed: tensor name -> what was seen of it.
         fresh: false where that was kept from an earlier calibration.

@@ -4,11 +4,8 @@ Where 8 bits go, ONNX Runtime's own quantizer decides: it knows which operators 
 our calibration, which sees the data once and keeps none of it.
 """
 
-import contextlib
 import itertools
-import logging
-import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -19,15 +16,14 @@ import onnx
 from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
-from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from mtl_edge.errors import DataError, ModelError
+from mtl_edge.errors import DataError
 from mtl_edge.quantize.bias import correct_biases
 from mtl_edge.quantize.calibrate import calibrate
 from mtl_edge.quantize.equalize import equalize
-from mtl_edge.quantize.layers import fold_bias_factors
 from mtl_edge.quantize.narrow import ChannelEnds, Narrowing, narrowing
 from mtl_edge.quantize.placement import kept_in_float, let_outputs_be_float
+from mtl_edge.quantize.prepare import prepare, quiet
 from mtl_edge.quantize.race import Placement, find_placement, one_run
 from mtl_edge.quantize.ranges import Method, find_ranges
 from mtl_edge.quantize.refinements import Refinements
@@ -35,7 +31,7 @@ from mtl_edge.quantize.remembered import remembered
 from mtl_edge.quantize.rounding import Rounded, round_weights
 from mtl_edge.quantize.target import Target, TargetName, find_target, this_target
 from mtl_edge.quantize.trim import trimmed
-from mtl_edge.quantize.weights import has_small_weights, with_small_weights
+from mtl_edge.quantize.weights import with_small_weights
 
 PlacementName = Literal["measured", "all"]
 
@@ -128,7 +124,8 @@ def refine(
     """Choose the 8-bit weights, then what goes to int8, then the biases; and write the model.
 
     Args:
-        prepared: what :func:`prepare` gave, equalized if that is wanted: the ranges are of this model.
+        prepared: what :func:`mtl_edge.quantize.prepare.prepare` gave, equalized if that is wanted: the ranges are of
+            this model.
         batches: input name -> array, the calibration data; not read where no refinement needs it.
         first: one of them, to measure with.
         ranges: tensor name -> the lowest and the highest value to represent.
@@ -164,7 +161,7 @@ def place(
     """Decide what goes to int8, and write the model.
 
     Args:
-        prepared: what :func:`prepare` gave.
+        prepared: what :func:`mtl_edge.quantize.prepare.prepare` gave.
         ranges: tensor name -> the lowest and the highest value to represent.
         target: the kind of processor that will run it.
         placement: as for :func:`quantize_static`.
@@ -187,32 +184,6 @@ def place(
     return Placed(build(found.kept), found.kept, found.ratio, found.trials)
 
 
-def prepare(model: bytes) -> bytes:
-    """Fold constants, fuse batch norms and infer shapes: what calibration and quantization start from.
-
-    Raises:
-        ModelError: the model cannot be read, or is quantized already.
-    """
-    try:
-        graph = onnx.load_from_string(model).graph
-    except Exception as error:  # protobuf's own exception types are not public
-        raise ModelError(f"quantize: the model is not readable ONNX: {error}") from error
-    if any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in graph.node):
-        raise ModelError("quantize: the model must be fp32, found QuantizeLinear nodes: it is quantized already")
-    if has_small_weights(graph):
-        raise ModelError("quantize: the model must be fp32, found weights of 8 bits: it is quantized already")
-    with tempfile.TemporaryDirectory(prefix="mtl-edge-") as folder, _quiet():
-        source, prepared = Path(folder) / "fp32.onnx", Path(folder) / "prepared.onnx"
-        source.write_bytes(model)
-        # Symbolic inference needs sympy and fails on Resize: not used.
-        quant_pre_process(source, prepared, skip_symbolic_shape=True)
-        proto = onnx.load(prepared)
-    for position, node in enumerate(proto.graph.node):
-        node.name = node.name or f"node_{position}"
-    fold_bias_factors(proto.graph)
-    return bytes(proto.SerializeToString())
-
-
 def insert_qdq(
     prepared: bytes,
     ranges: Mapping[str, tuple[float, float]],
@@ -226,7 +197,7 @@ def insert_qdq(
     """Write a prepared model with Q/DQ pairs, whose scales cover these ranges.
 
     Args:
-        prepared: what :func:`prepare` gave.
+        prepared: what :func:`mtl_edge.quantize.prepare.prepare` gave.
         ranges: tensor name -> the lowest and the highest value to represent.
         target: the kind of processor that will run it.
         only: names of the nodes to quantize; none means all that can be.
@@ -238,7 +209,7 @@ def insert_qdq(
         name: TensorData(lowest=np.float32(low), highest=np.float32(high)) for name, (low, high) in ranges.items()
     }
     proto = onnx.load_from_string(prepared)
-    with _quiet():
+    with quiet():
         quantizer = QDQQuantizer(
             proto,
             per_channel=True,
@@ -264,7 +235,7 @@ def find_narrowing(prepared: bytes, target: Target, kept: Collection[str] = ()) 
     """Which weights of a prepared model must not use all of their 8 bits on a kind of processor.
 
     Args:
-        prepared: what :func:`prepare` gave.
+        prepared: what :func:`mtl_edge.quantize.prepare.prepare` gave.
         target: the kind of processor.
         kept: names of nodes that stay in float besides those that always do.
     """
@@ -280,14 +251,3 @@ def _overrides(ranges: Mapping[str, ChannelEnds]) -> dict[str, list[dict[str, An
         weight: [{"axis": axis, "rmin": -end, "rmax": end} for end in ends.tolist()]
         for weight, (axis, ends) in ranges.items()
     }
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """ONNX Runtime's quantizer logs hints on the root logger that do not apply here."""
-    level = logging.root.level
-    logging.root.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.root.setLevel(level)

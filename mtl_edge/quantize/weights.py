@@ -31,11 +31,11 @@ def with_small_weights(
     added: list[onnx.NodeProto] = []
     done: set[str] = set()
     for node in graph.node:
-        name = _weight(node)
+        name = layer_weight(node)
         if name not in tensors:
             continue
         tensor = tensors[name]
-        axis = _channel_axis(node, len(tensor.dims))
+        axis = channel_axis(node, len(tensor.dims))
         small = np.prod(tensor.dims) < _SMALLEST or len(tensor.dims) < 2
         if small or tensor.data_type != TensorProto.FLOAT or name in done:
             continue
@@ -63,13 +63,13 @@ def has_small_weights(graph: onnx.GraphProto) -> bool:
     return any(node.op_type in ("Cast", "DequantizeLinear") and node.input[0] in small for node in graph.node)
 
 
-def _weight(node: onnx.NodeProto) -> str:
+def layer_weight(node: onnx.NodeProto) -> str:
     """Name of what holds the weights of a layer, if this is one."""
     position = 0 if node.op_type == "Gather" else 1 if node.op_type in _LAYERS else len(node.input)
     return str(node.input[position]) if position < len(node.input) else ""
 
 
-def _channel_axis(node: onnx.NodeProto, axes: int) -> int:
+def channel_axis(node: onnx.NodeProto, axes: int) -> int:
     """Along which axis of its weight the channels of a layer lie."""
     match node.op_type:
         case "Gather":

@@ -10,8 +10,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mtl_edge.quantize.bias import correct_biases
 from mtl_edge.quantize.calibrate import calibrate
+from mtl_edge.quantize.prepare import prepare
 from mtl_edge.quantize.ranges import find_ranges
-from mtl_edge.quantize.static import insert_qdq, prepare
+from mtl_edge.quantize.static import insert_qdq
 from mtl_edge.quantize.target import find_target
 
 RNG = np.random.default_rng(0)

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mtl_edge.quantize.equalize import equalize, find_junctions
 from mtl_edge.quantize.layers import layers_of
-from mtl_edge.quantize.static import prepare
+from mtl_edge.quantize.prepare import prepare
 
 RNG = np.random.default_rng(0)
 

@@ -11,10 +11,11 @@ from onnx import TensorProto, helper, numpy_helper
 from mtl_edge.quantize import rounding as module
 from mtl_edge.quantize.calibrate import calibrate
 from mtl_edge.quantize.layers import layers_of
+from mtl_edge.quantize.prepare import prepare
 from mtl_edge.quantize.ranges import find_ranges
 from mtl_edge.quantize.rounding import compensated, hessians, round_weights
 from mtl_edge.quantize.saturation import HIGHEST, pair_bounds
-from mtl_edge.quantize.static import find_narrowing, insert_qdq, prepare
+from mtl_edge.quantize.static import find_narrowing, insert_qdq
 from mtl_edge.quantize.target import Target, TargetName, find_target
 
 RNG = np.random.default_rng(0)
