@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import numpy_helper, version_converter
+from onnx import helper, numpy_helper, version_converter
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from mtl_edge.errors import ModelError
@@ -23,7 +23,7 @@ def prepare(model: bytes) -> bytes:
     """Fold constants, fuse batch norms, infer shapes, name nodes, and mend what the quantizer would get wrong.
 
     Raises:
-        ModelError: the model cannot be read, is quantized already, or is of an operator set that cannot be raised.
+        ModelError: the model cannot be read, is quantized already or not in fp32, or is of an operator set that cannot be raised.
     """
     try:
         proto = onnx.load_from_string(model)
@@ -33,6 +33,8 @@ def prepare(model: bytes) -> bytes:
         raise ModelError("quantize: the model must be fp32, found QuantizeLinear nodes: it is quantized already")
     if has_small_weights(proto.graph):
         raise ModelError("quantize: the model must be fp32, found weights of 8 bits: it is quantized already")
+    if (half := _other_floats(proto.graph)) is not None:
+        raise ModelError(f"quantize: the model must be fp32, found weights in {half}")
     content = _raised(proto).SerializeToString()
     with tempfile.TemporaryDirectory(prefix="mtl-edge-") as folder, quiet():
         source, prepared = Path(folder) / "fp32.onnx", Path(folder) / "prepared.onnx"
@@ -56,6 +58,13 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         logging.root.setLevel(level)
+
+
+def _other_floats(graph: onnx.GraphProto) -> str | None:
+    """The dtype of a layer's weights that are in floats of another width."""
+    dtypes = {tensor.name: helper.tensor_dtype_to_np_dtype(tensor.data_type) for tensor in graph.initializer}
+    found = [dtypes[name] for node in graph.node if (name := layer_weight(node)) in dtypes]
+    return next((str(dtype) for dtype in found if dtype.kind not in "iu" and dtype != np.float32), None)
 
 
 def _raised(proto: onnx.ModelProto) -> onnx.ModelProto:
