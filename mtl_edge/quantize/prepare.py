@@ -23,7 +23,8 @@ def prepare(model: bytes) -> bytes:
     """Fold constants, fuse batch norms, infer shapes, name nodes, and mend what the quantizer would get wrong.
 
     Raises:
-        ModelError: the model cannot be read, is quantized already or not in fp32, or is of an operator set that cannot be raised.
+        ModelError: the model cannot be read, is quantized already or not in fp32, or is of an operator set that cannot
+            be raised.
     """
     try:
         proto = onnx.load_from_string(model)
