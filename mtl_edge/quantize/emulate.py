@@ -1,7 +1,7 @@
 """A whole int8 model as an x86 processor without VNNI computes it, on any processor."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +12,7 @@ import onnxruntime
 from onnx import helper
 
 from mtl_edge.errors import DataError, ModelError
+from mtl_edge.quantize.graph import names_read
 from mtl_edge.quantize.int8_layers import Int8Layer, constants_of, int8_layer
 from mtl_edge.quantize.saturation import HIGHEST, pair_bounds
 
@@ -199,15 +200,6 @@ def _readers(graph: onnx.GraphProto) -> dict[str, set[int]]:
     """Value -> the positions of the nodes that read it; an output is read by somebody else."""
     readers: dict[str, set[int]] = {item.name: {-1} for item in graph.output}
     for position, node in enumerate(graph.node):
-        for name in _names_read(node):
+        for name in names_read(node):
             readers.setdefault(name, set()).add(position)
     return readers
-
-
-def _names_read(node: onnx.NodeProto) -> Iterable[str]:
-    """A node's inputs, and what the bodies of loops and branches read from around them."""
-    yield from node.input
-    for attribute in node.attribute:
-        for graph in (attribute.g, *attribute.graphs):
-            for inner in graph.node:
-                yield from _names_read(inner)

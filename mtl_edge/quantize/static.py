@@ -22,11 +22,13 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from mtl_edge.errors import ModelError
 from mtl_edge.quantize.calibrate import calibrate
+from mtl_edge.quantize.graph import sort_nodes
 from mtl_edge.quantize.narrow import Narrowing, narrowing
 from mtl_edge.quantize.placement import kept_in_float, let_outputs_be_float
 from mtl_edge.quantize.race import Placement, find_placement, one_run
 from mtl_edge.quantize.ranges import Method, find_ranges
 from mtl_edge.quantize.remembered import remembered
+from mtl_edge.quantize.rewrite import fold_factors, part_read_activations, with_scales_per_channel
 from mtl_edge.quantize.target import Target, TargetName, find_target, this_target
 from mtl_edge.quantize.trim import trimmed
 from mtl_edge.quantize.weights import has_small_weights, with_small_weights
@@ -121,21 +123,24 @@ def prepare(model: bytes) -> bytes:
         ModelError: the model cannot be read, or is quantized already.
     """
     try:
-        graph = onnx.load_from_string(model).graph
+        loaded = onnx.load_from_string(model)
     except Exception as error:  # protobuf's own exception types are not public
         raise ModelError(f"quantize: the model is not readable ONNX: {error}") from error
+    graph = loaded.graph
     if any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in graph.node):
         raise ModelError("quantize: the model must be fp32, found QuantizeLinear nodes: it is quantized already")
     if has_small_weights(graph):
         raise ModelError("quantize: the model must be fp32, found weights of 8 bits: it is quantized already")
     with tempfile.TemporaryDirectory(prefix="mtl-edge-") as folder, _quiet():
         source, prepared = Path(folder) / "fp32.onnx", Path(folder) / "prepared.onnx"
-        source.write_bytes(model)
+        onnx.save(with_scales_per_channel(loaded), source)
         # Symbolic inference needs sympy and fails on Resize: not used.
         quant_pre_process(source, prepared, skip_symbolic_shape=True)
         proto = onnx.load(prepared)
     for position, node in enumerate(proto.graph.node):
         node.name = node.name or f"node_{position}"
+    fold_factors(proto.graph)
+    part_read_activations(proto.graph)
     return bytes(proto.SerializeToString())
 
 
@@ -162,6 +167,11 @@ def insert_qdq(
         name: TensorData(lowest=np.float32(low), highest=np.float32(high)) for name, (low, high) in ranges.items()
     }
     proto = onnx.load_from_string(prepared)
+    given = {value.name for value in proto.graph.input}
+    # The quantizer would make them anew, under the name that they have already.
+    passed_on = {position: value for position, value in enumerate(proto.graph.output) if value.name in given}
+    for value in passed_on.values():
+        proto.graph.output.remove(value)
     with _quiet():
         quantizer = QDQQuantizer(
             proto,
@@ -176,9 +186,11 @@ def insert_qdq(
             extra_options={"TensorQuantOverrides": _overrides(find_narrowing(prepared, target, kept))},
         )
         quantizer.quantize_model()
-        quantizer.model.topological_sort()
-    let_outputs_be_float(quantizer.model.model.graph)
     proto = quantizer.model.model
+    sort_nodes(proto.graph)
+    for position, value in passed_on.items():
+        proto.graph.output.insert(position, value)
+    let_outputs_be_float(proto.graph)
     return trimmed(with_small_weights(proto) if small else proto)
 
 
