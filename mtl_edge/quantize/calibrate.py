@@ -9,6 +9,7 @@ import onnxruntime
 from onnx import TensorProto
 
 from mtl_edge.errors import DataError, ModelError
+from mtl_edge.quantize.graph import names_read
 from mtl_edge.quantize.observe import Observer
 
 
@@ -92,7 +93,7 @@ def _rectified(graph: onnx.GraphProto) -> dict[str, str]:
     """What only one Relu reads -> what that gives: in int8 the two become one, with the range of the latter."""
     readers: dict[str, list[onnx.NodeProto | None]] = {value.name: [None] for value in graph.output}
     for node in graph.node:
-        for name in node.input:
+        for name in names_read(node):
             readers.setdefault(name, []).append(node)
     return {
         name: nodes[0].output[0]

@@ -1,7 +1,7 @@
 """A whole int8 model as an x86 processor without VNNI computes it, on any processor."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +12,7 @@ import onnxruntime
 from onnx import helper
 
 from mtl_edge.errors import DataError, ModelError
+from mtl_edge.quantize.graph import names_read
 from mtl_edge.quantize.int8_layers import Int8Layer, constants_of, int8_layer
 from mtl_edge.quantize.saturation import HIGHEST, pair_bounds
 
@@ -64,6 +65,7 @@ class Emulator:
         self._seen: dict[str, list[int]] = {}
         self.bounds: dict[str, int] = {}
         constants = constants_of(proto.graph)
+        self._fixed = {item.name: constants[item.name] for item in self._outputs if item.name in constants}
         readers = _readers(proto.graph)
         pieces: list[dict[int, onnx.NodeProto] | Int8Layer] = [{}]
         for position, node in enumerate(proto.graph.node):
@@ -96,7 +98,7 @@ class Emulator:
             if item.name not in feeds or feeds[item.name].ndim != len(item.shape):
                 found = feeds[item.name].shape if item.name in feeds else "nothing"
                 raise DataError(f"emulation: {item.name!r} must have the shape {item.shape}, found {found}")
-        values = dict(feeds)
+        values = self._fixed | dict(feeds)
         for step in self._steps:
             step(values)
         return [values[name] for name in names or [item.name for item in self._outputs]]
@@ -199,15 +201,6 @@ def _readers(graph: onnx.GraphProto) -> dict[str, set[int]]:
     """Value -> the positions of the nodes that read it; an output is read by somebody else."""
     readers: dict[str, set[int]] = {item.name: {-1} for item in graph.output}
     for position, node in enumerate(graph.node):
-        for name in _names_read(node):
+        for name in names_read(node):
             readers.setdefault(name, set()).add(position)
     return readers
-
-
-def _names_read(node: onnx.NodeProto) -> Iterable[str]:
-    """A node's inputs, and what the bodies of loops and branches read from around them."""
-    yield from node.input
-    for attribute in node.attribute:
-        for graph in (attribute.g, *attribute.graphs):
-            for inner in graph.node:
-                yield from _names_read(inner)

@@ -140,21 +140,6 @@ def layers_of(graph: onnx.GraphProto) -> list[Layer]:
     return found
 
 
-def fold_bias_factors(graph: onnx.GraphProto) -> None:
-    """Multiply biases by the factor that a ``Gemm`` has for them, which ONNX Runtime's quantizer drops; in place."""
-    constants = constants_of(graph)
-    for node in graph.node:
-        beta = next((entry for entry in node.attribute if entry.name == "beta"), None)
-        bias = node.input[2] if len(node.input) > 2 else ""
-        if node.op_type != "Gemm" or beta is None or beta.f == 1 or (bias and bias not in constants):
-            continue
-        if bias:
-            node.input[2] = f"{node.name}_bias"
-            folded = (constants[bias] * beta.f).astype(constants[bias].dtype)
-            graph.initializer.append(onnx.numpy_helper.from_array(folded, node.input[2]))
-        node.attribute.remove(beta)
-
-
 def with_constants(model: bytes, values: Mapping[str, np.ndarray]) -> bytes:
     """The model with other values in some of its constants."""
     proto = onnx.load_from_string(model)

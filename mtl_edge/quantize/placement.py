@@ -4,6 +4,9 @@ from collections import Counter
 
 import onnx
 
+from mtl_edge.quantize.graph import names_read
+from mtl_edge.quantize.rewrite import has_factors
+
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
@@ -11,16 +14,17 @@ def kept_in_float(graph: onnx.GraphProto) -> list[str]:
     """Names of the nodes not to quantize; every node of the graph must have one.
 
     What is done to raw inputs before the first layer with weights: the columns of a table have units so different that
-    one scale for all of them would leave nothing of most. And layer norms, which have no int8 kernel.
+    one scale for all of them would leave nothing of most. And layer norms, which have no int8 kernel, and products with
+    factors that are not part of their weights.
     """
     raw = {value.name for value in graph.input if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
     constant = {value.name for value in graph.initializer} | {""}
     kept: list[str] = []
     for node in graph.node:
-        inputs = set(node.input) - constant
+        inputs = set(names_read(node)) - constant
         if not inputs:
             constant |= set(node.output)
-        elif node.op_type == "LayerNormalization":
+        elif node.op_type == "LayerNormalization" or has_factors(node):
             kept.append(node.name)
         elif inputs <= raw and node.op_type not in _LAYERS:
             kept.append(node.name)
@@ -46,7 +50,7 @@ def let_outputs_be_float(graph: onnx.GraphProto) -> None:
     So an output keeps its resolution where it has little spread around a large mean: 8 bits would span all from zero.
     """
     makers = {name: node for node in graph.node for name in node.output}
-    uses = Counter(name for node in graph.node for name in node.input)
+    uses = Counter(name for node in graph.node for name in names_read(node))
     for output in graph.output:
         dequantize = makers.get(output.name)
         if dequantize is None or dequantize.op_type != "DequantizeLinear" or uses[output.name]:
@@ -59,7 +63,7 @@ def let_outputs_be_float(graph: onnx.GraphProto) -> None:
             product.output[0] = output.name
             graph.node.remove(quantize)
             graph.node.remove(dequantize)
-    used = {name for node in graph.node for name in node.input}
+    used = {name for node in graph.node for name in names_read(node)} | {value.name for value in graph.output}
     for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
         graph.initializer.remove(tensor)
 
@@ -71,6 +75,6 @@ def outputs_served(graph: onnx.GraphProto) -> dict[str, frozenset[str]]:
     for node in reversed(graph.node):
         served = frozenset().union(*(reached.get(name, frozenset()) for name in node.output))
         found[node.name] = served
-        for name in node.input:
+        for name in names_read(node):
             reached[name] = reached.get(name, frozenset()) | served
     return found

@@ -21,6 +21,7 @@ from mtl_edge.errors import DataError
 from mtl_edge.quantize.bias import correct_biases
 from mtl_edge.quantize.calibrate import calibrate
 from mtl_edge.quantize.equalize import equalize
+from mtl_edge.quantize.graph import sort_nodes
 from mtl_edge.quantize.narrow import ChannelEnds, Narrowing, narrowing
 from mtl_edge.quantize.placement import kept_in_float, let_outputs_be_float
 from mtl_edge.quantize.prepare import prepare, quiet
@@ -209,6 +210,11 @@ def insert_qdq(
         name: TensorData(lowest=np.float32(low), highest=np.float32(high)) for name, (low, high) in ranges.items()
     }
     proto = onnx.load_from_string(prepared)
+    given = {value.name for value in proto.graph.input}
+    # The quantizer would make them anew, under the name that they have already.
+    passed_on = {position: value for position, value in enumerate(proto.graph.output) if value.name in given}
+    for value in passed_on.values():
+        proto.graph.output.remove(value)
     with quiet():
         quantizer = QDQQuantizer(
             proto,
@@ -225,9 +231,11 @@ def insert_qdq(
             },
         )
         quantizer.quantize_model()
-        quantizer.model.topological_sort()
-    let_outputs_be_float(quantizer.model.model.graph)
     proto = quantizer.model.model
+    sort_nodes(proto.graph)
+    for position, value in passed_on.items():
+        proto.graph.output.insert(position, value)
+    let_outputs_be_float(proto.graph)
     return trimmed(with_small_weights(proto, pinned) if small else proto)
 
 

@@ -1,0 +1,124 @@
+"""Exact rewrites of what ONNX Runtime's quantizer would get wrong."""
+
+import numpy as np
+import onnx
+from onnx import numpy_helper, version_converter
+
+from mtl_edge.errors import ModelError
+from mtl_edge.quantize.graph import names_read_inside
+from mtl_edge.quantize.weights import channel_axis, layer_weight
+
+_OPSET = 13
+"""The first in which a scale can belong to a channel."""
+
+
+def with_scales_per_channel(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same model in a version of ONNX's operators that can be quantized.
+
+    Raises:
+        ModelError: one of its operators cannot be brought there.
+    """
+    found = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), _OPSET)
+    if found >= _OPSET:
+        return model
+    try:
+        return version_converter.convert_version(model, _OPSET)
+    except Exception as error:  # the converter's own exception types are not public
+        raise ModelError(
+            f"quantize: the model must be of operator set {_OPSET} or later, found {found}, which cannot be converted: "
+            f"{' '.join(str(error).split())[-200:]}"
+        ) from error
+
+
+def fold_factors(graph: onnx.GraphProto) -> None:
+    """Take alpha and beta of every Gemm into its weight and its bias: the bias in int32 has no place for them."""
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type != "Gemm":
+            continue
+        for attribute in node.attribute:
+            if attribute.name == "beta" and len(node.input) < 3:
+                attribute.f = 1.0  # a bias may be given to it later
+            position = {"alpha": 1, "beta": 2}.get(attribute.name, len(node.input))
+            if attribute.f == 1 or position >= len(node.input) or node.input[position] not in tensors:
+                continue
+            scaled = numpy_helper.to_array(tensors[node.input[position]]) * np.float32(attribute.f)
+            node.input[position] = f"{node.input[position]}_{attribute.name}_of_{node.output[0]}"
+            graph.initializer.append(numpy_helper.from_array(scaled.astype(np.float32), node.input[position]))
+            attribute.f = 1.0
+
+
+def write_out_biases(graph: onnx.GraphProto) -> None:
+    """Give each Gemm with a bias a value for every column of its own: the quantizer does not broadcast."""
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type != "Gemm" or len(node.input) < 3 or not {*node.input[1:3]} <= tensors.keys():
+            continue
+        weight, bias = tensors[node.input[1]], numpy_helper.to_array(tensors[node.input[2]])
+        columns = weight.dims[channel_axis(node, 2)]
+        if bias.shape == (columns,) or bias.size not in (1, columns):
+            continue
+        node.input[2] = f"{node.input[2]}_written_out_for_{node.output[0]}"
+        written = np.broadcast_to(bias.reshape(-1), (columns,))
+        graph.initializer.append(numpy_helper.from_array(written.copy(), node.input[2]))
+
+
+def part_weights(graph: onnx.GraphProto) -> None:
+    """Give a layer a copy of weights that another one reads with its channels along another axis.
+
+    A tensor has its scales along one axis, and the quantizer takes that of the first layer for all.
+    """
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    axes: dict[str, int] = {}
+    for node in graph.node:
+        tensor = tensors.get(layer_weight(node))
+        if tensor is None:
+            continue
+        axis = channel_axis(node, len(tensor.dims))
+        if axes.setdefault(tensor.name, axis) == axis:
+            continue
+        copy = onnx.TensorProto()
+        copy.CopyFrom(tensor)
+        copy.name = f"{tensor.name}_along_{axis}"
+        if copy.name not in tensors:
+            tensors[copy.name] = copy
+            graph.initializer.append(copy)
+        node.input[:] = [copy.name if name == tensor.name else name for name in node.input]
+
+
+def has_factors(node: onnx.NodeProto) -> bool:
+    """Whether a Gemm has factors, which :func:`fold_factors` could not fold as they do not belong to constants."""
+    used = {"alpha": 2, "beta": 3}
+    return node.op_type == "Gemm" and any(
+        attribute.f != 1 and len(node.input) >= used[attribute.name]
+        for attribute in node.attribute
+        if attribute.name in used
+    )
+
+
+def part_read_activations(graph: onnx.GraphProto) -> None:
+    """Give what goes into an activation a copy where an output of the graph or a body of a branch reads it too.
+
+    The quantizer gives such a value the range of what comes out, having not seen that others read what goes in.
+    """
+    elsewhere = {value.name for value in graph.output}
+    elsewhere.update(name for node in graph.node for name in names_read_inside(node))
+    activated = {node.input[0] for node in graph.node if node.op_type in ("Relu", "Clip")}
+    types = {value.name: value for value in (*graph.value_info, *graph.output)}
+    nodes: list[onnx.NodeProto] = []
+    inner: dict[str, str] = {}
+    for node in list(graph.node):
+        node.input[:] = [inner.get(name, name) for name in node.input]
+        nodes.append(node)
+        for position, name in enumerate(node.output):
+            if name in elsewhere and name in activated:
+                inner[name] = f"{name}_before_activation"
+                node.output[position] = inner[name]
+                copy = onnx.helper.make_node("Identity", [inner[name]], [name], f"{node.name}_copy")
+                nodes.append(copy)
+                if name in types:
+                    info = graph.value_info.add()
+                    info.CopyFrom(types[name])
+                    info.name = inner[name]
+    del graph.node[:]
+    graph.node.extend(nodes)
