@@ -21,11 +21,15 @@ from mtl_edge.runtime import open_session
 from mtl_edge.storage import write_atomically
 
 
+_SHOWN = 32
+"""Samples that signal to noise is computed of, at least: of one answer there is no spread."""
+
+
 class Quantized(msgspec.Struct, frozen=True, kw_only=True):
     """What came of it.
 
     ``noise_db`` is, for each output, the power of the fp32 answers' spread over that of the difference, in decibels,
-    on a batch of the calibration samples: 20 dB are a tenth of the spread. ``calibrated`` is false where the statistics
+    on a few of the calibration samples: 20 dB are a tenth of the spread. ``calibrated`` is false where the statistics
     of an earlier calibration were used again. ``latency_ratio`` is that to the fp32 model on this box, with one thread,
     where the placement was measured; ``trials`` is how many placements were. ``narrowed`` are the layers whose weights
     do not use all of their 8 bits; ``without_vnni`` is what a model for ``x86-vnni`` would give on a processor that
@@ -106,8 +110,9 @@ def quantize_file(
                 placed = Placed(model, within.kept, latency_ratio(prepared, model, batch), placed.trials)
         with spinner("look at what came of it"):
             int8 = placed.model
-            noise = output_noise(known.session, open_session(int8), batch)
-            elsewhere = without_vnni(known.session, int8, batch) if profile.name == "x86-vnni" else None
+            shown = known.data.first(_SHOWN)
+            noise = output_noise(known.session, open_session(int8), *shown)
+            elsewhere = without_vnni(known.session, int8, *shown) if profile.name == "x86-vnni" else None
             found = audit(int8)
     content = int8
     if known.manifest is not None:

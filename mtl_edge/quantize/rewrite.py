@@ -81,3 +81,42 @@ def part_read_activations(graph: onnx.GraphProto) -> None:
                     info.name = inner[name]
     del graph.node[:]
     graph.node.extend(nodes)
+
+
+def part_shared_constants(graph: onnx.GraphProto) -> None:
+    """Give each use of a constant a copy of its own where the quantizer wants another form for it.
+
+    As one layer's weight it has scales along one axis, along another as that of the transposed layer; as a bias it has
+    32 bits, and 8 where it is added.
+    """
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    uses: dict[str, dict[tuple[str, int], str]] = {}
+    for node in graph.node:
+        for position, name in enumerate(node.input):
+            if name not in tensors or not tensors[name].dims:
+                continue
+            known = uses.setdefault(name, {})
+            use = _use(node, position)
+            if use in known or not known:
+                node.input[position] = known.setdefault(use, name)
+                continue
+            known[use] = node.input[position] = f"{name}_as_{use[0]}_{use[1]}"
+            copy = graph.initializer.add()
+            copy.CopyFrom(tensors[name])
+            copy.name = known[use]
+
+
+def _use(node: onnx.NodeProto, position: int) -> tuple[str, int]:
+    """What an input is to a node: a weight with channels along an axis, a bias, or anything else."""
+    if position == 2 and node.op_type in ("Conv", "ConvTranspose", "Gemm"):
+        return "bias", 0
+    if position != 1:
+        return "value", 0
+    match node.op_type:
+        case "Conv":
+            return "weight", 0
+        case "Gemm":
+            return "weight", int(not any(entry.name == "transB" and entry.i for entry in node.attribute))
+        case "ConvTranspose" | "MatMul":
+            return "weight", 1
+    return "value", 0
