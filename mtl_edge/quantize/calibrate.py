@@ -21,7 +21,8 @@ def calibrate(model: bytes, batches: Iterable[Mapping[str, np.ndarray]]) -> dict
         batches: input name -> array, in as many batches as there are; peak memory is that of the largest one.
 
     Returns:
-        Tensor name -> what was seen of it, the graph's inputs included. NaN in an input is a missing number.
+        Tensor name -> what was seen of it, the graph's inputs included. NaN in an input that the graph
+        looks for NaN is a missing number.
 
     Raises:
         DataError: the data does not fit the graph's inputs, gives NaN or infinities inside, or there is none.
@@ -41,6 +42,7 @@ def calibrate(model: bytes, batches: Iterable[Mapping[str, np.ndarray]]) -> dict
     except Exception as error:  # the runtime's own exception types are not public
         raise ModelError(f"calibration: ONNX Runtime cannot load the model: {_last_words(error)}") from error
     inputs = {item.name for item in session.get_inputs()}
+    gaps = _inputs_with_gaps(proto.graph)
     observers = {name: Observer() for name in (*sorted(inputs & _float_inputs(proto.graph)), *names)}
     # While the runtime works on one batch, the one before is observed: memory is that of two batches.
     with ThreadPoolExecutor(max_workers=1) as observing:
@@ -48,7 +50,7 @@ def calibrate(model: bytes, batches: Iterable[Mapping[str, np.ndarray]]) -> dict
         for index, batch in enumerate(batches):
             if set(batch) != inputs:
                 raise DataError(f"calibration: the inputs must be {_listed(inputs)}, found {_listed(batch)}")
-            fed = {name: without_nan(array) for name, array in batch.items()}
+            fed = {name: without_nan(array) if name in gaps else array for name, array in batch.items()}
             try:
                 outputs = session.run(names, fed)
             except Exception as error:
@@ -100,6 +102,15 @@ def _rectified(graph: onnx.GraphProto) -> dict[str, str]:
         for name, nodes in readers.items()
         if len(nodes) == 1 and nodes[0] is not None and nodes[0].op_type == "Relu"
     }
+
+
+def _inputs_with_gaps(graph: onnx.GraphProto) -> set[str]:
+    """Inputs in which the graph itself looks for NaN."""
+    searched = {name for node in graph.node if node.op_type == "IsNaN" for name in node.input}
+    for node in reversed(graph.node):
+        if searched.intersection(node.output):
+            searched.update(names_read(node))
+    return searched.intersection(value.name for value in graph.input)
 
 
 def _float_inputs(graph: onnx.GraphProto) -> set[str]:

@@ -1,6 +1,7 @@
 """Calibration data as the graph wants it: checked, drawn, preprocessed, batch after batch."""
 
 import hashlib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from mtl_edge.artifact import Manifest
-from mtl_edge.errors import DataError
+from mtl_edge.errors import DataError, ModelError
 from mtl_edge.preprocessing import Preprocessing
 from mtl_edge.quantize.sampling import balanced_sample, uncovered
 
@@ -16,11 +17,8 @@ _DTYPES = {
     "tensor(float)": "float32",
     "tensor(float16)": "float16",
     "tensor(double)": "float64",
-    "tensor(int32)": "int32",
-    "tensor(int64)": "int64",
-    "tensor(uint8)": "uint8",
     "tensor(bool)": "bool",
-}
+} | {f"tensor({kind}int{bits})": f"{kind}int{bits}" for kind in ("", "u") for bits in (8, 16, 32, 64)}
 
 
 class GraphInput(Protocol):
@@ -57,6 +55,10 @@ class CalibrationData:
         for start in range(0, len(self.positions), self.batch_size):
             rows = self.positions[start : start + self.batch_size]
             yield {name: self._read(name, rows) for name in self.arrays}
+
+    def first(self, samples: int) -> tuple[dict[str, np.ndarray], ...]:
+        """So many batches that they have this many samples, if there are as many."""
+        return tuple(itertools.islice(self, -(-samples // self.batch_size)))
 
     @property
     def sha256(self) -> str:
@@ -96,20 +98,29 @@ def calibration_data(
     Raises:
         DataError: an input has no array, or one of another shape or dtype, or one that never varies; or the samples are
             fewer than a task's classes.
+        ModelError: an input cannot be calibrated.
     """
     known = {item.name: item.preprocessing for item in manifest.inputs} if manifest else {}
     applied: dict[str, Preprocessing] = {}
     for item in inputs:
+        if item.type not in _DTYPES or not item.shape:
+            form = item.type if item.shape else "a single number"
+            raise ModelError(f"calibration: input {item.name!r} must be a tensor of numbers with samples, found {form}")
         if item.name not in arrays:
             raise DataError(f"calibration data: no array {item.name!r}, found {', '.join(sorted(arrays))}")
-        array, wanted = arrays[item.name], _DTYPES.get(item.type, item.type)
+        array, wanted = arrays[item.name], _DTYPES[item.type]
         if item.name in known and array.dtype == known[item.name].raw_dtype:
             applied[item.name] = known[item.name]
         elif array.dtype != wanted:
             also = f" (or {known[item.name].raw_dtype}, before preprocessing)" if item.name in known else ""
             raise DataError(f"calibration data: {item.name!r} must be {wanted}{also}, found {array.dtype}")
-        if array.ndim != len(item.shape) or any(
-            isinstance(size, int) and size != found for size, found in zip(item.shape[1:], array.shape[1:], strict=True)
+        if (
+            array.ndim != len(item.shape)
+            or 0 in array.shape[1:]
+            or any(
+                isinstance(size, int) and size != found
+                for size, found in zip(item.shape[1:], array.shape[1:], strict=True)
+            )
         ):
             raise DataError(f"calibration data: {item.name!r} must have the shape {item.shape}, found {array.shape}")
     tasks = manifest.tasks if manifest else ()

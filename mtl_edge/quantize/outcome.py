@@ -18,12 +18,15 @@ from mtl_edge.quantize.static import Placed, PlacementName, find_narrowing, inse
 from mtl_edge.quantize.target import TargetName, find_target, this_target
 from mtl_edge.runtime import open_session
 
+_SHOWN = 32
+"""Samples that signal to noise is computed of, at least: of one answer there is no spread."""
+
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What came of it.
 
     ``noise_db`` is, for each output, the power of the fp32 answers' spread over that of the difference, in decibels,
-    on a batch of the calibration samples: 20 dB are a tenth of the spread. ``latency_ratio`` is that to the fp32 model
+    on a few of the calibration samples: 20 dB are a tenth of the spread. ``latency_ratio`` is that to the fp32 model
     on this box, with one thread, where the placement was measured; ``trials`` is how many placements were. ``narrowed``
     are the layers whose weights do not use all of their 8 bits; ``without_vnni`` is what a model for ``x86-vnni`` would
     give on a processor that lacks it; ``remarks`` are what the calibration samples do not show.
@@ -84,18 +87,18 @@ def quantize_calibrated(
             model = insert_qdq(refined.prepared, ranges, profile, kept=within.kept, pinned=refined.pinned)
             placed = Placed(model, within.kept, latency_ratio(plain, model, batch), placed.trials)
     with spinner("look at what came of it"):
-        int8 = placed.model
+        int8, shown = placed.model, known.data.first(_SHOWN)
         outcome = Outcome(
             target=profile.name,
             method=method,
             refinements=refinements,
             latency_ratio=placed.latency_ratio,
             trials=placed.trials,
-            noise_db=output_noise(known.session, open_session(int8), batch),
+            noise_db=output_noise(known.session, open_session(int8), *shown),
             remarks=known.data.remarks,
             audit=audit(int8),
             narrowed=find_narrowing(plain, profile, placed.kept).layers,
-            without_vnni=without_vnni(known.session, int8, batch) if profile.name == "x86-vnni" else None,
+            without_vnni=without_vnni(known.session, int8, *shown) if profile.name == "x86-vnni" else None,
             budgets=within,
         )
     return int8, outcome

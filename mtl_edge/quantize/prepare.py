@@ -15,7 +15,7 @@ from mtl_edge.errors import ModelError
 from mtl_edge.quantize.rewrite import (
     fold_factors,
     part_read_activations,
-    part_weights,
+    part_shared_constants,
     with_scales_per_channel,
     write_out_biases,
 )
@@ -48,7 +48,7 @@ def prepare(model: bytes) -> bytes:
         proto = onnx.load(prepared)
     for position, node in enumerate(proto.graph.node):
         node.name = node.name or f"node_{position}"
-    for rewrite in (fold_factors, write_out_biases, part_weights, part_read_activations):
+    for rewrite in (fold_factors, write_out_biases, part_shared_constants, part_read_activations):
         rewrite(proto.graph)
     return bytes(proto.SerializeToString())
 

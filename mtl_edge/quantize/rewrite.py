@@ -6,7 +6,7 @@ from onnx import numpy_helper, version_converter
 
 from mtl_edge.errors import ModelError
 from mtl_edge.quantize.graph import names_read_inside
-from mtl_edge.quantize.weights import channel_axis, layer_weight
+from mtl_edge.quantize.weights import channel_axis
 
 _OPSET = 13
 """The first in which a scale can belong to a channel."""
@@ -63,29 +63,6 @@ def write_out_biases(graph: onnx.GraphProto) -> None:
         graph.initializer.append(numpy_helper.from_array(written.copy(), node.input[2]))
 
 
-def part_weights(graph: onnx.GraphProto) -> None:
-    """Give a layer a copy of weights that another one reads with its channels along another axis.
-
-    A tensor has its scales along one axis, and the quantizer takes that of the first layer for all.
-    """
-    tensors = {tensor.name: tensor for tensor in graph.initializer}
-    axes: dict[str, int] = {}
-    for node in graph.node:
-        tensor = tensors.get(layer_weight(node))
-        if tensor is None:
-            continue
-        axis = channel_axis(node, len(tensor.dims))
-        if axes.setdefault(tensor.name, axis) == axis:
-            continue
-        copy = onnx.TensorProto()
-        copy.CopyFrom(tensor)
-        copy.name = f"{tensor.name}_along_{axis}"
-        if copy.name not in tensors:
-            tensors[copy.name] = copy
-            graph.initializer.append(copy)
-        node.input[:] = [copy.name if name == tensor.name else name for name in node.input]
-
-
 def has_factors(node: onnx.NodeProto) -> bool:
     """Whether a Gemm has factors, which :func:`fold_factors` could not fold as they do not belong to constants."""
     used = {"alpha": 2, "beta": 3}
@@ -122,3 +99,42 @@ def part_read_activations(graph: onnx.GraphProto) -> None:
                     info.name = inner[name]
     del graph.node[:]
     graph.node.extend(nodes)
+
+
+def part_shared_constants(graph: onnx.GraphProto) -> None:
+    """Give each use of a constant a copy of its own where the quantizer wants another form for it.
+
+    As one layer's weight it has scales along one axis, along another as that of the transposed layer; as a bias it has
+    32 bits, and 8 where it is added.
+    """
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    uses: dict[str, dict[tuple[str, int], str]] = {}
+    for node in graph.node:
+        for position, name in enumerate(node.input):
+            if name not in tensors or not tensors[name].dims:
+                continue
+            known = uses.setdefault(name, {})
+            use = _use(node, position)
+            if use in known or not known:
+                node.input[position] = known.setdefault(use, name)
+                continue
+            known[use] = node.input[position] = f"{name}_as_{use[0]}_{use[1]}"
+            copy = graph.initializer.add()
+            copy.CopyFrom(tensors[name])
+            copy.name = known[use]
+
+
+def _use(node: onnx.NodeProto, position: int) -> tuple[str, int]:
+    """What an input is to a node: a weight with channels along an axis, a bias, or anything else."""
+    if position == 2 and node.op_type in ("Conv", "ConvTranspose", "Gemm"):
+        return "bias", 0
+    if position != 1:
+        return "value", 0
+    match node.op_type:
+        case "Conv":
+            return "weight", 0
+        case "Gemm":
+            return "weight", int(not any(entry.name == "transB" and entry.i for entry in node.attribute))
+        case "ConvTranspose" | "MatMul":
+            return "weight", 1
+    return "value", 0

@@ -439,7 +439,10 @@ def _quantize_and_compare(graph: Graph, folder: Path, placement: str) -> None:
     assert min(found.noise_db.values()) > graph.least_db
     fixed = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value
     for size in () if fixed else (1, 3):
-        batch = {name: array[:size] for name, array in arrays.items()}
+        batch = {
+            value.name: arrays[value.name][: value.type.tensor_type.shape.dim[0].dim_value or size]
+            for value in model.graph.input
+        }
         for mine, theirs in zip(int8.run(None, batch), fp32.run(None, batch), strict=True):
             assert (mine.dtype, mine.shape) == (theirs.dtype, theirs.shape)
             assert np.abs(mine - theirs).max() <= 0.2 * max(np.abs(theirs).max(), 1)
