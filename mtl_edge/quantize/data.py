@@ -114,8 +114,13 @@ def calibration_data(
         elif array.dtype != wanted:
             also = f" (or {known[item.name].raw_dtype}, before preprocessing)" if item.name in known else ""
             raise DataError(f"calibration data: {item.name!r} must be {wanted}{also}, found {array.dtype}")
-        if array.ndim != len(item.shape) or 0 in array.shape[1:] or any(
-            isinstance(size, int) and size != found for size, found in zip(item.shape[1:], array.shape[1:], strict=True)
+        if (
+            array.ndim != len(item.shape)
+            or 0 in array.shape[1:]
+            or any(
+                isinstance(size, int) and size != found
+                for size, found in zip(item.shape[1:], array.shape[1:], strict=True)
+            )
         ):
             raise DataError(f"calibration data: {item.name!r} must have the shape {item.shape}, found {array.shape}")
     tasks = manifest.tasks if manifest else ()

@@ -65,6 +65,7 @@ class Emulator:
         self._seen: dict[str, list[int]] = {}
         self.bounds: dict[str, int] = {}
         constants = constants_of(proto.graph)
+        self._fixed = {item.name: constants[item.name] for item in self._outputs if item.name in constants}
         readers = _readers(proto.graph)
         pieces: list[dict[int, onnx.NodeProto] | Int8Layer] = [{}]
         for position, node in enumerate(proto.graph.node):
@@ -97,7 +98,7 @@ class Emulator:
             if item.name not in feeds or feeds[item.name].ndim != len(item.shape):
                 found = feeds[item.name].shape if item.name in feeds else "nothing"
                 raise DataError(f"emulation: {item.name!r} must have the shape {item.shape}, found {found}")
-        values = dict(feeds)
+        values = self._fixed | feeds
         for step in self._steps:
             step(values)
         return [values[name] for name in names or [item.name for item in self._outputs]]

@@ -20,7 +20,6 @@ from mtl_edge.quantize.target import Target, TargetName, find_target, this_targe
 from mtl_edge.runtime import open_session
 from mtl_edge.storage import write_atomically
 
-
 _SHOWN = 32
 """Samples that signal to noise is computed of, at least: of one answer there is no spread."""
 
