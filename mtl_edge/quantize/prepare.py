@@ -6,9 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import onnx
-from onnx import helper
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from mtl_edge.errors import ModelError
@@ -19,7 +17,9 @@ from mtl_edge.quantize.rewrite import (
     with_scales_per_channel,
     write_out_biases,
 )
-from mtl_edge.quantize.weights import has_small_weights, layer_weight
+from mtl_edge.quantize.weights import has_small_weights
+
+_HALF = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
 
 
 def prepare(model: bytes) -> bytes:
@@ -37,8 +37,8 @@ def prepare(model: bytes) -> bytes:
         raise ModelError("quantize: the model must be fp32, found QuantizeLinear nodes: it is quantized already")
     if has_small_weights(proto.graph):
         raise ModelError("quantize: the model must be fp32, found weights of 8 bits: it is quantized already")
-    if (half := _other_floats(proto.graph)) is not None:
-        raise ModelError(f"quantize: the model must be fp32, found weights in {half}")
+    if half := next((tensor.data_type for tensor in proto.graph.initializer if tensor.data_type in _HALF), None):
+        raise ModelError(f"quantize: the model must be fp32, found weights of {onnx.TensorProto.DataType.Name(half)}")
     content = with_scales_per_channel(proto).SerializeToString()
     with tempfile.TemporaryDirectory(prefix="mtl-edge-") as folder, quiet():
         source, prepared = Path(folder) / "fp32.onnx", Path(folder) / "prepared.onnx"
@@ -62,10 +62,3 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         logging.root.setLevel(level)
-
-
-def _other_floats(graph: onnx.GraphProto) -> str | None:
-    """The dtype of a layer's weights that are in floats of another width."""
-    dtypes = {tensor.name: helper.tensor_dtype_to_np_dtype(tensor.data_type) for tensor in graph.initializer}
-    found = [dtypes[name] for node in graph.node if (name := layer_weight(node)) in dtypes]
-    return next((str(dtype) for dtype in found if dtype.kind not in "iu" and dtype != np.float32), None)

@@ -3,6 +3,7 @@
 import numpy as np
 import onnxruntime
 import pytest
+from onnx import helper, parser
 
 from mtl_edge.errors import DataError
 from mtl_edge.quantize.calibrate import calibrate
@@ -60,8 +61,21 @@ def test_data_that_does_not_fit_is_one_line(prepared: bytes, batches: list, mess
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_number_is_taken_as_its_columns_mean(prepared: bytes) -> None:
-    """A range cannot end at NaN."""
+def test_a_missing_number_is_taken_as_its_columns_mean() -> None:
+    """A range cannot end at NaN, in a graph that looks for it."""
+    graph = parser.parse_graph("""
+        g (float[n,2] image) => (float[n,2] y) {
+        gone = IsNaN(image)
+        zero = Constant<value_float=0.0>()
+        y = Where(gone, zero, image)
+    }""")
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
     image = np.array([[1, np.nan], [3, 5]], np.float32)
-    observed = calibrate(prepared, [{"image": image}])["image"]
+    observed = calibrate(prepare(model.SerializeToString()), [{"image": image}])["image"]
     assert (observed.low, observed.high) == (1, 5)
+
+
+def test_nan_is_refused_where_the_graph_does_not_look_for_it(prepared: bytes) -> None:
+    """There it is a mistake in the data."""
+    with pytest.raises(DataError, match="tensor 'image' in batch 0: values must be finite, found NaN"):
+        calibrate(prepared, [{"image": np.array([[1, np.nan], [3, 5]], np.float32)}])

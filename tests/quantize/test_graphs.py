@@ -449,3 +449,39 @@ def _quantize_and_compare(graph: Graph, folder: Path, placement: str) -> None:
 
 
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
+
+
+def test_a_torch_net_that_answers_with_a_dict_keeps_all_its_outputs(tmp_path: Path) -> None:
+    """Exported by torch's own exporter, with an open batch."""
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.trunk = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
+            self.kind, self.map = nn.Linear(8, 4), nn.Conv2d(8, 2, 1)
+
+        def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+            features = self.trunk(x)
+            return {"kind": self.kind(features.mean((2, 3))), "map": self.map(features)}
+
+    torch.manual_seed(0)
+    x = torch.randn(_SAMPLES, 3, 8, 8)
+    program = torch.onnx.export(
+        Net().eval(),
+        (x[:2],),
+        input_names=["x"],
+        output_names=["kind", "map"],
+        dynamo=True,
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+        verbose=False,
+    )
+    assert program is not None
+    program.save(tmp_path / "fp32.onnx")
+    np.savez(tmp_path / "calib.npz", x=x.numpy())
+    found = quantize_file(tmp_path / "fp32.onnx", tmp_path / "calib.npz", tmp_path / "int8.onnx", placement="all")
+    fp32, int8 = open_session(tmp_path / "fp32.onnx"), open_session(tmp_path / "int8.onnx")
+    assert signature(int8) == signature(fp32)
+    assert min(found.noise_db.values()) > 20
+    assert [len(answer) for answer in int8.run(None, {"x": x[:3].numpy()})] == [3, 3]
