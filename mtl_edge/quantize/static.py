@@ -29,7 +29,9 @@ from mtl_edge.quantize.race import Placement, find_placement, one_run
 from mtl_edge.quantize.ranges import Method, find_ranges
 from mtl_edge.quantize.remembered import remembered
 from mtl_edge.quantize.rewrite import (
+    fold_casts,
     fold_factors,
+    half_precision_layer,
     part_read_activations,
     part_shared_constants,
     with_scales_per_channel,
@@ -39,8 +41,6 @@ from mtl_edge.quantize.trim import trimmed
 from mtl_edge.quantize.weights import has_small_weights, with_small_weights
 
 PlacementName = Literal["measured", "all"]
-
-_HALF = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
 
 
 def quantize_static(
@@ -138,8 +138,6 @@ def prepare(model: bytes) -> bytes:
         raise ModelError("quantize: the model must be fp32, found QuantizeLinear nodes: it is quantized already")
     if has_small_weights(graph):
         raise ModelError("quantize: the model must be fp32, found weights of 8 bits: it is quantized already")
-    if half := next((tensor.data_type for tensor in graph.initializer if tensor.data_type in _HALF), None):
-        raise ModelError(f"quantize: the model must be fp32, found weights of {onnx.TensorProto.DataType.Name(half)}")
     with tempfile.TemporaryDirectory(prefix="mtl-edge-") as folder, _quiet():
         source, prepared = Path(folder) / "fp32.onnx", Path(folder) / "prepared.onnx"
         onnx.save(with_scales_per_channel(loaded), source)
@@ -148,6 +146,9 @@ def prepare(model: bytes) -> bytes:
         proto = onnx.load(prepared)
     for position, node in enumerate(proto.graph.node):
         node.name = node.name or f"node_{position}"
+    fold_casts(proto.graph)
+    if half := half_precision_layer(proto.graph):
+        raise ModelError(f"quantize: the model must be fp32, found the layer {half} in half precision")
     fold_factors(proto.graph)
     part_shared_constants(proto.graph)
     part_read_activations(proto.graph)
