@@ -15,16 +15,23 @@ def kept_in_float(graph: onnx.GraphProto) -> list[str]:
 
     What is done to raw inputs before the first layer with weights: the columns of a table have units so different that
     one scale for all of them would leave nothing of most. Layer norms and transposed convolutions, which have no int8
-    kernel. And products with factors that are not part of their weights.
+    kernel. And products with factors that are not part of their weights, or with
+    several matrices, which kernels do not take with a scale per channel.
     """
     raw = {value.name for value in graph.input if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
     constant = {value.name for value in graph.initializer} | {""}
+    matrices = {tensor.name for tensor in graph.initializer if len(tensor.dims) == 2}
+    stacked = {
+        node.name
+        for node in graph.node
+        if node.op_type == "MatMul" and not matrices.issuperset(constant & {*node.input})
+    }
     kept: list[str] = []
     for node in graph.node:
         inputs = set(names_read(node)) - constant
         if not inputs:
             constant |= set(node.output)
-        elif node.op_type in ("LayerNormalization", "ConvTranspose") or has_factors(node):
+        elif node.op_type in ("LayerNormalization", "ConvTranspose") or has_factors(node) or node.name in stacked:
             kept.append(node.name)
         elif inputs <= raw and node.op_type not in _LAYERS:
             kept.append(node.name)

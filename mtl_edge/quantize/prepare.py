@@ -11,15 +11,15 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from mtl_edge.errors import ModelError
 from mtl_edge.quantize.rewrite import (
+    fold_casts,
     fold_factors,
+    half_precision_layer,
     part_read_activations,
     part_shared_constants,
     with_scales_per_channel,
     write_out_biases,
 )
 from mtl_edge.quantize.weights import has_small_weights
-
-_HALF = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
 
 
 def prepare(model: bytes) -> bytes:
@@ -37,8 +37,6 @@ def prepare(model: bytes) -> bytes:
         raise ModelError("quantize: the model must be fp32, found QuantizeLinear nodes: it is quantized already")
     if has_small_weights(proto.graph):
         raise ModelError("quantize: the model must be fp32, found weights of 8 bits: it is quantized already")
-    if half := next((tensor.data_type for tensor in proto.graph.initializer if tensor.data_type in _HALF), None):
-        raise ModelError(f"quantize: the model must be fp32, found weights of {onnx.TensorProto.DataType.Name(half)}")
     content = with_scales_per_channel(proto).SerializeToString()
     with tempfile.TemporaryDirectory(prefix="mtl-edge-") as folder, quiet():
         source, prepared = Path(folder) / "fp32.onnx", Path(folder) / "prepared.onnx"
@@ -48,6 +46,9 @@ def prepare(model: bytes) -> bytes:
         proto = onnx.load(prepared)
     for position, node in enumerate(proto.graph.node):
         node.name = node.name or f"node_{position}"
+    fold_casts(proto.graph)
+    if half := half_precision_layer(proto.graph):
+        raise ModelError(f"quantize: the model must be fp32, found the layer {half} in half precision")
     for rewrite in (fold_factors, write_out_biases, part_shared_constants, part_read_activations):
         rewrite(proto.graph)
     return bytes(proto.SerializeToString())

@@ -2,7 +2,7 @@
 
 import numpy as np
 import onnx
-from onnx import numpy_helper, version_converter
+from onnx import TensorProto, numpy_helper, version_converter
 
 from mtl_edge.errors import ModelError
 from mtl_edge.quantize.graph import names_read_inside
@@ -10,6 +10,7 @@ from mtl_edge.quantize.weights import channel_axis
 
 _OPSET = 13
 """The first in which a scale can belong to a channel."""
+_HALF = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
 def with_scales_per_channel(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -28,6 +29,23 @@ def with_scales_per_channel(model: onnx.ModelProto) -> onnx.ModelProto:
             f"quantize: the model must be of operator set {_OPSET} or later, found {found}, which cannot be converted: "
             f"{' '.join(str(error).split())[-200:]}"
         ) from error
+
+
+def fold_casts(graph: onnx.GraphProto) -> None:
+    """Make weights in half precision float32 where that is what ONNX Runtime computes with on this processor."""
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    for node in list(graph.node):
+        tensor = tensors.get(node.input[0]) if node.op_type == "Cast" else None
+        if tensor is not None and tensor.data_type in _HALF and node.attribute[0].i == TensorProto.FLOAT:
+            content = numpy_helper.to_array(tensor).astype(np.float32)
+            graph.initializer.append(numpy_helper.from_array(content, node.output[0]))
+            graph.node.remove(node)
+
+
+def half_precision_layer(graph: onnx.GraphProto) -> str:
+    """Name of the first node with weights in half precision; empty if there is none."""
+    half = {tensor.name for tensor in graph.initializer if tensor.data_type in _HALF}
+    return next((node.name for node in graph.node if node.op_type != "Cast" and half & set(node.input)), "")
 
 
 def fold_factors(graph: onnx.GraphProto) -> None:

@@ -1,5 +1,6 @@
 """Any fp32 graph becomes an int8 file that loads, takes and gives what it did, and answers nearly the same."""
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -343,6 +344,22 @@ GRAPHS = {
         y = MatMul(k, w2)
         best = ArgMax<axis=1, keepdims=0>(y)
     }"""),
+    "half precision": Graph("""
+        g (float16[N,8] x, float16[8,8] w1, float16[8,3] w2) => (float16[N,3] y) {
+        a = MatMul(x, w1)
+        r = Relu(a)
+        y = MatMul(r, w2)
+    }"""),
+    "weights on the left, of one row, of several matrices": Graph("""
+        g (float[N,8,8] x, float[8,8] w1, float[8] w2, float[8,8,3] w3, float[8] w4)
+          => (float[N,8] y, float[N,8,8,3] z, float[N,8] u) {
+        a = MatMul(w1, x)
+        y = MatMul(a, w2)
+        axes = Constant<value_ints=[1]>()
+        b = Unsqueeze(a, axes)
+        z = MatMul(b, w3)
+        u = MatMul(w4, a)
+    }"""),
     "a half-precision input": Graph("""
         g (float16[N,8] x, float[8,8] w1, float[8,3] w2) => (float[N,3] y) {
         f = Cast<to=1>(x)
@@ -451,6 +468,7 @@ def _quantize_and_compare(graph: Graph, folder: Path, placement: str) -> None:
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of torch's own exporter
 def test_a_torch_net_that_answers_with_a_dict_keeps_all_its_outputs(tmp_path: Path) -> None:
     """Exported by torch's own exporter, with an open batch."""
     import torch
@@ -468,15 +486,17 @@ def test_a_torch_net_that_answers_with_a_dict_keeps_all_its_outputs(tmp_path: Pa
 
     torch.manual_seed(0)
     x = torch.randn(_SAMPLES, 3, 8, 8)
-    program = torch.onnx.export(
-        Net().eval(),
-        (x[:2],),
-        input_names=["x"],
-        output_names=["kind", "map"],
-        dynamo=True,
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own
+        program = torch.onnx.export(
+            Net().eval(),
+            (x[:2],),
+            input_names=["x"],
+            output_names=["kind", "map"],
+            dynamo=True,
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            verbose=False,
+        )
     assert program is not None
     program.save(tmp_path / "fp32.onnx")
     np.savez(tmp_path / "calib.npz", x=x.numpy())
