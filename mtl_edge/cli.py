@@ -321,6 +321,13 @@ def quantize(
     "--exact", type=click.IntRange(1), default=5, show_default=True, help="Of how many layers, the worst by noise."
 )
 @click.option("--all", "every", is_flag=True, help="Compute the metrics of every layer.")
+@click.option(
+    "--by",
+    type=click.Choice(["layer", "part"]),
+    default="layer",
+    show_default=True,
+    help="What is quantized alone: each layer; or the trunk, what some tasks share, and each head.",
+)
 @_target
 @_method
 @_samples
@@ -333,6 +340,7 @@ def damage(
     data: Path | None,
     exact: int,
     every: bool,
+    by: Any,
     target: Any,
     method: Any,
     samples: int,
@@ -372,6 +380,7 @@ def damage(
             method=method,
             test=test,
             exact=None if every else exact,
+            by=by,
             folder=kept and kept / "damage",
         )
     show_damage(found, source.manifest.tasks if source.manifest is not None else (), Console())
