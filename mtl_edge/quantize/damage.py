@@ -46,7 +46,8 @@ class LayerDamage(msgspec.Struct, frozen=True):
     """What int8 in one layer does, or in one part of the network.
 
     Attributes:
-        layer: name of its node; of a part, the outputs that all of its layers serve: ``trunk``, ``shared (left, sum)``, ``left``.
+        layer: name of its node; of a part, which outputs all of its layers serve: ``trunk``, ``shared (left, sum)``,
+            ``left``.
         kind: its operator; of a part, how many of which: ``7 Conv, 1 Gemm``.
         serves: the outputs that depend on it.
         alone: only this layer is in int8.

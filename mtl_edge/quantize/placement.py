@@ -1,6 +1,7 @@
 """What of a graph stays in float when the rest goes to 8 bits."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 import onnx
 
@@ -8,6 +9,7 @@ from mtl_edge.quantize.graph import names_read
 from mtl_edge.quantize.rewrite import has_factors
 
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_FLOAT_ONLY = ("ConvTranspose", "LayerNormalization")
 
 
 def kept_in_float(graph: onnx.GraphProto) -> list[str]:
@@ -15,29 +17,32 @@ def kept_in_float(graph: onnx.GraphProto) -> list[str]:
 
     What is done to raw inputs before the first layer with weights: the columns of a table have units so different that
     one scale for all of them would leave nothing of most. Layer norms and transposed convolutions, which have no int8
-    kernel. And products with factors that are not part of their weights, or with
-    several matrices, which kernels do not take with a scale per channel.
+    kernel. And products with factors that are not part of their weights, or whose
+    weights are not one matrix on the right: kernels do not take those with a scale per channel.
     """
     raw = {value.name for value in graph.input if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
     constant = {value.name for value in graph.initializer} | {""}
-    matrices = {tensor.name for tensor in graph.initializer if len(tensor.dims) == 2}
-    stacked = {
-        node.name
-        for node in graph.node
-        if node.op_type == "MatMul" and not matrices.issuperset(constant & {*node.input})
-    }
+    constants = {tensor.name: len(tensor.dims) for tensor in graph.initializer}
     kept: list[str] = []
     for node in graph.node:
         inputs = set(names_read(node)) - constant
         if not inputs:
             constant |= set(node.output)
-        elif node.op_type in ("LayerNormalization", "ConvTranspose") or has_factors(node) or node.name in stacked:
+        elif node.op_type in _FLOAT_ONLY or has_factors(node) or _lacks_kernel(node, constants):
             kept.append(node.name)
         elif inputs <= raw and node.op_type not in _LAYERS:
             kept.append(node.name)
             if node.op_type != "Cast":  # to codes, which an embedding looks up
                 raw |= set(node.output)
     return kept
+
+
+def _lacks_kernel(node: onnx.NodeProto, constants: Mapping[str, int]) -> bool:
+    """Whether a product's weights have a form that no int8 kernel takes; ``constants`` has how many axes each has."""
+    if node.op_type != "MatMul":
+        return False
+    left, right = (constants.get(name) for name in node.input)
+    return left is not None or right not in (None, 2)
 
 
 def quantizable_layers(graph: onnx.GraphProto) -> list[onnx.NodeProto]:

@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 import pytest
 from click.testing import CliRunner, Result
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, parser
 
 from mtl_edge.artifact import Manifest, write_artifact
 from mtl_edge.cli import main
@@ -208,7 +208,9 @@ def test_the_command_switches_every_refinement_on_its_own(
         ({"image": np.eye(4, 2)}, "'image' must be float32, found float64"),
         ({"image": np.zeros((4, 2), np.float32)}, "'image' must vary, found 0.0 everywhere"),
         ({"image": np.array([[np.inf, 1]], np.float32)}, "tensor 'image' in batch 0"),
+        ({"image": np.array([[np.nan, 1], [2, 3]], np.float32)}, "tensor 'image' in batch 0: values must be finite"),
         ({"image": np.zeros((0, 2), np.float32)}, "at least one"),
+        ({"image": np.array(["a", "b"])}, "'image' must be float32, found <U1"),
     ],
 )
 def test_calibration_data_that_does_not_fit_is_one_line(
@@ -256,3 +258,62 @@ def test_what_is_quantized_already_or_no_model_is_refused(
         result = _run("quantize", tmp_path / name, "--calib", data, "--no-cache")
         assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
         assert "ONNX Runtime cannot load it" in result.stderr
+
+
+def _saved(path: Path, text: str, opset: int = 20) -> Path:
+    model = helper.make_model(parser.parse_graph(text), opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("graph", "opset", "message"),
+    [
+        ("g (string[n] x) => (int64[n] y) { y = LabelEncoder(x) }", 20, "ONNX Runtime cannot load it"),
+        ("g (string[n] x) => (string[n] y) { y = Identity(x) }", 20, "'x' must be a tensor of numbers with samples"),
+        (
+            "g (float x) => (float y) { y = Relu(x) }",
+            20,
+            "'x' must be a tensor of numbers with samples, found a single",
+        ),
+        (
+            "g (seq(float[n]) x) => (float[m] y) { y = ConcatFromSequence<axis=0>(x) }",
+            20,
+            "must be a tensor of numbers",
+        ),
+        ("g (float[n,h] x) => (float[n,h] y) { y = Relu(x) }", 20, "'x' must have the shape ['n', 'h'], found (4, 0)"),
+        ("g (float[n,2] x) => (float[n,2] y) { y = Upsample<scales=[1.0,1.0]>(x) }", 7, "operator set 13 or later"),
+    ],
+)
+def test_a_graph_that_cannot_be_quantized_is_one_line(
+    save: Save, tmp_path: Path, graph: str, opset: int, message: str
+) -> None:
+    """The exit code is 2, and what was there before is left as it was."""
+    output = tmp_path / "int8.onnx"
+    output.write_text("earlier")
+    data = save(x=np.zeros((4, 0), np.float32) if "h]" in graph else np.eye(4, 2, dtype=np.float32))
+    before = sorted(path.name for path in tmp_path.iterdir())
+    source = _saved(tmp_path / "model.onnx", graph, opset)
+    result = _run("quantize", source, "--calib", data, "-o", output, "--no-cache", "--json", tmp_path / "found.json")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1), result.output
+    assert message in result.stderr
+    assert output.read_text() == "earlier"
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*before, "model.onnx"])
+
+
+def test_inputs_must_have_as_many_samples_as_one_another(save: Save, tmp_path: Path) -> None:
+    """Or one sample's image would meet the vector of another."""
+    source = _saved(tmp_path / "model.onnx", "g (float[n,2] x, float[n,2] z) => (float[n,2] y) { y = Add(x, z) }")
+    data = save(x=np.eye(4, 2, dtype=np.float32), z=np.eye(3, 2, dtype=np.float32))
+    result = _run("quantize", source, "--calib", data, "--no-cache")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1), result.output
+
+
+def test_a_graph_that_demands_one_sample_has_a_spread_of_answers_all_the_same(save: Save, tmp_path: Path) -> None:
+    """Signal to noise is that over many answers of one."""
+    source = _saved(
+        tmp_path / "model.onnx",
+        "g (float[1,4] x) => (float[1,1] y) { axes = Constant<value_ints=[1]>() y = ReduceMean(x, axes) }",
+    )
+    data = save(x=np.random.default_rng(0).standard_normal((64, 4)).astype(np.float32))
+    assert quantize_file(source, data, tmp_path / "int8.onnx", placement="all").noise_db["y"] > 25
