@@ -221,6 +221,18 @@ GRAPHS = {
         r = Relu(b)
         y = MatMul(r, w3)
     }"""),
+    "a branch of operator set 11": Graph(
+        """
+        g (float[N,8] x, bool[1] yes, float[8,8] w1) => (float[N] y) {
+        a = MatMul(x, w1)
+        cond = Squeeze<axes=[0]>(yes)
+        y = If (cond) <
+            then_branch = then_g () => (float[N] t) { m = ReduceSum<axes=[1]>(a) t = Squeeze<axes=[1]>(m) },
+            else_branch = else_g () => (float[N] e) { m = ReduceMax<axes=[1]>(a) e = Squeeze<axes=[1]>(m) }
+        >
+    }""",
+        opset=11,
+    ),
     "a loop": Graph("""
         g (float[N,8] x, float[8,8] w1, float[8,8] w2, float[8,3] w3) => (float[N,3] y) {
         a = MatMul(x, w1)
