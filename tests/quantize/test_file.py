@@ -244,10 +244,8 @@ def test_a_graph_that_cannot_be_quantized_is_one_line(
     """The exit code is 2, and what was there before is left as it was."""
     output = tmp_path / "int8.onnx"
     output.write_text("earlier")
-    data = save(
-        x=np.zeros((4, 0), np.float32) if "h]" in graph else np.eye(4, 2, dtype=np.float32),
-        s=np.array([1, 2], np.float32),
-    )
+    x = np.zeros((4, 0), np.float32) if "h]" in graph else np.eye(4, 2, dtype=np.float32)
+    data = save(x=x, s=np.arange(4, dtype=np.float32))
     before = sorted(path.name for path in tmp_path.iterdir())
     source = _saved(tmp_path / "model.onnx", graph, opset)
     result = _run(
