@@ -1,6 +1,8 @@
 """Any fp32 graph becomes an int8 file that loads, takes and gives what it did, and answers nearly the same."""
 
+import tomllib
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,17 +22,17 @@ _CODES = 10
 
 @dataclass(frozen=True)
 class Graph:
-    """A graph as text, in which inputs named ``w…`` are weights and ``s…`` positive scales, drawn by chance.
+    """A graph as it stands in ``graphs.toml``.
 
     Attributes:
-        text: in the syntax of ``onnx.parser``; ``N`` is the open batch.
+        text: in the syntax of ``onnx.parser``.
         opset: its version of ONNX's operators.
         least_db: signal to noise that every output keeps.
     """
 
     text: str
-    opset: int = 20
-    least_db: float = 25
+    opset: int
+    least_db: float
 
     def model(self) -> onnx.ModelProto:
         """With weights drawn anew by the same chance."""
@@ -66,368 +68,14 @@ def signature(session: onnxruntime.InferenceSession) -> list[tuple[str, str, lis
     return [(item.name, item.type, item.shape) for item in (*session.get_inputs(), *session.get_outputs())]
 
 
-GRAPHS = {
-    "several outputs": Graph(
-        """
-        g (float[N,3,8,8] x, float[8,3,3,3] w1, float[8] w2, float[8,4] w3, float[8,1] w4)
-          => (float[N,8,8,8] map, float[N,4] kind, float[N,1] size) {
-        c = Conv<pads=[1,1,1,1]>(x, w1, w2)
-        map = Relu(c)
-        p = GlobalAveragePool(map)
-        f = Flatten(p)
-        kind = MatMul(f, w3)
-        size = MatMul(f, w4)
-    }""",
-        least_db=20,
-    ),  # a mean over noise has little spread around its mean
-    "a batch of one": Graph("""
-        g (float[1,3,8,8] x, float[8,3,3,3] w1, float[8,4] w2) => (float[1,4] y) {
-        c = Conv<pads=[1,1,1,1]>(x, w1)
-        r = Relu(c)
-        p = GlobalAveragePool(r)
-        f = Flatten(p)
-        y = Gemm(f, w2)
-    }"""),
-    "a batch of four": Graph("""
-        g (float[4,8] x, float[8,16] w1, float[16,4] w2) => (float[4,4] y) {
-        a = MatMul(x, w1)
-        r = Relu(a)
-        y = MatMul(r, w2)
-    }"""),
-    "a weight of two layers": Graph("""
-        g (float[N,8] x, float[8,8] w1) => (float[N,8] y) {
-        a = MatMul(x, w1)
-        r = Relu(a)
-        b = Gemm<transB=1>(r, w1)
-        y = Tanh(b)
-    }"""),
-    "an embedding that is the output's weight too": Graph("""
-        g (int64[N,6] tokens, float[10,16] w1, float[16,16] w2) => (float[N,6,10] y) {
-        e = Gather(w1, tokens)
-        a = MatMul(e, w2)
-        t = Transpose<perm=[1,0]>(w1)
-        y = MatMul(a, t)
-    }"""),
-    "transposed convolution": Graph("""
-        g (float[N,4,6,6] x, float[4,8,2,2] w1, float[8] w2, float[8,3,2,2] w3) => (float[N,3,24,24] y) {
-        a = ConvTranspose<strides=[2,2]>(x, w1, w2)
-        r = Relu(a)
-        y = ConvTranspose<strides=[2,2]>(r, w3)
-    }"""),
-    "grouped transposed convolution": Graph("""
-        g (float[N,8,6,6] x, float[8,4,2,2] w1, float[16,3,1,1] w2) => (float[N,3,12,12] y) {
-        a = ConvTranspose<strides=[2,2], group=4>(x, w1)
-        r = Relu(a)
-        y = ConvTranspose(r, w2)
-    }"""),
-    "depthwise convolution": Graph("""
-        g (float[N,3,8,8] x, float[8,3,1,1] w1, float[8,1,3,3] w2, float[8] w3, float[4,8,1,1] w4)
-          => (float[N,4,4,4] y) {
-        a = Conv(x, w1)
-        lo = Constant<value_float=0.0>()
-        hi = Constant<value_float=6.0>()
-        r = Clip(a, lo, hi)
-        d = Conv<group=8, pads=[1,1,1,1], strides=[2,2]>(r, w2, w3)
-        e = Clip(d, lo, hi)
-        y = Conv(e, w4)
-    }"""),
-    "grouped convolution and channel shuffle": Graph("""
-        g (float[N,8,6,6] x, float[8,4,1,1] w1, float[8,4,3,3] w2) => (float[N,8,6,6] y) {
-        a = Conv<group=2>(x, w1)
-        apart = Constant<value_ints=[0,2,4,6,6]>()
-        together = Constant<value_ints=[0,8,6,6]>()
-        b = Reshape(a, apart)
-        c = Transpose<perm=[0,2,1,3,4]>(b)
-        d = Reshape(c, together)
-        e = Conv<group=2, pads=[1,1,1,1]>(d, w2)
-        y = Add(e, x)
-    }"""),
-    "encoder and decoder": Graph("""
-        g (float[N,3,8,8] x, float[8,3,3,3] w1, float[8,8,3,3] w2, float[4,16,3,3] w3) => (float[N,4,8,8] y) {
-        a = Conv<pads=[1,1,1,1]>(x, w1)
-        b = Relu(a)
-        p = MaxPool<kernel_shape=[2,2], strides=[2,2]>(b)
-        c = Conv<pads=[1,1,1,1]>(p, w2)
-        d = Relu(c)
-        scales = Constant<value_floats=[1.0,1.0,2.0,2.0]>()
-        u = Resize<mode="nearest">(d, , scales)
-        k = Concat<axis=1>(u, b)
-        y = Conv<pads=[1,1,1,1]>(k, w3)
-    }"""),
-    "encoder and decoder of computed size": Graph("""
-        g (float[N,3,8,8] x, float[8,3,3,3] w1, float[4,8,3,3] w2) => (float[N,4,8,8] y) {
-        a = Conv<pads=[1,1,1,1], strides=[2,2]>(x, w1)
-        b = Relu(a)
-        outer = Shape<start=2>(x)
-        inner = Shape<end=2>(b)
-        sizes = Concat<axis=0>(inner, outer)
-        u = Resize<mode="linear", coordinate_transformation_mode="half_pixel">(b, , , sizes)
-        y = Conv<pads=[1,1,1,1]>(u, w2)
-    }"""),
-    "attention": Graph("""
-        g (float[N,6,16] x, float[16,16] w1, float[16,16] w2, float[16,16] w3, float[16,16] w4) => (float[N,6,16] y) {
-        q = MatMul(x, w1)
-        k = MatMul(x, w2)
-        v = MatMul(x, w3)
-        kt = Transpose<perm=[0,2,1]>(k)
-        s = MatMul(q, kt)
-        root = Constant<value_float=4.0>()
-        scaled = Div(s, root)
-        p = Softmax<axis=-1>(scaled)
-        a = MatMul(p, v)
-        o = MatMul(a, w4)
-        y = Add(o, x)
-    }"""),
-    "layer norm": Graph("""
-        g (float[N,16] x, float[16,16] w1, float[16] s1, float[16] w2, float[16,4] w3) => (float[N,4] y) {
-        a = MatMul(x, w1)
-        b = LayerNormalization<axis=-1>(a, s1, w2)
-        y = MatMul(b, w3)
-    }"""),
-    "embedding": Graph("""
-        g (int64[N,5] tokens, float[10,16] w1, float[16,4] w2) => (float[N,4] y) {
-        e = Gather(w1, tokens)
-        axes = Constant<value_ints=[1]>()
-        m = ReduceMean<keepdims=0>(e, axes)
-        y = Gemm(m, w2)
-    }"""),
-    "LSTM": Graph("""
-        g (float[N,7,6] x, float[2,32,6] w1, float[2,32,8] w2, float[2,64] w3, float[8,3] w4)
-          => (float[2,N,3] y, float[7,2,N,8] every) {
-        t = Transpose<perm=[1,0,2]>(x)
-        every, last, cell = LSTM<hidden_size=8, direction="bidirectional">(t, w1, w2, w3)
-        y = MatMul(last, w4)
-    }"""),
-    "GRU": Graph("""
-        g (float[N,7,6] x, float[1,24,6] w1, float[1,24,8] w2, float[1,48] w3, float[8,3] w4) => (float[N,3] y) {
-        t = Transpose<perm=[1,0,2]>(x)
-        every, last = GRU<hidden_size=8, linear_before_reset=1>(t, w1, w2, w3)
-        axes = Constant<value_ints=[0]>()
-        h = Squeeze(last, axes)
-        y = Gemm(h, w4)
-    }"""),
-    "a branch": Graph("""
-        g (float[N,8] x, float[8,8] w1, float[8,8] w2, float[8,3] w3) => (float[N,3] y) {
-        a = MatMul(x, w1)
-        n = Shape<end=1>(x)
-        two = Constant<value_ints=[2]>()
-        many = Greater(n, two)
-        none = Constant<value_ints=[0]>()
-        yes = Squeeze(many, none)
-        b = If (yes) <
-            then_branch = then_g () => (float[N,8] t) { t = MatMul(a, w2) },
-            else_branch = else_g () => (float[N,8] e) { m = MatMul(a, w2) e = Identity(m) }
-        >
-        r = Relu(b)
-        y = MatMul(r, w3)
-    }"""),
-    "a loop": Graph("""
-        g (float[N,8] x, float[8,8] w1, float[8,8] w2, float[8,3] w3) => (float[N,3] y) {
-        a = MatMul(x, w1)
-        times = Constant<value_int=3>()
-        yes = Constant<value = bool {1}>()
-        b = Loop (times, yes, a) <
-            body = step (int64 i, bool go, float[N,8] state) => (bool on, float[N,8] next) {
-                on = Identity(go)
-                m = MatMul(state, w2)
-                next = Tanh(m)
-            }
-        >
-        y = MatMul(b, w3)
-    }"""),
-    "hard swish": Graph("""
-        g (float[N,3,8,8] x, float[8,3,3,3] w1, float[4,8,1,1] w2) => (float[N,4,8,8] y) {
-        a = Conv<pads=[1,1,1,1]>(x, w1)
-        b = HardSwish(a)
-        y = Conv(b, w2)
-    }"""),
-    "sigmoid and swish": Graph("""
-        g (float[N,3,8,8] x, float[8,3,3,3] w1, float[4,8,1,1] w2) => (float[N,4,8,8] y) {
-        a = Conv<pads=[1,1,1,1]>(x, w1)
-        s = Sigmoid(a)
-        b = Mul(a, s)
-        c = Conv(b, w2)
-        y = Sigmoid(c)
-    }"""),
-    "GELU": Graph("""
-        g (float[N,16] x, float[16,32] w1, float[32,4] w2) => (float[N,4] y) {
-        a = MatMul(x, w1)
-        b = Gelu(a)
-        y = MatMul(b, w2)
-    }"""),
-    "squeeze and excite": Graph("""
-        g (float[N,3,8,8] x, float[8,3,3,3] w1, float[4,8,1,1] w2, float[8,4,1,1] w3, float[4,8,1,1] w4)
-          => (float[N,4,8,8] y) {
-        a = Conv<pads=[1,1,1,1]>(x, w1)
-        b = Relu(a)
-        p = GlobalAveragePool(b)
-        c = Conv(p, w2)
-        d = Relu(c)
-        e = Conv(d, w3)
-        f = HardSigmoid(e)
-        m = Mul(b, f)
-        y = Conv(m, w4)
-    }"""),
-    "1-D convolution": Graph("""
-        g (float[N,4,32] x, float[8,4,5] w1, float[8] w2, float[8,1,3] w3, float[8,3] w4) => (float[N,3] y) {
-        a = Conv<pads=[2,2]>(x, w1, w2)
-        b = Relu(a)
-        p = MaxPool<kernel_shape=[2], strides=[2]>(b)
-        d = Conv<group=8, pads=[2,2], dilations=[2]>(p, w3)
-        q = GlobalAveragePool(d)
-        f = Flatten(q)
-        y = Gemm(f, w4)
-    }"""),
-    "an image and a vector": Graph("""
-        g (float[N,3,8,8] image, float[N,4] extra, float[8,3,3,3] w1, float[12,3] w2) => (float[N,3] y) {
-        a = Conv(image, w1)
-        b = Relu(a)
-        p = GlobalAveragePool(b)
-        f = Flatten(p)
-        k = Concat<axis=1>(f, extra)
-        y = Gemm(k, w2)
-    }"""),
-    "Gemm with everything": Graph("""
-        g (float[N,8] x, float[8,8] w1, float[8,6] w2, float[6] w3) => (float[6,6] y, float[N,6] z) {
-        a = MatMul(x, w1)
-        z = Gemm<alpha=0.5, beta=2.0>(a, w2, w3)
-        y = Gemm<transA=1, alpha=0.1>(z, z)
-    }"""),
-    "Gemm with a weight that is transposed": Graph("""
-        g (float[4,8] x, float[4,6] w1, float[3,8] w2) => (float[8,3] y) {
-        a = Gemm<transA=1, alpha=0.7>(x, w1)
-        t = Transpose<perm=[1,0]>(a)
-        b = Gemm(a, t)
-        y = Gemm<transB=1, beta=0.3>(b, w2)
-    }"""),
-    "means as heads": Graph("""
-        g (float[N,3,8,8] x, float[8,3,3,3] w1) => (float[N,8] y, float[N,8,1,1] kept) {
-        a = Conv<pads=[1,1,1,1]>(x, w1)
-        b = Relu(a)
-        axes = Constant<value_ints=[2,3]>()
-        y = ReduceMean<keepdims=0>(b, axes)
-        kept = ReduceMean<keepdims=1>(b, axes)
-    }"""),
-    "an output within the graph": Graph("""
-        g (float[N,8] x, float[8,8] w1, float[8,3] w2) => (float[N,8] a, float[N,8] r, float[N,3] y) {
-        a = MatMul(x, w1)
-        r = Relu(a)
-        y = MatMul(r, w2)
-    }"""),
-    "an output that is an input": Graph("""
-        g (float[N,8] x, float[8,3] w1) => (float[N,3] y, float[N,8] x) {
-        y = MatMul(x, w1)
-    }"""),
-    "an output that copies an input": Graph("""
-        g (float[N,8] x, float[8,3] w1) => (float[N,3] y, float[N,8] same) {
-        y = MatMul(x, w1)
-        same = Identity(x)
-    }"""),
-    "doubles": Graph("""
-        g (double[N,8] x, float[8,8] w1, float[8,3] w2) => (float[N,3] y, double[N,3] z) {
-        f = Cast<to=1>(x)
-        a = MatMul(f, w1)
-        r = Relu(a)
-        y = MatMul(r, w2)
-        z = Cast<to=11>(y)
-    }"""),
-    "whole numbers": Graph("""
-        g (uint8[N,3,8,8] x, int32[N,4] n, float[8,3,3,3] w1, float[12,3] w2) => (float[N,3] y, int64[N] best) {
-        f = Cast<to=1>(x)
-        ten = Constant<value_float=10.0>()
-        g = Div(f, ten)
-        a = Conv(g, w1)
-        p = GlobalAveragePool(a)
-        q = Flatten(p)
-        m = Cast<to=1>(n)
-        k = Concat<axis=1>(q, m)
-        y = MatMul(k, w2)
-        best = ArgMax<axis=1, keepdims=0>(y)
-    }"""),
-    "half precision": Graph("""
-        g (float16[N,8] x, float16[8,8] w1, float16[8,3] w2) => (float16[N,3] y) {
-        a = MatMul(x, w1)
-        r = Relu(a)
-        y = MatMul(r, w2)
-    }"""),
-    "weights on the left, of one row, of several matrices": Graph("""
-        g (float[N,8,8] x, float[8,8] w1, float[8] w2, float[8,8,3] w3, float[8] w4)
-          => (float[N,8] y, float[N,8,8,3] z, float[N,8] u) {
-        a = MatMul(w1, x)
-        y = MatMul(a, w2)
-        axes = Constant<value_ints=[1]>()
-        b = Unsqueeze(a, axes)
-        z = MatMul(b, w3)
-        u = MatMul(w4, a)
-    }"""),
-    "a half-precision input": Graph("""
-        g (float16[N,8] x, float[8,8] w1, float[8,3] w2) => (float[N,3] y) {
-        f = Cast<to=1>(x)
-        a = MatMul(f, w1)
-        r = Relu(a)
-        y = MatMul(r, w2)
-    }"""),
-    "no layer at all": Graph("""
-        g (float[N,8] x) => (float[N,8] y) {
-        a = Relu(x)
-        y = Sqrt(a)
-    }"""),
-    "a weight of a layer and of a branch": Graph("""
-        g (float[N,8] x, bool[1] yes, float[8,8] w1, float[8,8] w2) => (float[N,8] y) {
-        a = MatMul(x, w1)
-        none = Constant<value_ints=[0]>()
-        cond = Squeeze(yes, none)
-        r = Relu(a)
-        b = If (cond) <
-            then_branch = then_g () => (float[N,8] t) { m = MatMul(r, w1) t = Sub(m, a) },
-            else_branch = else_g () => (float[N,8] e) { e = Identity(a) }
-        >
-        c = MatMul(b, w2)
-        y = Add(c, r)
-    }"""),
-    "a bias that is added elsewhere too": Graph("""
-        g (float[N,8] x, float[8,8] w1, float[8] w2, float[8,8] w3) => (float[N,8] y) {
-        a = Gemm(x, w1, w2)
-        b = Add(a, w2)
-        y = Gemm(b, w3, w2)
-    }"""),
-    "a Gemm of computed tensors with factors": Graph("""
-        g (float[4,8] x, float[8,8] w1, float[4] w2) => (float[4,4] y) {
-        a = MatMul(x, w1)
-        r = Relu(a)
-        y = Gemm<transB=1, alpha=0.25, beta=3.0>(r, r, w2)
-    }"""),
-    "an output that never changes": Graph("""
-        g (float[N,8] x, float[8,3] w1, float[3] w2) => (float[N,3] y, float[3] c, int64[2] n) {
-        y = MatMul(x, w1)
-        c = Relu(w2)
-        n = Constant<value_ints=[1,2]>()
-    }"""),
-    "an open height": Graph("""
-        g (float[N,3,h,w] x, float[8,3,3,3] w1, float[4,8,1,1] w2) => (float[N,4,i,j] y) {
-        a = Conv(x, w1)
-        b = LeakyRelu(a)
-        y = Conv(b, w2)
-    }"""),
-}
-GRAPHS |= {
-    f"operator set {opset}": Graph(
-        """
-        g (float[N,3,8,8] x, float[8,3,3,3] w1, float[8] s1, float[8] w2, float[8] w3, float[8] s2, float[8,4] w4,
-           float[4] w5) => (float[N,4] y) {
-        a = Conv<pads=[1,1,1,1]>(x, w1)
-        n = BatchNormalization(a, s1, w2, w3, s2)
-        b = Relu(n)
-        c = Add(b, a)
-        p = GlobalAveragePool(c)
-        f = Flatten(p)
-        k = Gemm(f, w4, w5)
-        y = Softmax<axis=1>(k)
-    }""",
-        opset,
-    )
-    for opset in (7, 9, 10, 11, 12, 13, 17, 21, 22, 23, 24, 25, 26)
-}
+def _graphs() -> Iterator[tuple[str, Graph]]:
+    for name, entry in tomllib.loads(Path(__file__).with_name("graphs.toml").read_text(encoding="utf-8")).items():
+        for opset in entry.get("opsets", [20]):
+            numbered = f"{name} {opset}" if "opsets" in entry else name
+            yield numbered, Graph(entry["text"], opset, entry.get("least_db", 25))
+
+
+GRAPHS = dict(_graphs())
 
 
 @pytest.mark.parametrize("name", GRAPHS)
