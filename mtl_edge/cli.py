@@ -69,8 +69,8 @@ _target = click.option(
 )
 _method = click.option(
     "--method",
-    type=click.Choice(["minmax", "moving-average", "percentile", "entropy", "mse"]),
-    default="minmax",
+    type=click.Choice(["minmax", "moving-average", "percentile", "entropy", "mse", "auto"]),
+    default="mse",
     show_default=True,
     help="How ranges are taken from what calibration saw.",
 )
@@ -113,13 +113,13 @@ def run(recipe: str, workdir: Path | None) -> None:
 
         from mtl_edge.pipeline import run as run_recipe
         from mtl_edge.recipe import load_recipe
-        from mtl_edge.report.terminal import show
+        from mtl_edge.report.terminal import show_run
         from mtl_edge.zoo import find_recipe
 
     loaded = load_recipe(find_recipe(recipe))
     folder = workdir or Path("runs") / loaded.name
     report = run_recipe(loaded, folder)
-    show(report.benchmark, Console())
+    show_run(report, Console())
     click.echo(f"models  {folder / 'artifacts'}\nreport  {folder / 'report.html'}")
 
 
@@ -222,6 +222,25 @@ def bench(
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the samples that are drawn.")
 @_cache
 @click.option(
+    "--equalize/--no-equalize",
+    default=False,
+    show_default=True,
+    help="Scale channels between layers so that they are of like size.",
+)
+@click.option(
+    "--rounding",
+    type=click.Choice(["nearest", "compensated"]),
+    default="compensated",
+    show_default=True,
+    help="Of weights: each to its nearest, or so that their errors make up for each other on what calibration saw.",
+)
+@click.option(
+    "--correct-bias/--no-correct-bias",
+    default=True,
+    show_default=True,
+    help="Take off the shift of layers' means that rounding causes.",
+)
+@click.option(
     "--max-drop",
     multiple=True,
     metavar="TASK=DROP",
@@ -245,6 +264,9 @@ def quantize(
     batch: int,
     seed: int,
     cache: bool,
+    equalize: bool,
+    rounding: Any,
+    correct_bias: bool,
     max_drop: tuple[str, ...],
     data: Path | None,
     json_file: Path | None,
@@ -261,6 +283,7 @@ def quantize(
         from rich.console import Console
 
         from mtl_edge.quantize.file import quantize_file
+        from mtl_edge.quantize.refinements import Refinements
         from mtl_edge.report.quantized import show_quantized
         from mtl_edge.storage import cache_folder, write_atomically
 
@@ -277,6 +300,7 @@ def quantize(
         cache=cache_folder() if cache else None,
         max_drop=max_drop,
         labelled=data,
+        refinements=Refinements(equalize=equalize, rounding=rounding, correct_bias=correct_bias),
     )
     show_quantized(found, Console())
     if json_file is not None:
@@ -297,6 +321,13 @@ def quantize(
     "--exact", type=click.IntRange(1), default=5, show_default=True, help="Of how many layers, the worst by noise."
 )
 @click.option("--all", "every", is_flag=True, help="Compute the metrics of every layer.")
+@click.option(
+    "--by",
+    type=click.Choice(["layer", "part"]),
+    default="layer",
+    show_default=True,
+    help="What is quantized alone: each layer; or the trunk, what some tasks share, and each head.",
+)
 @_target
 @_method
 @_samples
@@ -309,6 +340,7 @@ def damage(
     data: Path | None,
     exact: int,
     every: bool,
+    by: Any,
     target: Any,
     method: Any,
     samples: int,
@@ -348,6 +380,7 @@ def damage(
             method=method,
             test=test,
             exact=None if every else exact,
+            by=by,
             folder=kept and kept / "damage",
         )
     show_damage(found, source.manifest.tasks if source.manifest is not None else (), Console())

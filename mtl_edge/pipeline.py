@@ -14,14 +14,14 @@ from mtl_edge.bench.suite import Contender
 from mtl_edge.errors import RecipeError
 from mtl_edge.progress import console, spinner
 from mtl_edge.provenance import canonical_json, recipe_body
-from mtl_edge.quantize.audit import Audit
+from mtl_edge.quantize.outcome import Outcome
 from mtl_edge.recipe import CustomNetSpec, HardSpec, Recipe
 from mtl_edge.report.document import EpochRecord, RunReport
 from mtl_edge.report.html import to_html
 from mtl_edge.report.markdown import to_markdown
 from mtl_edge.report.picture import chart, to_svg
 from mtl_edge.report.sharing import SINGLE_TASK
-from mtl_edge.stages import AUDIT_FILE, BENCHMARK_FILE, HISTORY_FILE, PARITY_FILE, VARIANTS, WEIGHTS_FILE, Stages
+from mtl_edge.stages import BENCHMARK_FILE, HISTORY_FILE, PARITY_FILE, QUANTIZED_FILE, VARIANTS, WEIGHTS_FILE, Stages
 from mtl_edge.storage import Stage, StageCache, exclusive, sweep, write_atomically
 from mtl_edge.tasks import Task
 from mtl_edge.train.device import find_device
@@ -175,20 +175,20 @@ def _contenders(lines: Mapping[str, _Line]) -> list[Contender]:
 def _report(recipe: Recipe, lines: Mapping[str, _Line], measured: Stage) -> RunReport:
     training: dict[str, tuple[EpochRecord, ...]] = {}
     parity: dict[str, float] = {}
-    audits: dict[str, Audit] = {}
+    quantized: dict[str, Outcome] = {}
     for prefix, line in lines.items():
         for name, stage in (("dense", line.dense), ("pruned", line.pruned)):
             training[prefix + name] = _history(stage)
         found = msgspec.json.decode((line.exported.folder / PARITY_FILE).read_bytes(), type=dict[str, float])
         parity |= {prefix + name: difference for name, difference in found.items()}
-        seen = msgspec.json.decode((line.quantized.folder / AUDIT_FILE).read_bytes(), type=dict[str, Audit])
-        audits |= {prefix + name: audit for name, audit in seen.items()}
+        came = msgspec.json.decode((line.quantized.folder / QUANTIZED_FILE).read_bytes(), type=dict[str, Outcome])
+        quantized |= {prefix + name: outcome for name, outcome in came.items()}
     return RunReport(
         name=recipe.name,
         recipe=msgspec.json.format(canonical_json(recipe_body(recipe)), indent=2).decode(),
         training=training,
         parity=parity,
-        audits=audits,
+        quantized=quantized,
         benchmark=msgspec.json.decode((measured.folder / BENCHMARK_FILE).read_bytes(), type=Benchmark),
     )
 

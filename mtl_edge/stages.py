@@ -32,14 +32,17 @@ from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.preprocessing import Preprocessing
 from mtl_edge.progress import console, spinner
 from mtl_edge.provenance import canonical_json, code_hash, library_versions, recipe_body
-from mtl_edge.quantize.audit import Audit, audit
-from mtl_edge.quantize.static import quantize_static
+from mtl_edge.quantize.budgets import Goal
+from mtl_edge.quantize.data import calibration_data
+from mtl_edge.quantize.outcome import Outcome, quantize_calibrated
+from mtl_edge.quantize.refinements import Refinements
+from mtl_edge.quantize.source import calibrated
 from mtl_edge.quantize.target import this_target
 from mtl_edge.recipe import PruneSpec, Recipe, TrainSpec
 from mtl_edge.recipe.balance import Equal
 from mtl_edge.runtime import evaluate, open_session, predict
 from mtl_edge.storage import Stage, StageCache, cache_folder, sha256_of, sha256_of_file, write_atomically
-from mtl_edge.tasks import TargetStatistics
+from mtl_edge.tasks import TargetStatistics, budgets_of, without_budgets
 from mtl_edge.train.device import bf16_is_fast, find_device
 from mtl_edge.train.distributed import ALONE, Ranks
 from mtl_edge.train.learner import Learner, Teacher
@@ -49,7 +52,7 @@ from mtl_edge.train.training import Epoch, FitOptions
 HISTORY_FILE = "history.json"
 WEIGHTS_FILE = "weights.safetensors"
 PARITY_FILE = "parity.json"
-AUDIT_FILE = "audit.json"
+QUANTIZED_FILE = "quantized.json"
 BENCHMARK_FILE = "benchmark.json"
 VARIANTS = ("dense", "dense-int8", "pruned", "pruned-int8")
 """What becomes of one network, each fp32 form before its int8 one."""
@@ -119,7 +122,12 @@ class Stages:
         return self._stage(
             "data",
             work,
-            {"data": recipe.data, "tasks": recipe.tasks, "seed": recipe.seed, "file": source_fingerprint(recipe)},
+            {
+                "data": recipe.data,
+                "tasks": without_budgets(recipe.tasks),
+                "seed": recipe.seed,
+                "file": source_fingerprint(recipe),
+            },
             code=("data", "recipe", "zoo/cache.py", *_TASK_CODE),
             libraries=("numpy", *libraries),
         )
@@ -132,7 +140,7 @@ class Stages:
                 "train": spec.decisive,
                 "net": recipe.net,
                 "net_code": code_sha256(recipe.net, recipe.folder),
-                "tasks": recipe.tasks,
+                "tasks": without_budgets(recipe.tasks),
                 "bf16": self._bf16,
                 "seed": recipe.seed,
                 "data": data.digest,
@@ -159,7 +167,7 @@ class Stages:
                 "distill": recipe.compress.distill,
                 "train": recipe.train.decisive,
                 "net": recipe.net,
-                "tasks": recipe.tasks,
+                "tasks": without_budgets(recipe.tasks),
                 "bf16": self._bf16,
                 "seed": recipe.seed,
                 "data": data.digest,
@@ -224,29 +232,39 @@ class Stages:
 
         def work(folder: Path) -> None:
             material = self._material(data)
-            inputs = material.learner.preprocessing.apply(material.splits.calib[recipe.data.input])
-            parts = np.array_split(inputs, -(-len(inputs) // _CALIBRATION_BATCH))
-            batches = [{recipe.data.input: part} for part in parts]
-            audits: dict[str, Audit] = {}
+            splits, base = material.splits, None
+            budgets = budgets_of(recipe.tasks)
+            outcomes: dict[str, Outcome] = {}
             for variant in ("dense", "pruned"):
                 source = exported.folder / variant
                 parent = msgspec.json.decode((source / MANIFEST_FILE).read_bytes(), type=Manifest)
-                with spinner(f"quantize {variant}"):
-                    content = (source / MODEL_FILE).read_bytes()
-                    measured = spec.placement == "measured" and target == this_target()
-                    model = quantize_static(
-                        content,
-                        batches,
-                        method=spec.method,
-                        target=target,
-                        placement="measured" if measured else "all",
-                        known=cache_folder() / "placements",
-                    )
-                    name = f"{variant}-int8"
-                    manifest = self._manifest(name, "static int8", model, parent.parameters, material, parent)
-                    write_artifact(folder / name, model, msgspec.structs.replace(manifest, target=target))
-                    audits[name] = audit(model)
-            write_atomically(folder / AUDIT_FILE, msgspec.json.encode(audits))
+                content = (source / MODEL_FILE).read_bytes()
+                session = open_session(content)
+                samples = calibration_data(
+                    session.get_inputs(),
+                    splits.calib.arrays,
+                    parent,
+                    samples=len(splits.calib),
+                    batch_size=_CALIBRATION_BATCH,
+                    seed=recipe.seed,
+                )
+                known = calibrated(session, content, parent, samples, folder=None, equalized=spec.equalize)
+                if budgets and base is None:  # every loss is counted from the dense network
+                    base = evaluate(session, parent.tasks, parent.inputs[0], splits.val.arrays)
+                model, outcomes[f"{variant}-int8"] = quantize_calibrated(
+                    known,
+                    method=spec.method,
+                    target=target,
+                    placement="measured" if spec.placement == "measured" and target == this_target() else "all",
+                    refinements=Refinements(
+                        equalize=spec.equalize, rounding=spec.rounding, correct_bias=spec.correct_bias
+                    ),
+                    cache=cache_folder(),
+                    goal=Goal(budgets, splits.val.arrays, base) if budgets else None,
+                )
+                manifest = self._manifest(f"{variant}-int8", "static int8", model, parent.parameters, material, parent)
+                write_artifact(folder / f"{variant}-int8", model, msgspec.structs.replace(manifest, target=target))
+            write_atomically(folder / QUANTIZED_FILE, msgspec.json.encode(outcomes))
 
         return self._stage(
             "quantize",

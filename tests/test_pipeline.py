@@ -9,10 +9,12 @@ import pytest
 
 from mtl_edge import stages
 from mtl_edge.artifact import MODEL_FILE
+from mtl_edge.data.splits import load_samples
 from mtl_edge.errors import ParityError
 from mtl_edge.pipeline import run
 from mtl_edge.recipe import BenchSpec, CompressSpec, DataSpec, PruneSpec, Recipe, ResNetSpec, TrainSpec
-from mtl_edge.runtime import open_session
+from mtl_edge.report.outcomes import outcome_warnings
+from mtl_edge.runtime import evaluate, manifest_of, open_session
 from mtl_edge.tasks import Multiclass, Regression
 
 pytestmark = pytest.mark.slow
@@ -69,6 +71,33 @@ def test_recipes_share_what_is_equal_and_nothing_else(recipe: Recipe, tmp_path: 
     np.savez(tmp_path / "data.npz", **arrays)
     run(recipe, workdir)
     assert _kinds(_folders(workdir) - first - wider) == ["bench", "data", "export", "prune", "quantize", "train"]
+
+
+def test_a_budget_is_judged_without_training_again(recipe: Recipe, tmp_path: Path) -> None:
+    """Losses are counted from the dense network on validation samples; one that nothing can keep is told."""
+    workdir = tmp_path / "out"
+    run(recipe, workdir)
+    first = _folders(workdir)
+    kinds, levels = recipe.tasks
+    tasks = (msgspec.structs.replace(kinds, max_drop="100pt"), msgspec.structs.replace(levels, max_drop="0%"))
+    report = run(msgspec.structs.replace(recipe, tasks=tasks), workdir)
+    assert not {"data", "train", "prune"} & set(_kinds(_folders(workdir) - first))
+    (data,) = (workdir / "stages").glob("data-*")
+    dense = open_session(workdir / "artifacts" / "dense" / MODEL_FILE)
+    manifest = manifest_of(workdir / "artifacts" / "dense" / MODEL_FILE, dense)
+    assert manifest is not None
+    base = evaluate(dense, tasks, manifest.inputs[0], load_samples(data / "val").arrays)
+    for name in ("dense-int8", "pruned-int8"):
+        found = report.quantized[name].budgets
+        assert found is not None
+        assert [spent.fp32 for spent in found.spent] == [base["keys"]["accuracy"], base["relu"]["mae"]]
+        assert found.spent[0].holds
+        lost = next(spent for spent in found.spent if spent.task == "relu")
+        said = [line for line in outcome_warnings(report.quantized) if line.startswith(f"{name}: relu lost")]
+        assert bool(said) == (not lost.holds)
+        page = (workdir / "report.md").read_text()
+        assert "## What budgets allow" in page
+        assert all(line in page for line in said)
 
 
 def test_a_graph_that_computes_something_else_fails_the_export(

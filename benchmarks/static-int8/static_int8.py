@@ -216,6 +216,7 @@ def do(job: Mapping[str, object]) -> Cost:
 
 def _ours(tool: Tool, source: Path, data: Path, target: Path, samples: int):  # type: ignore[no-untyped-def]
     from mtl_edge.quantize.file import quantize_file
+    from mtl_edge.quantize.refinements import Refinements
 
     placement: Literal["all", "measured"] = "measured" if tool.name.endswith("measured") else "all"
 
@@ -228,6 +229,7 @@ def _ours(tool: Tool, source: Path, data: Path, target: Path, samples: int):  # 
             placement=placement,
             samples=samples,
             batch_size=BATCH,
+            refinements=Refinements(equalize=False, rounding="nearest", correct_bias=False),
         )
 
     return work

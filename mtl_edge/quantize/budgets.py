@@ -5,38 +5,31 @@ is cheap to measure for every layer. Whether a budget holds is then judged by th
 would be written.
 """
 
-import re
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import msgspec
+import numpy as np
 import onnx
 
-from mtl_edge.artifact import Manifest
-from mtl_edge.data.splits import Samples
-from mtl_edge.errors import DataError
+from mtl_edge.errors import ModelError
 from mtl_edge.progress import progress_bar
 from mtl_edge.quantize.noise import output_noise
 from mtl_edge.quantize.placement import outputs_served, quantizable_layers
+from mtl_edge.quantize.race import latency_ratio
 from mtl_edge.quantize.source import CalibratedSource
 from mtl_edge.quantize.static import insert_qdq
 from mtl_edge.quantize.target import Target
-from mtl_edge.runtime import evaluate, open_session
-from mtl_edge.tasks import Metric, Task
+from mtl_edge.runtime import Session, evaluate, open_session
+from mtl_edge.tasks import Budget, Metric, Task
+
+Metrics = dict[str, dict[str, float]]
 
 _MOST = 8
 """Layers that go back at most; a task that still fails then is not one or two layers' fault."""
-_TEXT = re.compile(r"(?P<amount>\d+(\.\d+)?) ?(?P<unit>pt|%)")
-
-
-class Budget(msgspec.Struct, frozen=True):
-    """How much worse a task's first metric may become: ``0.5 pt`` of a share, or ``2 %`` of any metric."""
-
-    amount: float
-    unit: Literal["pt", "%"]
-
-    def __str__(self) -> str:
-        return f"{self.amount:g} {self.unit}"
+_NEAR = 0.8
+"""A layer that heals this much of what the best one does may be taken in its place, if that costs less latency."""
+_TRIED = 3
+"""So many such layers are timed."""
 
 
 class Spent(msgspec.Struct, frozen=True):
@@ -70,84 +63,131 @@ class WithinBudgets(msgspec.Struct, frozen=True):
     remarks: tuple[str, ...]
 
 
-def parse_budget(text: str, tasks: Sequence[Task]) -> tuple[str, Budget]:
-    """Read ``left=0.5pt`` or ``count=2%``.
+class Goal(msgspec.Struct, frozen=True):
+    """What tasks must not lose.
 
-    Raises:
-        DataError: it is not of this form, there is no such task, or points are asked of an error.
+    Attributes:
+        budgets: task name -> its budget.
+        samples: name -> array, labelled samples to judge by.
+        base: task -> metric -> value that losses are counted from; None means those of the fp32 model itself.
     """
-    name, _, amount = text.partition("=")
-    found = _TEXT.fullmatch(amount.strip())
-    if found is None:
-        raise DataError(f"--max-drop: must be as in left=0.5pt or count=2%, found {text!r}")
-    task = next((task for task in tasks if task.name == name), None)
-    if task is None:
-        raise DataError(f"--max-drop: must name a task ({', '.join(task.name for task in tasks)}), found {name!r}")
-    unit: Literal["pt", "%"] = "pt" if found["unit"] == "pt" else "%"
-    if unit == "pt" and task.metrics[0].unit == "error":
-        raise DataError(f"--max-drop: {name} has an error ({task.metrics[0].title}): must be in %, found {text!r}")
-    return name, Budget(float(found["amount"]), unit)
+
+    budgets: Mapping[str, Budget]
+    samples: Mapping[str, np.ndarray]
+    base: Metrics | None = None
 
 
 def keep_budgets(
     source: CalibratedSource,
-    manifest: Manifest,
     ranges: Mapping[str, tuple[float, float]],
     target: Target,
     kept: frozenset[str],
-    budgets: Mapping[str, Budget],
-    samples: Samples,
+    goal: Goal,
 ) -> WithinBudgets:
     """Put layers back into float until every task stays within its budget.
 
+    Layers go one by one, that which heals the worst task most; of several that do so alike, the one that leaves the
+    model fastest. In the end, those that turn out not to be needed become int8 again.
+
     Args:
         source: the fp32 model and its calibration.
-        manifest: what its outputs mean.
         ranges: tensor name -> the lowest and the highest value to represent.
         target: the kind of processor that will run it.
         kept: nodes that stay in float anyway.
-        budgets: task name -> its budget.
-        samples: labelled samples to judge by.
+        goal: the budgets, and what to judge by.
 
     Raises:
+        ModelError: the model has no manifest, which says what its outputs mean.
         DataError: the samples do not fit.
     """
-    graph = onnx.load_from_string(source.prepared).graph
-    serves = outputs_served(graph)
-    layers = [node.name for node in quantizable_layers(graph)]
-    tasks = {task.name: task for task in manifest.tasks}
-    batch = next(iter(source.data))
-
-    def metrics(model: bytes) -> dict[str, dict[str, float]]:
-        return evaluate(open_session(model), manifest.tasks, manifest.inputs[0], samples.arrays)
-
-    def build(nodes: frozenset[str]) -> bytes:
-        return insert_qdq(source.prepared, ranges, target, kept=nodes)
-
-    fp32 = metrics(source.prepared)
+    search = _Search(source, ranges, target, goal)
     reverted: list[str] = []
-    found: list[WithinBudgets] = []
-    remarks = tuple(_too_tight(tasks[name], budget, samples) for name, budget in budgets.items())
+    found = [search.judge(kept, ())]
     with progress_bar("budgets", total=_MOST + 1) as bar:
-        while True:
-            nodes = kept.union(reverted)
-            int8 = metrics(build(nodes))
-            spent = tuple(_spend(tasks[name], budget, fp32[name], int8[name]) for name, budget in budgets.items())
-            found.append(WithinBudgets(nodes, tuple(reverted), spent, tuple(filter(None, remarks))))
+        while len(reverted) < _MOST and (worst := search.worst(found[-1])) is not None:
             bar.advance(f"{len(reverted)} layers in float")
-            missed = [item for item in spent if not item.holds]
-            if not missed or len(reverted) == _MOST:
+            layer = search.healer(worst, kept.union(reverted))
+            if layer is None:
                 break
-            worst = max(missed, key=_excess).task
-            noise = {
-                layer: output_noise(source.session, open_session(build(nodes | {layer})), batch)[worst]
-                for layer in layers
-                if layer not in nodes and worst in serves[layer]
-            }
-            if not noise:
-                break
-            reverted.append(max(noise, key=lambda layer: noise[layer]))
-    return min(found, key=lambda item: (sum(map(_excess, item.spent)), len(item.reverted)))
+            reverted.append(layer)
+            found.append(search.judge(kept, reverted))
+        best = min(found, key=lambda item: (sum(map(_excess, item.spent)), len(item.reverted)))
+        for layer in best.reverted[:-1]:
+            fewer = search.judge(kept, [name for name in best.reverted if name != layer])
+            if sum(map(_excess, fewer.spent)) <= sum(map(_excess, best.spent)):
+                best = fewer
+    return best
+
+
+class _Search:
+    """Builds forms of one model, and judges them."""
+
+    def __init__(
+        self, source: CalibratedSource, ranges: Mapping[str, tuple[float, float]], target: Target, goal: Goal
+    ) -> None:
+        if source.manifest is None:
+            raise ModelError("max_drop: the model must have a manifest, which says what its outputs mean; found none")
+        self._source, self._ranges, self._target, self._goal = source, ranges, target, goal
+        self._manifest = source.manifest
+        self._tasks = {task.name: task for task in source.manifest.tasks}
+        self._batch = next(iter(source.data))
+        graph = onnx.load_from_string(source.prepared).graph
+        self._serves = outputs_served(graph)
+        self._layers = [node.name for node in quantizable_layers(graph)]
+        fp32 = self._metrics(source.session)
+        self._base = goal.base or fp32
+        floats = [self._spend(name, fp32) for name in goal.budgets]
+        self._lost = {spent.task for spent in floats if not spent.holds}
+        self._remarks = tuple(
+            filter(
+                None,
+                (
+                    *(_too_tight(self._tasks[name], budget, goal.samples) for name, budget in goal.budgets.items()),
+                    *(f"{name} misses its budget before quantization already" for name in sorted(self._lost)),
+                ),
+            )
+        )
+
+    def judge(self, kept: frozenset[str], reverted: Sequence[str]) -> WithinBudgets:
+        """What becomes of the budgets when these layers are in float too."""
+        nodes = kept.union(reverted)
+        int8 = self._metrics(open_session(self._build(nodes)))
+        spent = tuple(self._spend(name, int8) for name in self._goal.budgets)
+        return WithinBudgets(nodes, tuple(reverted), spent, self._remarks)
+
+    def worst(self, found: WithinBudgets) -> str | None:
+        """The task that misses its budget most, of those that float could heal."""
+        missed = [spent for spent in found.spent if not spent.holds and spent.task not in self._lost]
+        return max(missed, key=_excess).task if missed else None
+
+    def healer(self, task: str, nodes: frozenset[str]) -> str | None:
+        """The layer to put into float next to these nodes for a task's sake, if there is one."""
+        models = {
+            layer: self._build(nodes | {layer})
+            for layer in self._layers
+            if layer not in nodes and task in self._serves[layer]
+        }
+        if not models:
+            return None
+        now = self._noise(self._build(nodes), task)
+        gains = {layer: self._noise(model, task) - now for layer, model in models.items()}
+        ranked = sorted(gains, key=lambda layer: -gains[layer])
+        near = [layer for layer in ranked[:_TRIED] if gains[layer] >= _NEAR * gains[ranked[0]]]
+        if len(near) == 1:
+            return near[0]
+        return min(near, key=lambda layer: latency_ratio(self._source.prepared, models[layer], self._batch))
+
+    def _build(self, nodes: frozenset[str]) -> bytes:
+        return insert_qdq(self._source.prepared, self._ranges, self._target, kept=nodes, pinned=self._source.pinned)
+
+    def _noise(self, model: bytes, task: str) -> float:
+        return output_noise(self._source.session, open_session(model), self._batch)[task]
+
+    def _metrics(self, session: Session) -> Metrics:
+        return evaluate(session, self._manifest.tasks, self._manifest.inputs[0], self._goal.samples)
+
+    def _spend(self, name: str, int8: Metrics) -> Spent:
+        return _spend(self._tasks[name], self._goal.budgets[name], self._base[name], int8[name])
 
 
 def _spend(task: Task, budget: Budget, fp32: Mapping[str, float], int8: Mapping[str, float]) -> Spent:
@@ -162,7 +202,7 @@ def _excess(spent: Spent) -> float:
     return max(spent.loss - spent.budget.amount, 0.0) / max(spent.budget.amount, 0.01)
 
 
-def _too_tight(task: Task, budget: Budget, samples: Samples) -> str:
+def _too_tight(task: Task, budget: Budget, samples: Mapping[str, np.ndarray]) -> str:
     """One sample more or less must not decide."""
     count = len(samples[task.target])
     if task.metrics[0].unit == "share" and budget.amount < 100 / count:

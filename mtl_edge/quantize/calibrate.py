@@ -50,7 +50,7 @@ def calibrate(model: bytes, batches: Iterable[Mapping[str, np.ndarray]]) -> dict
         for index, batch in enumerate(batches):
             if set(batch) != inputs:
                 raise DataError(f"calibration: the inputs must be {_listed(inputs)}, found {_listed(batch)}")
-            fed = {name: _without_nan(array) if name in gaps else array for name, array in batch.items()}
+            fed = {name: without_nan(array) if name in gaps else array for name, array in batch.items()}
             try:
                 outputs = session.run(names, fed)
             except Exception as error:
@@ -66,7 +66,7 @@ def calibrate(model: bytes, batches: Iterable[Mapping[str, np.ndarray]]) -> dict
     return observers | {name: observers[after] for name, after in rectified.items() if after in observers}
 
 
-def _without_nan(array: np.ndarray) -> np.ndarray:
+def without_nan(array: np.ndarray) -> np.ndarray:
     """A batch for calibration, with each column's mean where a number is missing: a range cannot end at NaN."""
     missing = np.isnan(array) if array.dtype.kind == "f" else np.zeros(1, bool)
     if not missing.any():

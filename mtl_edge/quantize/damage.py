@@ -5,8 +5,10 @@ measured. Signal to noise of the outputs is cheap and is there for every layer; 
 counts, and are computed for the layers that are worst by noise, or for all.
 """
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -25,6 +27,7 @@ from mtl_edge.runtime import evaluate, open_session
 from mtl_edge.storage import sha256_of, write_atomically
 
 Metrics = dict[str, dict[str, float]]
+By = Literal["layer", "part"]
 
 
 class Form(msgspec.Struct, frozen=True):
@@ -40,11 +43,11 @@ class Form(msgspec.Struct, frozen=True):
 
 
 class LayerDamage(msgspec.Struct, frozen=True):
-    """What int8 in one layer does.
+    """What int8 in one layer does, or in one part of the network.
 
     Attributes:
-        layer: name of its node.
-        kind: its operator.
+        layer: name of its node; of a part, the outputs that all of its layers serve: ``trunk``, ``shared (left, sum)``, ``left``.
+        kind: its operator; of a part, how many of which: ``7 Conv, 1 Gemm``.
         serves: the outputs that depend on it.
         alone: only this layer is in int8.
         others: all but this layer are.
@@ -94,6 +97,7 @@ def measure_damage(
     method: Method,
     test: Samples | None = None,
     exact: int | None = 5,
+    by: By = "layer",
     folder: Path | None = None,
 ) -> DamageMatrix:
     """Quantize each layer alone, and all but each layer, and measure every output.
@@ -107,6 +111,8 @@ def measure_damage(
         method: how ranges are taken from what calibration saw.
         test: labelled samples, for metrics; the model must have a manifest then.
         exact: of how many layers, the worst by noise first, metrics are computed; None means all.
+        by: what is quantized alone: each layer, or each part of the network, which are the layers that serve the same
+            outputs: the trunk, what some tasks share, and each head.
         folder: where forms that have been measured are kept; None keeps nothing.
 
     Raises:
@@ -119,9 +125,9 @@ def measure_damage(
     layers = quantizable_layers(graph)
     if not layers:
         raise ModelError(f"{path}: must have a layer with weights that can be quantized, found none")
-    serves = outputs_served(graph)
+    groups = _groups(graph, layers, by)
     judge = _Judge(source, target, method, test, folder)
-    with progress_bar("damage", total=2 * len(layers) + 1) as bar:
+    with progress_bar("damage", total=2 * len(groups) + 1) as bar:
 
         def noise(name: str, model: Callable[[], bytes]) -> Form:
             found = judge.noise(name, model)
@@ -131,13 +137,13 @@ def measure_damage(
         everything = noise("all", judge.all_but())
         rows = [
             LayerDamage(
-                layer=node.name,
-                kind=node.op_type,
-                serves=tuple(sorted(serves[node.name])),
-                alone=noise(f"only {node.name}", judge.only(node.name)),
-                others=noise(f"all but {node.name}", judge.all_but(node.name)),
+                layer=group.name,
+                kind=group.kind,
+                serves=group.serves,
+                alone=noise(f"only {group.name}", judge.only(*group.layers)),
+                others=noise(f"all but {group.name}", judge.all_but(*group.layers)),
             )
-            for node in layers
+            for group in groups
         ]
     rows.sort(key=lambda row: -max(row.relief_db(everything).values()))
     fp32: Metrics | None = None
@@ -150,13 +156,14 @@ def measure_damage(
                 bar.advance(name)
                 return found
 
+            members = {group.name: group.layers for group in groups}
             fp32 = metrics("fp32", lambda: source.prepared).metrics
             everything = metrics("all", judge.all_but())
             judged = [
                 msgspec.structs.replace(
                     row,
-                    alone=metrics(f"only {row.layer}", judge.only(row.layer)),
-                    others=metrics(f"all but {row.layer}", judge.all_but(row.layer)),
+                    alone=metrics(f"only {row.layer}", judge.only(*members[row.layer])),
+                    others=metrics(f"all but {row.layer}", judge.all_but(*members[row.layer])),
                 )
                 for row in chosen
             ]
@@ -164,6 +171,35 @@ def measure_damage(
     return DamageMatrix(
         path=str(path), target=target, method=method, fp32=fp32, everything=everything, layers=tuple(rows)
     )
+
+
+class _Group(msgspec.Struct, frozen=True):
+    """Layers that are quantized together."""
+
+    name: str
+    kind: str
+    serves: tuple[str, ...]
+    layers: tuple[str, ...]
+
+
+def _groups(graph: onnx.GraphProto, layers: Sequence[onnx.NodeProto], by: By) -> list[_Group]:
+    served = outputs_served(graph)
+    serves = {node.name: tuple(sorted(served[node.name])) for node in layers}
+    if by == "layer":
+        return [_Group(node.name, node.op_type, serves[node.name], (node.name,)) for node in layers]
+    parts: dict[tuple[str, ...], list[onnx.NodeProto]] = {}
+    for node in layers:
+        parts.setdefault(serves[node.name], []).append(node)
+    return [_part(outputs, nodes, len(graph.output)) for outputs, nodes in parts.items()]
+
+
+def _part(outputs: tuple[str, ...], nodes: Sequence[onnx.NodeProto], every: int) -> _Group:
+    kinds = Counter(node.op_type for node in nodes)
+    kind = ", ".join(f"{count} {name}" for name, count in kinds.most_common())
+    name = ", ".join(outputs)
+    if len(outputs) > 1:
+        name = "trunk" if len(outputs) == every else f"shared ({name})"
+    return _Group(name, kind, outputs, tuple(node.name for node in nodes))
 
 
 class _Judge:
@@ -183,9 +219,9 @@ class _Judge:
             except msgspec.DecodeError:  # damaged: it is measured anew
                 self._kept = _Kept()
 
-    def only(self, layer: str) -> Callable[[], bytes]:
-        """The model with one layer in int8."""
-        return lambda: insert_qdq(self._source.prepared, self._ranges, self._target, only=[layer], small=False)
+    def only(self, *layers: str) -> Callable[[], bytes]:
+        """The model with only these layers in int8."""
+        return lambda: insert_qdq(self._source.prepared, self._ranges, self._target, only=layers, small=False)
 
     def all_but(self, *layers: str) -> Callable[[], bytes]:
         """The model in int8 without these layers."""

@@ -98,7 +98,7 @@ class Emulator:
             if item.name not in feeds or feeds[item.name].ndim != len(item.shape):
                 found = feeds[item.name].shape if item.name in feeds else "nothing"
                 raise DataError(f"emulation: {item.name!r} must have the shape {item.shape}, found {found}")
-        values = {**self._fixed, **feeds}
+        values = self._fixed | dict(feeds)
         for step in self._steps:
             step(values)
         return [values[name] for name in names or [item.name for item in self._outputs]]

@@ -1,55 +1,34 @@
 """From one ``.onnx`` file to another: the whole of quantization, on any model."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from mtl_edge.artifact import Manifest, seal
 from mtl_edge.errors import DataError, ModelError
-from mtl_edge.progress import spinner
-from mtl_edge.quantize.audit import Audit, audit
-from mtl_edge.quantize.budgets import WithinBudgets, keep_budgets, parse_budget
-from mtl_edge.quantize.narrow import Narrowed
-from mtl_edge.quantize.noise import WithoutVnni, output_noise, without_vnni
-from mtl_edge.quantize.race import latency_ratio
-from mtl_edge.quantize.ranges import Method, find_ranges
+from mtl_edge.quantize.budgets import Goal
+from mtl_edge.quantize.outcome import Outcome, quantize_calibrated
+from mtl_edge.quantize.ranges import Method
+from mtl_edge.quantize.refinements import Refinements
 from mtl_edge.quantize.source import CalibratedSource, arrays_of, calibrated_source
-from mtl_edge.quantize.static import Placed, PlacementName, find_narrowing, insert_qdq, place
-from mtl_edge.quantize.target import Target, TargetName, find_target, this_target
-from mtl_edge.runtime import open_session
+from mtl_edge.quantize.static import PlacementName
+from mtl_edge.quantize.target import TargetName
 from mtl_edge.storage import write_atomically
+from mtl_edge.tasks import Budget, Task, budgets_of, read_budget
 
-_SHOWN = 32
-"""Samples that signal to noise is computed of, at least: of one answer there is no spread."""
+_REFINEMENTS = Refinements()
 
 
-class Quantized(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it.
-
-    ``noise_db`` is, for each output, the power of the fp32 answers' spread over that of the difference, in decibels,
-    on a few of the calibration samples: 20 dB are a tenth of the spread. ``calibrated`` is false where the statistics
-    of an earlier calibration were used again. ``latency_ratio`` is that to the fp32 model on this box, with one thread,
-    where the placement was measured; ``trials`` is how many placements were. ``narrowed`` are the layers whose weights
-    do not use all of their 8 bits; ``without_vnni`` is what a model for ``x86-vnni`` would give on a processor that
-    lacks it.
-    """
+class Quantized(Outcome, frozen=True, kw_only=True):
+    """What came of it, and where it is; ``calibrated`` is false where statistics of before were used again."""
 
     path: str
-    target: TargetName
-    method: Method
     samples: int
     calibrated: bool
-    latency_ratio: float | None
-    trials: int
     source_bytes: int
     file_bytes: int
-    noise_db: dict[str, float]
-    remarks: tuple[str, ...]
-    audit: Audit
-    narrowed: tuple[Narrowed, ...] = ()
-    without_vnni: WithoutVnni | None = None
-    budgets: WithinBudgets | None = None
 
 
 def quantize_file(
@@ -57,7 +36,7 @@ def quantize_file(
     calibration: Path,
     output: Path,
     *,
-    method: Method = "minmax",
+    method: Method = "mse",
     target: TargetName | None = None,
     placement: PlacementName | None = None,
     samples: int = 512,
@@ -66,6 +45,7 @@ def quantize_file(
     cache: Path | None = None,
     max_drop: Sequence[str] = (),
     labelled: Path | None = None,
+    refinements: Refinements = _REFINEMENTS,
 ) -> Quantized:
     """Write a static int8 model; of a model that mtl-edge made, with a manifest that names its parent.
 
@@ -85,72 +65,74 @@ def quantize_file(
         max_drop: budgets such as ``left=0.5pt`` or ``count=2%``: how much worse than fp32 a task's first metric may
             become. Layers go back to float until all hold; if they cannot, what comes nearest is written.
         labelled: samples with labels to judge budgets by, as for ``calibration``.
+        refinements: what else is done so that 8 bits cost less.
 
     Raises:
         ModelError: the model cannot be read or is quantized already, or its int8 form computes nothing finite.
         DataError: the calibration data does not fit.
         WorkdirError: the output cannot be written.
     """
-    profile = find_target(target or this_target())
-    with calibrated_source(
-        source, calibration, samples=samples, batch_size=batch_size, seed=seed, folder=cache and cache / "calibration"
-    ) as known:
-        prepared, batch = known.prepared, next(iter(known.data))
-        if placement is None:
-            placement = "measured" if profile.name == this_target() else "all"
-        with spinner("quantize, and measure what is faster so"):
-            ranges = find_ranges(known.observed, method)
-            placed = place(prepared, ranges, profile, placement, batch, cache and cache / "placements")
-        within = None
-        if max_drop:
-            within = _within_budgets(known, ranges, profile, placed.kept, max_drop, labelled)
-            if within.reverted:
-                model = insert_qdq(prepared, ranges, profile, kept=within.kept)
-                placed = Placed(model, within.kept, latency_ratio(prepared, model, batch), placed.trials)
-        with spinner("look at what came of it"):
-            int8 = placed.model
-            shown = known.data.first(_SHOWN)
-            noise = output_noise(known.session, open_session(int8), *shown)
-            elsewhere = without_vnni(known.session, int8, *shown) if profile.name == "x86-vnni" else None
-            found = audit(int8)
-    content = int8
+    with (
+        calibrated_source(
+            source,
+            calibration,
+            samples=samples,
+            batch_size=batch_size,
+            seed=seed,
+            folder=cache and cache / "calibration",
+            equalized=refinements.equalize,
+        ) as known,
+        _goal(known, max_drop, labelled) as goal,
+    ):
+        content, outcome = quantize_calibrated(
+            known,
+            method=method,
+            target=target,
+            placement=placement,
+            refinements=refinements,
+            cache=cache,
+            goal=goal,
+        )
     if known.manifest is not None:
-        content, _ = seal(int8, _child(known.manifest, profile.name))
+        content, _ = seal(content, _child(known.manifest, outcome.target))
     write_atomically(output, content)
     return Quantized(
+        **msgspec.structs.asdict(outcome),
         path=str(output),
-        target=profile.name,
-        method=method,
         samples=len(known.data.positions),
         calibrated=known.fresh,
-        latency_ratio=placed.latency_ratio,
-        trials=placed.trials,
         source_bytes=source.stat().st_size,
         file_bytes=len(content),
-        noise_db=noise,
-        remarks=known.data.remarks,
-        audit=found,
-        narrowed=find_narrowing(prepared, profile, placed.kept).layers,
-        without_vnni=elsewhere,
-        budgets=within,
     )
 
 
-def _within_budgets(
-    known: CalibratedSource,
-    ranges: Mapping[str, tuple[float, float]],
-    target: Target,
-    kept: frozenset[str],
-    max_drop: Sequence[str],
-    labelled: Path | None,
-) -> WithinBudgets:
-    if known.manifest is None:
+@contextlib.contextmanager
+def _goal(known: CalibratedSource, max_drop: Sequence[str], labelled: Path | None) -> Iterator[Goal | None]:
+    """The budgets that were given, or else those of the model's manifest where there is something to judge by."""
+    tasks = {task.name: task for task in known.manifest.tasks} if known.manifest is not None else {}
+    if max_drop and not tasks:
         raise ModelError("--max-drop: the model must have a manifest, which says what its outputs mean; found none")
-    if labelled is None:
+    if max_drop and labelled is None:
         raise DataError("--max-drop: must have labelled samples to judge by (--data), found none")
-    budgets = dict(parse_budget(text, known.manifest.tasks) for text in max_drop)
+    budgets = budgets_of(tasks.values()) | dict(_budget(text, tasks) for text in max_drop)
+    if labelled is None or not budgets:
+        yield None
+        return
     with arrays_of(labelled) as samples:
-        return keep_budgets(known, known.manifest, ranges, target, kept, budgets, samples)
+        yield Goal(budgets, samples.arrays)
+
+
+def _budget(text: str, tasks: Mapping[str, Task]) -> tuple[str, Budget]:
+    """Read ``left=0.5pt`` or ``count=2%``."""
+    name, equals, amount = text.partition("=")
+    if not equals:
+        raise DataError(f"--max-drop: must be as in left=0.5pt or count=2%, found {text!r}")
+    if name not in tasks:
+        raise DataError(f"--max-drop: must name a task ({', '.join(tasks)}), found {name!r}")
+    try:
+        return name, read_budget(amount, tasks[name])
+    except ValueError as error:
+        raise DataError(f"--max-drop {name}: {error}") from error
 
 
 def _child(parent: Manifest, target: TargetName) -> Manifest:

@@ -5,10 +5,10 @@ from typing import Any, Literal
 
 import numpy as np
 import onnx
-from numpy.lib.stride_tricks import sliding_window_view
 from onnx import numpy_helper
 
 from mtl_edge.quantize.saturation import Product, saturating_product
+from mtl_edge.quantize.windows import windows_of
 
 _ROWS = 1 << 13
 """Rows of one product: memory is that of so many rows of activations."""
@@ -94,31 +94,12 @@ class Int8Layer:
             return x.reshape(1, -1, x.shape[-1]), x.shape[:-1]
         kernel = self.inputs["w"].shape[2:]
         rank, groups = len(kernel), len(self.weights)
-        strides = _ints(self.attributes.get("strides"), [1] * rank)
-        dilations = _ints(self.attributes.get("dilations"), [1] * rank)
-        spans = [(size - 1) * step + 1 for size, step in zip(kernel, dilations, strict=True)]
-        pads = self._pads(x.shape[2:], spans, strides)
-        padded = np.pad(x, [(0, 0), (0, 0), *pads], constant_values=self._zero("x_zero"))
-        windows = sliding_window_view(padded, spans, axis=tuple(range(2, 2 + rank)))
-        every = [slice(None, None, step) for step in (1, 1, *strides, *dilations)]
-        windows = windows[tuple(every)]
+        windows = windows_of(x, kernel, self.attributes, self._zero("x_zero"))
         shape = windows.shape[2 : 2 + rank]
         windows = windows.reshape(x.shape[0], groups, -1, *windows.shape[2:])  # (batch, G, C, out…, kernel…)
         out, positions = range(3, 3 + rank), range(3 + rank, 3 + 2 * rank)
         ordered = windows.transpose(1, 0, *out, *positions, 2)
         return ordered.reshape(groups, x.shape[0] * int(np.prod(shape)), -1), shape
-
-    def _pads(self, sizes: tuple[int, ...], spans: list[int], strides: list[int]) -> list[tuple[int, int]]:
-        rank, rule = len(sizes), self.attributes.get("auto_pad", b"NOTSET")
-        if rule not in (b"SAME_UPPER", b"SAME_LOWER"):
-            pads = _ints(self.attributes.get("pads"), [0] * 2 * rank)
-            return list(zip(pads[:rank], pads[rank:], strict=True))
-        totals = [
-            max((-(-size // step) - 1) * step + span - size, 0)
-            for size, span, step in zip(sizes, spans, strides, strict=True)
-        ]
-        ends = [(total // 2, total - total // 2) for total in totals]
-        return ends if rule == b"SAME_UPPER" else [(high, low) for low, high in ends]
 
 
 def int8_layer(node: onnx.NodeProto, constants: dict[str, np.ndarray]) -> Int8Layer | None:
@@ -154,7 +135,3 @@ def int8_layer(node: onnx.NodeProto, constants: dict[str, np.ndarray]) -> Int8La
 def constants_of(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
     """A graph's initializers by name."""
     return {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-
-
-def _ints(value: object, default: list[int]) -> list[int]:
-    return [int(item) for item in value] if isinstance(value, list) and value else default

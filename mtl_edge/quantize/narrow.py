@@ -16,6 +16,9 @@ from mtl_edge.quantize.saturation import HIGHEST, pair_bounds
 
 _QMAX = 127
 
+ChannelEnds = tuple[int, np.ndarray]
+"""The axis of a weight's channels, and the largest magnitude of each to provide for."""
+
 
 class Narrowed(msgspec.Struct, frozen=True):
     """A layer whose weights have fewer than 8 bits.
@@ -41,7 +44,7 @@ class Narrowing(msgspec.Struct, frozen=True):
         layers: those that are concerned.
     """
 
-    ranges: Mapping[str, tuple[int, np.ndarray]]
+    ranges: Mapping[str, ChannelEnds]
     layers: tuple[Narrowed, ...]
 
 
@@ -53,10 +56,11 @@ def narrowing(graph: onnx.GraphProto, excluded: set[str]) -> Narrowing:
         excluded: nodes that stay in float.
     """
     constants = constants_of(graph)
-    ranges: dict[str, tuple[int, np.ndarray]] = {}
+    ranges: dict[str, ChannelEnds] = {}
     layers = []
     for node in graph.node:
-        found = _columns(node, constants) if node.name not in excluded else None
+        weight = constants.get(node.input[1]) if len(node.input) > 1 and node.name not in excluded else None
+        found = _columns(node, weight) if weight is not None and weight.dtype == np.float32 else None
         if found is None:
             continue
         axis, columns = found
@@ -83,10 +87,23 @@ def _safe_ranges(columns: np.ndarray, largest: np.ndarray) -> np.ndarray:
     return safe
 
 
-def _columns(node: onnx.NodeProto, constants: Mapping[str, np.ndarray]) -> tuple[int, np.ndarray] | None:
+def saturating_channels(node: onnx.NodeProto, quantized: np.ndarray) -> np.ndarray | None:
+    """Which channels have 8-bit weights whose sums of two products could saturate, ``(N,)``; None if no kernel does.
+
+    Args:
+        node: of a prepared fp32 model.
+        quantized: its weights as whole numbers from -127 to 127, in the graph's shape.
+    """
+    found = _columns(node, quantized)
+    if found is None:
+        return None
+    cut: np.ndarray = pair_bounds(found[1].astype(np.int8)).max(0, initial=0) > HIGHEST
+    return cut
+
+
+def _columns(node: onnx.NodeProto, weight: np.ndarray) -> tuple[int, np.ndarray] | None:
     """The axis of a layer's output channels, and its weights ``(K, N)`` in the order in which its kernel adds them."""
-    weight = constants.get(node.input[1]) if len(node.input) > 1 else None
-    if weight is None or weight.dtype != np.float32 or weight.ndim < 2:
+    if weight.ndim < 2:
         return None
     attributes = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
     weight = weight.astype(np.float64)

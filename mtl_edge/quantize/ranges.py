@@ -12,19 +12,24 @@ import numpy as np
 
 from mtl_edge.quantize.observe import Observer
 
-Method = Literal["minmax", "moving-average", "percentile", "entropy", "mse"]
+Method = Literal["minmax", "moving-average", "percentile", "entropy", "mse", "auto"]
 
 _Cost = Callable[[Observer, float, float], float]
 
 LEVELS = 256
 PERCENTILE = 99.999
 _COUNTS_PER_BIN = 100
+_TRIED: tuple[Method, ...] = ("minmax", "percentile", "entropy", "mse")
+"""What ``auto`` chooses from, tensor by tensor; of equals the first."""
 _SHRINKS = np.linspace(1.0, 0.3, 36)
 """The parts of the full range that ``mse`` and ``entropy`` try."""
 
 
 def find_range(observer: Observer, method: Method) -> tuple[float, float]:
-    """The lowest and highest value to represent; zero is always within."""
+    """The lowest and highest value to represent; zero is always within.
+
+    ``auto`` takes that of ``minmax``, ``percentile``, ``entropy`` and ``mse`` whose squared error is least.
+    """
     full = min(observer.low, 0.0), max(observer.high, 0.0)
     match method:
         case "minmax":
@@ -37,6 +42,9 @@ def find_range(observer: Observer, method: Method) -> tuple[float, float]:
             return _best(observer, full, _divergence)
         case "mse":
             return _best(observer, full, squared_error)
+        case "auto":
+            found = [find_range(observer, each) for each in _TRIED]
+            return min(found, key=lambda ends: squared_error(observer, *ends) if ends[0] < ends[1] else math.inf)
         case _:
             assert_never(method)
 

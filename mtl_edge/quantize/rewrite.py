@@ -6,6 +6,7 @@ from onnx import TensorProto, numpy_helper, version_converter
 
 from mtl_edge.errors import ModelError
 from mtl_edge.quantize.graph import names_read_inside
+from mtl_edge.quantize.weights import channel_axis
 
 _OPSET = 13
 """The first in which a scale can belong to a channel."""
@@ -54,6 +55,8 @@ def fold_factors(graph: onnx.GraphProto) -> None:
         if node.op_type != "Gemm":
             continue
         for attribute in node.attribute:
+            if attribute.name == "beta" and len(node.input) < 3:
+                attribute.f = 1.0  # a bias may be given to it later
             position = {"alpha": 1, "beta": 2}.get(attribute.name, len(node.input))
             if attribute.f == 1 or position >= len(node.input) or node.input[position] not in tensors:
                 continue
@@ -61,6 +64,21 @@ def fold_factors(graph: onnx.GraphProto) -> None:
             node.input[position] = f"{node.input[position]}_{attribute.name}_of_{node.output[0]}"
             graph.initializer.append(numpy_helper.from_array(scaled.astype(np.float32), node.input[position]))
             attribute.f = 1.0
+
+
+def write_out_biases(graph: onnx.GraphProto) -> None:
+    """Give each Gemm with a bias a value for every column of its own: the quantizer does not broadcast."""
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type != "Gemm" or len(node.input) < 3 or not {*node.input[1:3]} <= tensors.keys():
+            continue
+        weight, bias = tensors[node.input[1]], numpy_helper.to_array(tensors[node.input[2]])
+        columns = weight.dims[channel_axis(node, 2)]
+        if bias.shape == (columns,) or bias.size not in (1, columns):
+            continue
+        node.input[2] = f"{node.input[2]}_written_out_for_{node.output[0]}"
+        written = np.broadcast_to(bias.reshape(-1), (columns,))
+        graph.initializer.append(numpy_helper.from_array(written.copy(), node.input[2]))
 
 
 def has_factors(node: onnx.NodeProto) -> bool:

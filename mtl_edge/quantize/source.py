@@ -3,7 +3,7 @@
 import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,10 @@ from mtl_edge.errors import ModelError
 from mtl_edge.progress import progress_bar, spinner
 from mtl_edge.quantize.calibrate import calibrate
 from mtl_edge.quantize.data import CalibrationData, calibration_data
+from mtl_edge.quantize.equalize import equalize
+from mtl_edge.quantize.narrow import ChannelEnds
 from mtl_edge.quantize.observe import Observer
-from mtl_edge.quantize.static import prepare
+from mtl_edge.quantize.prepare import prepare
 from mtl_edge.quantize.statistics import load_statistics, save_statistics
 from mtl_edge.runtime import manifest_of, open_session
 from mtl_edge.storage import sha256_of
@@ -31,10 +33,11 @@ class CalibratedSource:
     Attributes:
         session: the fp32 model, loaded.
         manifest: what its outputs mean, if mtl-edge made it.
-        prepared: see :func:`mtl_edge.quantize.static.prepare`.
+        prepared: see :func:`mtl_edge.quantize.prepare.prepare`; refined, once that is done.
         data: the samples of the calibration.
         observed: tensor name -> what was seen of it.
         fresh: false where that was kept from an earlier calibration.
+        pinned: weight -> the axis of its channels and each one's largest magnitude, where it is rounded already.
     """
 
     session: onnxruntime.InferenceSession
@@ -43,11 +46,19 @@ class CalibratedSource:
     data: CalibrationData
     observed: Mapping[str, Observer]
     fresh: bool
+    pinned: Mapping[str, ChannelEnds] = field(default_factory=dict)
 
 
 @contextlib.contextmanager
 def calibrated_source(
-    path: Path, calibration: Path, *, samples: int, batch_size: int, seed: int, folder: Path | None
+    path: Path,
+    calibration: Path,
+    *,
+    samples: int,
+    batch_size: int,
+    seed: int,
+    folder: Path | None,
+    equalized: bool = False,
 ) -> Iterator[CalibratedSource]:
     """Read a model, and calibrate it; within, the samples can be read again.
 
@@ -58,6 +69,7 @@ def calibrated_source(
         batch_size: samples of one batch, where the graph leaves it open.
         seed: of the draw.
         folder: where what was seen is kept for the next time; None keeps nothing.
+        equalized: whether the model's channels are scaled first, see :mod:`mtl_edge.quantize.equalize`.
 
     Raises:
         ModelError: the model cannot be read, or is quantized already.
@@ -73,10 +85,23 @@ def calibrated_source(
         data = calibration_data(
             session.get_inputs(), arrays.arrays, manifest, samples=samples, batch_size=batch_size, seed=seed
         )
-        with spinner("prepare"):
-            prepared = prepare(content)
-        observed, fresh = _observe(prepared, data, folder)
-        yield CalibratedSource(session, manifest, prepared, data, observed, fresh)
+        yield calibrated(session, content, manifest, data, folder=folder, equalized=equalized)
+
+
+def calibrated(
+    session: onnxruntime.InferenceSession,
+    content: bytes,
+    manifest: Manifest | None,
+    data: CalibrationData,
+    *,
+    folder: Path | None,
+    equalized: bool,
+) -> CalibratedSource:
+    """Calibrate a model that is loaded already; arguments are as of :class:`CalibratedSource`."""
+    with spinner("prepare"):
+        prepared = equalize(prepare(content)) if equalized else prepare(content)
+    observed, fresh = _observe(prepared, data, folder)
+    return CalibratedSource(session, manifest, prepared, data, observed, fresh)
 
 
 @contextlib.contextmanager

@@ -4,12 +4,10 @@ Where 8 bits go, ONNX Runtime's own quantizer decides: it knows which operators 
 our calibration, which sees the data once and keeps none of it.
 """
 
-import contextlib
 import itertools
-import logging
-import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import msgspec
@@ -18,39 +16,38 @@ import onnx
 from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
-from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from mtl_edge.errors import ModelError
+from mtl_edge.errors import DataError
+from mtl_edge.quantize.bias import correct_biases
 from mtl_edge.quantize.calibrate import calibrate
+from mtl_edge.quantize.equalize import equalize
 from mtl_edge.quantize.graph import sort_nodes
-from mtl_edge.quantize.narrow import Narrowing, narrowing
+from mtl_edge.quantize.narrow import ChannelEnds, Narrowing, narrowing
 from mtl_edge.quantize.placement import kept_in_float, let_outputs_be_float
+from mtl_edge.quantize.prepare import prepare, quiet
 from mtl_edge.quantize.race import Placement, find_placement, one_run
 from mtl_edge.quantize.ranges import Method, find_ranges
+from mtl_edge.quantize.refinements import Refinements
 from mtl_edge.quantize.remembered import remembered
-from mtl_edge.quantize.rewrite import (
-    fold_casts,
-    fold_factors,
-    half_precision_layer,
-    part_read_activations,
-    part_shared_constants,
-    with_scales_per_channel,
-)
+from mtl_edge.quantize.rounding import Rounded, round_weights
 from mtl_edge.quantize.target import Target, TargetName, find_target, this_target
 from mtl_edge.quantize.trim import trimmed
-from mtl_edge.quantize.weights import has_small_weights, with_small_weights
+from mtl_edge.quantize.weights import with_small_weights
 
 PlacementName = Literal["measured", "all"]
+
+_REFINEMENTS = Refinements()
 
 
 def quantize_static(
     model: bytes,
     batches: Iterable[Mapping[str, np.ndarray]],
     *,
-    method: Method = "minmax",
+    method: Method = "mse",
     target: TargetName | None = None,
     placement: PlacementName = "all",
     known: Path | None = None,
+    refinements: Refinements = _REFINEMENTS,
 ) -> bytes:
     """Quantize weights and activations to 8 bits, with ranges taken from calibration data.
 
@@ -60,11 +57,13 @@ def quantize_static(
 
     Args:
         model: a serialized fp32 ONNX model.
-        batches: input name -> array, the samples to calibrate with, read once and one at a time.
+        batches: input name -> array, the samples to calibrate with, read one at a time; read again, and so no mere
+            iterator, where refinements need that.
         method: how a range is taken from what was seen.
         target: the kind of processor that will run it; None means this box.
         placement: what goes to int8: ``all`` that has a kernel; or, ``measured`` on this box, what is faster so.
         known: folder where measured placements are kept for networks of the same shapes; None keeps nothing.
+        refinements: what else is done so that 8 bits cost less.
 
     Returns:
         The serialized int8 model.
@@ -73,12 +72,17 @@ def quantize_static(
         ModelError: the model cannot be read, or is quantized already.
         DataError: the calibration data does not fit the model.
     """
-    prepared, stream = prepare(model), iter(batches)
+    stream = iter(batches)
+    if refinements.read_again and stream is batches:
+        raise DataError("quantize: batches must be such as can be read again, as a list can; found an iterator")
+    prepared = prepare(model)
+    if refinements.equalize:
+        prepared = equalize(prepared)
     first = next(stream, None)
     observed = calibrate(prepared, itertools.chain([] if first is None else [first], stream))
     assert first is not None  # or calibration would have refused it
     ranges, profile = find_ranges(observed, method), find_target(target or this_target())
-    return place(prepared, ranges, profile, placement, first, known).model
+    return refine(prepared, batches, first, ranges, profile, placement, refinements, known).placed.model
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -94,6 +98,58 @@ class Placed(msgspec.Struct, frozen=True):
     trials: int = 0
 
 
+class Refined(msgspec.Struct, frozen=True):
+    """An int8 model, and what it was written from.
+
+    Attributes:
+        prepared: the fp32 model with the weights that 8 bits can hold, and with the biases that go with them.
+        pinned: weight -> the axis of its channels, and the largest magnitude of each to provide for.
+        placed: the int8 model.
+    """
+
+    prepared: bytes
+    pinned: Mapping[str, ChannelEnds]
+    placed: Placed
+
+
+def refine(
+    prepared: bytes,
+    batches: Iterable[Mapping[str, np.ndarray]],
+    first: Mapping[str, np.ndarray],
+    ranges: Mapping[str, tuple[float, float]],
+    target: Target,
+    placement: PlacementName,
+    refinements: Refinements,
+    known: Path | None = None,
+) -> Refined:
+    """Choose the 8-bit weights, then what goes to int8, then the biases; and write the model.
+
+    Args:
+        prepared: what :func:`mtl_edge.quantize.prepare.prepare` gave, equalized if that is wanted: the ranges are of
+            this model.
+        batches: input name -> array, the calibration data; not read where no refinement needs it.
+        first: one of them, to measure with.
+        ranges: tensor name -> the lowest and the highest value to represent.
+        target: the kind of processor that will run it.
+        placement: as for :func:`quantize_static`.
+        refinements: what is to be done.
+        known: folder where measured placements are kept; None keeps nothing.
+    """
+    rounded = Rounded(prepared)
+    if refinements.rounding == "compensated":
+        narrowed = find_narrowing(prepared, target).ranges
+        rounded = round_weights(prepared, batches, ranges, narrowed=narrowed, saturates=target.saturates)
+    placed = place(rounded.model, ranges, target, placement, first, known, rounded.pinned)
+    if not refinements.correct_bias:
+        return Refined(rounded.model, rounded.pinned, placed)
+
+    def build(model: bytes) -> bytes:
+        return insert_qdq(model, ranges, target, kept=placed.kept, pinned=rounded.pinned)
+
+    corrected = correct_biases(rounded.model, prepared, build, batches)
+    return Refined(corrected, rounded.pinned, msgspec.structs.replace(placed, model=build(corrected)))
+
+
 def place(
     prepared: bytes,
     ranges: Mapping[str, tuple[float, float]],
@@ -101,58 +157,32 @@ def place(
     placement: PlacementName,
     batch: Mapping[str, np.ndarray],
     known: Path | None = None,
+    pinned: Mapping[str, ChannelEnds] = MappingProxyType({}),
 ) -> Placed:
     """Decide what goes to int8, and write the model.
 
     Args:
-        prepared: what :func:`prepare` gave.
+        prepared: what :func:`mtl_edge.quantize.prepare.prepare` gave.
         ranges: tensor name -> the lowest and the highest value to represent.
         target: the kind of processor that will run it.
         placement: as for :func:`quantize_static`.
         batch: samples to measure with, one of them at a time where the graph leaves that open.
         known: folder where measured placements are kept; None keeps nothing.
+        pinned: as for :func:`insert_qdq`.
     """
+
+    def build(kept: frozenset[str]) -> bytes:
+        return insert_qdq(prepared, ranges, target, kept=kept, pinned=pinned)
+
     if placement == "all":
-        return Placed(insert_qdq(prepared, ranges, target))
+        return Placed(build(frozenset()))
     one = one_run(prepared, batch)
 
     def search() -> Placement:
-        return find_placement(prepared, lambda kept: insert_qdq(prepared, ranges, target, kept=kept), one)
+        return find_placement(prepared, build, one)
 
     found = search() if known is None else remembered(known, prepared, target, one, search)
-    return Placed(insert_qdq(prepared, ranges, target, kept=found.kept), found.kept, found.ratio, found.trials)
-
-
-def prepare(model: bytes) -> bytes:
-    """Fold constants, fuse batch norms and infer shapes: what calibration and quantization start from.
-
-    Raises:
-        ModelError: the model cannot be read, or is quantized already.
-    """
-    try:
-        loaded = onnx.load_from_string(model)
-    except Exception as error:  # protobuf's own exception types are not public
-        raise ModelError(f"quantize: the model is not readable ONNX: {error}") from error
-    graph = loaded.graph
-    if any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in graph.node):
-        raise ModelError("quantize: the model must be fp32, found QuantizeLinear nodes: it is quantized already")
-    if has_small_weights(graph):
-        raise ModelError("quantize: the model must be fp32, found weights of 8 bits: it is quantized already")
-    with tempfile.TemporaryDirectory(prefix="mtl-edge-") as folder, _quiet():
-        source, prepared = Path(folder) / "fp32.onnx", Path(folder) / "prepared.onnx"
-        onnx.save(with_scales_per_channel(loaded), source)
-        # Symbolic inference needs sympy and fails on Resize: not used.
-        quant_pre_process(source, prepared, skip_symbolic_shape=True)
-        proto = onnx.load(prepared)
-    for position, node in enumerate(proto.graph.node):
-        node.name = node.name or f"node_{position}"
-    fold_casts(proto.graph)
-    if half := half_precision_layer(proto.graph):
-        raise ModelError(f"quantize: the model must be fp32, found the layer {half} in half precision")
-    fold_factors(proto.graph)
-    part_shared_constants(proto.graph)
-    part_read_activations(proto.graph)
-    return bytes(proto.SerializeToString())
+    return Placed(build(found.kept), found.kept, found.ratio, found.trials)
 
 
 def insert_qdq(
@@ -163,16 +193,18 @@ def insert_qdq(
     only: Collection[str] = (),
     kept: Collection[str] = (),
     small: bool = True,
+    pinned: Mapping[str, ChannelEnds] = MappingProxyType({}),
 ) -> bytes:
     """Write a prepared model with Q/DQ pairs, whose scales cover these ranges.
 
     Args:
-        prepared: what :func:`prepare` gave.
+        prepared: what :func:`mtl_edge.quantize.prepare.prepare` gave.
         ranges: tensor name -> the lowest and the highest value to represent.
         target: the kind of processor that will run it.
         only: names of the nodes to quantize; none means all that can be.
         kept: names of nodes that stay in float besides those that always do.
         small: whether layers that stay in float have their weights in 8 bits all the same.
+        pinned: weight -> the axis of its channels and each one's largest magnitude, where it is rounded already.
     """
     covered = {
         name: TensorData(lowest=np.float32(low), highest=np.float32(high)) for name, (low, high) in ranges.items()
@@ -183,7 +215,7 @@ def insert_qdq(
     passed_on = {position: value for position, value in enumerate(proto.graph.output) if value.name in given}
     for value in passed_on.values():
         proto.graph.output.remove(value)
-    with _quiet():
+    with quiet():
         quantizer = QDQQuantizer(
             proto,
             per_channel=True,
@@ -194,7 +226,9 @@ def insert_qdq(
             nodes_to_quantize=list(only),
             nodes_to_exclude=[*kept_in_float(proto.graph), *kept],
             op_types_to_quantize=sorted({*QLinearOpsRegistry, *QDQRegistry}),
-            extra_options={"TensorQuantOverrides": _overrides(find_narrowing(prepared, target, kept))},
+            extra_options={
+                "TensorQuantOverrides": _overrides({**find_narrowing(prepared, target, kept).ranges, **pinned})
+            },
         )
         quantizer.quantize_model()
     proto = quantizer.model.model
@@ -202,14 +236,14 @@ def insert_qdq(
     for position, value in passed_on.items():
         proto.graph.output.insert(position, value)
     let_outputs_be_float(proto.graph)
-    return trimmed(with_small_weights(proto) if small else proto)
+    return trimmed(with_small_weights(proto, pinned) if small else proto)
 
 
 def find_narrowing(prepared: bytes, target: Target, kept: Collection[str] = ()) -> Narrowing:
     """Which weights of a prepared model must not use all of their 8 bits on a kind of processor.
 
     Args:
-        prepared: what :func:`prepare` gave.
+        prepared: what :func:`mtl_edge.quantize.prepare.prepare` gave.
         target: the kind of processor.
         kept: names of nodes that stay in float besides those that always do.
     """
@@ -219,20 +253,9 @@ def find_narrowing(prepared: bytes, target: Target, kept: Collection[str] = ()) 
     return narrowing(graph, {*kept_in_float(graph), *kept})
 
 
-def _overrides(narrowed: Narrowing) -> dict[str, list[dict[str, Any]]]:
+def _overrides(ranges: Mapping[str, ChannelEnds]) -> dict[str, list[dict[str, Any]]]:
     """The ranges of weights in the quantizer's own form: a dictionary per channel."""
     return {
         weight: [{"axis": axis, "rmin": -end, "rmax": end} for end in ends.tolist()]
-        for weight, (axis, ends) in narrowed.ranges.items()
+        for weight, (axis, ends) in ranges.items()
     }
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """ONNX Runtime's quantizer logs hints on the root logger that do not apply here."""
-    level = logging.root.level
-    logging.root.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logging.root.setLevel(level)

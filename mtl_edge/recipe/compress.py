@@ -30,12 +30,16 @@ class QuantizeSpec(Section, frozen=True):
     """``[compress.quantize]``: how ranges are taken from the calibration samples, and for which kind of processor.
 
     ``this-box`` is the kind that makes the model. ``measured`` puts into int8 what is faster so on this box; for
-    another kind of processor, and with ``all``, everything goes there that can.
+    another kind of processor, and with ``all``, everything goes there that can. The other keys are those of
+    :class:`mtl_edge.quantize.refinements.Refinements`.
     """
 
-    method: Literal["minmax", "moving-average", "percentile", "entropy", "mse"] = "minmax"
+    method: Literal["minmax", "moving-average", "percentile", "entropy", "mse", "auto"] = "mse"
     target: Literal["this-box", "x86-vnni", "x86-avx2", "arm64"] = "this-box"
     placement: Literal["measured", "all"] = "measured"
+    equalize: bool = False
+    rounding: Literal["nearest", "compensated"] = "compensated"
+    correct_bias: bool = True
 
 
 class CompressSpec(Section, frozen=True):

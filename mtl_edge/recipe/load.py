@@ -12,7 +12,7 @@ import msgspec
 from mtl_edge.errors import RecipeError
 from mtl_edge.recipe.net import CustomNetSpec, CustomTrunkSpec, NetSpec, SharingSpec
 from mtl_edge.recipe.recipe import Recipe
-from mtl_edge.tasks import Task
+from mtl_edge.tasks import Task, budgets_of
 
 _NOT_KEYS = ("name", "folder", "factory")
 
@@ -71,6 +71,10 @@ def _tasks(path: Path, tables: object) -> tuple[Task, ...]:
                 raise RecipeError(f"{path}: tasks.{_shown_name(name)}: {error.__cause__}") from error
             reason = _explain(str(error), {**table, "name": name}, kind or Task.__args__[0])
             raise RecipeError(f"{path}: tasks.{_shown_name(name)}: {reason}") from error
+        try:
+            budgets_of([task])
+        except ValueError as error:
+            raise RecipeError(f"{path}: tasks.{_shown_name(name)}.max_drop: {error}") from error
         tasks.append(task)
     return tuple(tasks)
 

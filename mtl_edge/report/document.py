@@ -3,7 +3,7 @@
 import msgspec
 
 from mtl_edge.bench.results import Benchmark
-from mtl_edge.quantize.audit import Audit
+from mtl_edge.quantize.outcome import Outcome
 
 
 class EpochRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,13 +17,13 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     """A finished run.
 
     ``training`` has one list of epochs per trained network. ``parity`` is the worst difference between torch and ONNX
-    Runtime per exported network, in standard deviations of the output. ``audits`` say of each int8 model what the
-    runtime really runs in int8.
+    Runtime per exported network, in standard deviations of the output. ``quantized`` says of each int8 model how it
+    came about, what the runtime really runs in int8, and what became of the tasks' budgets.
     """
 
     name: str
     recipe: str
     training: dict[str, tuple[EpochRecord, ...]]
     parity: dict[str, float]
-    audits: dict[str, Audit]
+    quantized: dict[str, Outcome]
     benchmark: Benchmark

@@ -5,8 +5,8 @@ import json
 import altair
 import jinja2
 
-from mtl_edge.report.audits import audit_table
 from mtl_edge.report.document import RunReport
+from mtl_edge.report.outcomes import outcome_tables, outcome_warnings
 from mtl_edge.report.picture import javascript
 from mtl_edge.report.sharing import sharing_tables
 from mtl_edge.report.table import comparison, slower_than_base
@@ -24,8 +24,8 @@ def to_html(report: RunReport, picture: altair.ConcatChart) -> str:
     )
     return environment.get_template("report.html.j2").render(
         report=report,
-        tables=[*comparison(report.benchmark), *sharing_tables(report.benchmark), audit_table(report.audits)],
-        warnings=slower_than_base(report.benchmark),
+        tables=[*comparison(report.benchmark), *sharing_tables(report.benchmark), *outcome_tables(report.quantized)],
+        warnings=[*slower_than_base(report.benchmark), *outcome_warnings(report.quantized)],
         caption=caption(report.benchmark),
         javascript=javascript().replace("</script", "<\\/script"),
         picture=json.dumps(picture.to_dict()).replace("<", "\\u003c"),

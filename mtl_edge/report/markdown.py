@@ -1,7 +1,7 @@
 """The report for pull requests."""
 
-from mtl_edge.report.audits import audit_table
 from mtl_edge.report.document import RunReport
+from mtl_edge.report.outcomes import outcome_tables, outcome_warnings
 from mtl_edge.report.sharing import sharing_tables
 from mtl_edge.report.table import Cell, comparison, slower_than_base
 from mtl_edge.report.terminal import caption
@@ -10,7 +10,7 @@ from mtl_edge.report.terminal import caption
 def to_markdown(report: RunReport, picture: str) -> str:
     """The comparison as Markdown tables, with a link to the picture's file."""
     lines = [f"# {report.name}", ""]
-    tables = (*comparison(report.benchmark), *sharing_tables(report.benchmark), audit_table(report.audits))
+    tables = (*comparison(report.benchmark), *sharing_tables(report.benchmark), *outcome_tables(report.quantized))
     for table in tables:
         lines += [
             f"## {table.title}",
@@ -20,7 +20,10 @@ def to_markdown(report: RunReport, picture: str) -> str:
             *(_line([_dress(cell) for cell in row]) for row in table.rows),
             "",
         ]
-    lines += [f"**Warning: {sentence}**\n" for sentence in slower_than_base(report.benchmark)]
+    lines += [
+        f"**Warning: {sentence}**\n"
+        for sentence in (*slower_than_base(report.benchmark), *outcome_warnings(report.quantized))
+    ]
     lines += [
         f"Metrics on the test split, from ONNX Runtime's outputs; {caption(report.benchmark)}.",
         "",

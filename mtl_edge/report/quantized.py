@@ -7,8 +7,8 @@ from rich.text import Text
 from mtl_edge.quantize.audit import Precision
 from mtl_edge.quantize.file import Quantized
 from mtl_edge.quantize.narrow import Narrowed
-from mtl_edge.quantize.noise import WithoutVnni
-from mtl_edge.report.audits import islands, operators
+from mtl_edge.quantize.refinements import Refinements
+from mtl_edge.report.outcomes import islands, operators, without_vnni_line
 
 _POOR_DB = 20
 """Below this, the difference is more than a tenth of an output's spread."""
@@ -26,6 +26,7 @@ def show_quantized(found: Quantized, console: Console) -> None:
     table.add_row("int8", f"{found.path}  {found.file_bytes / 1024:.0f} KiB, {ratio:.2f}x")
     seen = "" if found.calibrated else ", seen before"
     table.add_row("calibrated", f"{found.method} over {found.samples} samples{seen}, for {found.target}")
+    table.add_row("refined", _refined(found.refinements))
     if found.latency_ratio is not None:
         so = f"{found.latency_ratio:.2f}x of fp32 with 1 thread, the best of {found.trials} placements"
         table.add_row("latency", so)
@@ -45,7 +46,7 @@ def show_quantized(found: Quantized, console: Console) -> None:
     console.print(table, soft_wrap=True)
     for line in islands(found.audit):
         console.print(f"stayed in float: {line}", style="yellow", soft_wrap=True)
-    if found.without_vnni is not None and (line := _without_vnni(found.without_vnni, found.noise_db)):
+    if found.without_vnni is not None and (line := without_vnni_line(found.without_vnni, found.noise_db)):
         console.print(line, style="yellow", soft_wrap=True)
     if found.latency_ratio is not None and found.latency_ratio > _SLOWER:
         console.print(
@@ -64,6 +65,16 @@ def show_quantized(found: Quantized, console: Console) -> None:
             )
 
 
+def _refined(done: Refinements) -> str:
+    """``channels equalized, rounding compensated, biases corrected``, those of them that were done."""
+    steps = {
+        "channels equalized": done.equalize,
+        "rounding compensated": done.rounding == "compensated",
+        "biases corrected": done.correct_bias,
+    }
+    return ", ".join(step for step, was_done in steps.items() if was_done) or "nothing"
+
+
 def _narrowed(layers: tuple[Narrowed, ...]) -> str:
     """``7.0 to 8 bits in 9 layers, so that sums of two products fit 16 bits: conv1 (12 of 32 channels), … 6 more``."""
     most = sorted(layers, key=lambda item: item.bits)
@@ -71,15 +82,3 @@ def _narrowed(layers: tuple[Narrowed, ...]) -> str:
     more = [f"{len(most) - _NAMED} more"] if len(most) > _NAMED else []
     extent = f"{most[0].bits:.1f} to 8 bits in {len(layers)} layer{'s' if len(layers) > 1 else ''}"
     return f"{extent}, so that sums of two products fit 16 bits: {', '.join([*named, *more])}"
-
-
-def _without_vnni(found: WithoutVnni, here: dict[str, float]) -> str:
-    """What saturates on a processor without VNNI, and what that does to the outputs; empty if nothing does."""
-    cut = [risk for risk in found.layers if risk.share > 0]
-    if not cut:
-        return ""
-    worst = max(cut, key=lambda risk: risk.share)
-    noise = ", ".join(f"{name} {here[name]:.0f} -> {level:.0f} dB" for name, level in found.noise_db.items())
-    layers = f"{len(cut)} layer{'s' if len(cut) > 1 else ''} saturate{'' if len(cut) > 1 else 's'}"
-    most = f"{worst.layer} most, {worst.share:.2%} of its sums"
-    return f"On x86 without VNNI, {layers} ({most}): {noise}; --target x86-avx2 avoids it"

@@ -6,6 +6,7 @@ recipes, training, distillation, manifests, measurement and reports follow from 
 
 from mtl_edge.tasks.base import Metric, TargetStatistics, TaskKind, given
 from mtl_edge.tasks.binary import Binary
+from mtl_edge.tasks.budget import Budget, budgets_of, read_budget, without_budgets
 from mtl_edge.tasks.dense_regression import DenseRegression
 from mtl_edge.tasks.multiclass import Multiclass
 from mtl_edge.tasks.multilabel import Multilabel
@@ -17,6 +18,7 @@ Task = Binary | DenseRegression | Multiclass | Multilabel | Ordinal | Regression
 
 __all__ = [
     "Binary",
+    "Budget",
     "DenseRegression",
     "Metric",
     "Multiclass",
@@ -27,5 +29,8 @@ __all__ = [
     "TargetStatistics",
     "Task",
     "TaskKind",
+    "budgets_of",
     "given",
+    "read_budget",
+    "without_budgets",
 ]

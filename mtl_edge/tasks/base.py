@@ -81,11 +81,13 @@ class TargetStatistics:
 class TaskFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
     """What a recipe says about a task of any kind.
 
-    ``name`` is also the name of the network's output; ``target`` is the data set's array of labels.
+    ``name`` is also the name of the network's output; ``target`` is the data set's array of labels. ``max_drop`` is how
+    much worse than the dense fp32 network its first metric may become in int8: ``0.5pt``, or ``2%`` of it.
     """
 
     name: Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z_][\w.-]*\Z")]
     target: str
+    max_drop: str | None = None
 
 
 def as_numbers(targets: np.ndarray) -> np.ndarray:
@@ -157,6 +159,10 @@ class TaskKind(Protocol):
     @property
     def target(self) -> str:
         """The data set's array of labels."""
+
+    @property
+    def max_drop(self) -> str | None:
+        """How much worse its first metric may become in int8; see :class:`mtl_edge.tasks.budget.Budget`."""
 
     @property
     def width(self) -> int:

@@ -10,41 +10,44 @@ from click.testing import CliRunner
 from mtl_edge.cli import main
 from mtl_edge.errors import DataError
 from mtl_edge.quantize import budgets
-from mtl_edge.quantize.budgets import Budget, parse_budget
+from mtl_edge.quantize.budgets import Goal, keep_budgets
 from mtl_edge.quantize.file import Quantized, quantize_file
+from mtl_edge.quantize.ranges import find_ranges
+from mtl_edge.quantize.source import calibrated_source
+from mtl_edge.quantize.target import find_target
 from mtl_edge.runtime import evaluate, manifest_of, open_session
-from mtl_edge.tasks import Multiclass, Regression
+from mtl_edge.tasks import Budget, Multiclass, Regression, Task, read_budget
 
 TASKS = (Multiclass(name="kind", target="kind", classes=3), Regression(name="size", target="size"))
 
 
 @pytest.mark.parametrize(
-    ("text", "name", "budget"),
+    ("text", "task", "budget"),
     [
-        ("kind=0.5pt", "kind", Budget(0.5, "pt")),
-        ("kind=1 %", "kind", Budget(1.0, "%")),
-        ("size=2%", "size", Budget(2.0, "%")),
+        ("0.5pt", TASKS[0], Budget(0.5, "pt")),
+        ("1 %", TASKS[0], Budget(1.0, "%")),
+        ("2%", TASKS[1], Budget(2.0, "%")),
     ],
 )
-def test_budgets_are_points_or_per_cent(text: str, name: str, budget: Budget) -> None:
+def test_budgets_are_points_or_per_cent(text: str, task: Task, budget: Budget) -> None:
     """Points of a share, per cent of anything."""
-    assert parse_budget(text, TASKS) == (name, budget)
+    assert read_budget(text, task) == budget
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("kind", "must be as in left=0.5pt or count=2%, found 'kind'"),
-        ("kind=0.5", "must be as in"),
-        ("kind=-1%", "must be as in"),
-        ("colour=1%", r"must name a task \(kind, size\), found 'colour'"),
-        ("size=1pt", r"size has an error \(MAE\): must be in %"),
+        ("left=0.5", "--max-drop left: must be as in 0.5pt or 2%, found '0.5'"),
+        ("left=-1%", "must be as in"),
+        ("colour=1%", r"must name a task \(left, right\), found 'colour'"),
+        ("right=1pt", r"right has an error \(MAE\): must be in %"),
     ],
 )
-def test_nonsense_is_named(text: str, message: str) -> None:
+def test_nonsense_is_named(unequal_artifact: Path, unequal_samples: Path, text: str, message: str) -> None:
     """What must be, and what was found."""
     with pytest.raises(DataError, match=message):
-        parse_budget(text, TASKS)
+        _quantize(unequal_artifact, unequal_samples, text)
 
 
 def _quantize(artifact: Path, samples: Path, *max_drop: str) -> Quantized:
@@ -105,3 +108,41 @@ def test_budgets_need_labels_and_a_manifest(
     assert done.exit_code == 2
     assert "--max-drop: " in done.output
     assert not output.exists()
+
+
+def test_losses_are_counted_from_the_fp32_file(
+    unequal_artifact: Path, unequal_samples: Path, unequal_arrays: dict[str, np.ndarray]
+) -> None:
+    """Not from the model whose weights are rounded already, from which the int8 one is written."""
+    found = _quantize(unequal_artifact, unequal_samples, "right=1%")
+    session = open_session(unequal_artifact)
+    manifest = manifest_of(unequal_artifact, session)
+    assert manifest is not None
+    assert found.budgets is not None
+    (spent,) = found.budgets.spent
+    assert spent.fp32 == evaluate(session, manifest.tasks, manifest.inputs[0], unequal_arrays)["right"]["mae"]
+
+
+def test_what_turns_out_not_to_be_needed_is_int8_again(
+    unequal_artifact: Path, unequal_samples: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the first choice is made wrong on purpose."""
+    chosen = iter(["left_head", "right_head"])
+    monkeypatch.setattr(budgets._Search, "healer", lambda self, task, nodes: next(chosen))
+    found = _quantize(unequal_artifact, unequal_samples, "right=1%")
+    assert found.budgets is not None
+    assert found.budgets.reverted == ("right_head",)
+    assert "left_head" not in found.budgets.kept
+
+
+def test_a_task_that_is_lost_before_is_not_chased(unequal_artifact: Path, unequal_samples: Path) -> None:
+    """Where the fp32 model misses the budget already, no layer goes back for it."""
+    samples = np.load(unequal_samples)
+    with calibrated_source(unequal_artifact, unequal_samples, samples=64, batch_size=32, seed=0, folder=None) as known:
+        base = {"left": {"mae": 1e-6, "mse": 1.0, "r2": 1.0}}
+        goal = Goal({"left": Budget(1.0, "%")}, dict(samples), base)
+        ranges = find_ranges(known.observed, "minmax")
+        found = keep_budgets(known, ranges, find_target("x86-vnni"), frozenset(), goal)
+    assert found.reverted == ()
+    assert not found.spent[0].holds
+    assert "left misses its budget before quantization already" in found.remarks

@@ -7,7 +7,7 @@ from onnx import helper, parser
 
 from mtl_edge.errors import DataError
 from mtl_edge.quantize.calibrate import calibrate
-from mtl_edge.quantize.static import prepare
+from mtl_edge.quantize.prepare import prepare
 
 
 @pytest.fixture

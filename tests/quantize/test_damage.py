@@ -105,3 +105,17 @@ def test_the_command_shows_draws_and_writes_it(unequal_model: Path, unequal_samp
     assert "right_head (MatMul)" in done.output
     assert "right_head" in picture.read_text()
     assert json.loads(file.read_text())["layers"][0]["layer"] == "right_head"
+
+
+def test_parts_are_the_layers_that_serve_the_same_outputs(unequal_model: Path, unequal_samples: Path) -> None:
+    """A head hurts no output but its own; here nothing is shared."""
+    with _matrix(unequal_model, unequal_samples) as measure:
+        by_layer = measure()
+    with _matrix(unequal_model, unequal_samples, by="part") as measure:
+        found = measure()
+    rows = {row.layer: row for row in found.layers}
+    assert rows.keys() == {"left", "right"}
+    assert rows["left"].kind == "2 MatMul"
+    assert rows["left"].alone.noise_db["right"] > 100
+    assert rows["right"].relief_db(found.everything)["right"] > 10
+    assert found.everything == by_layer.everything

@@ -15,6 +15,7 @@ from mtl_edge.artifact import Manifest, write_artifact
 from mtl_edge.cli import main
 from mtl_edge.quantize import source as module
 from mtl_edge.quantize.file import quantize_file
+from mtl_edge.quantize.refinements import Refinements
 from mtl_edge.runtime import manifest_of, open_session
 
 Save = Callable[..., Path]
@@ -105,13 +106,49 @@ def test_another_method_needs_no_second_pass(
     first = (tmp_path / "int8.onnx").read_bytes()
     assert not calibrated(data)
     assert (tmp_path / "int8.onnx").read_bytes() == first
-    assert not calibrated(data, method="mse")
+    assert not calibrated(data, method="minmax")
     assert calibrated(data, samples=10)
     for kept in (cache / "calibration").iterdir():
         kept.write_bytes(kept.read_bytes()[:-9])
     assert calibrated(data)
     assert calibrated(save(image=image + 1))
     assert len(passes) == 4
+
+
+def test_an_equalized_model_has_a_calibration_of_its_own(save: Save, image: np.ndarray, tmp_path: Path) -> None:
+    """It is another model, with other ranges; what else is refined leaves the calibration as it is."""
+    weights = {"w0": np.float32([[1, 9], [4, -1], [2, 2]]), "w1": np.float32([[3, 1, 2]])}
+    nodes = [
+        helper.make_node("Gemm", ["image", "w0"], ["a"], transB=1),
+        helper.make_node("Relu", ["a"], ["b"]),
+        helper.make_node("Gemm", ["b", "w1"], ["y"], transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 2])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 1])],
+        [onnx.numpy_helper.from_array(np.array(value), name) for name, value in weights.items()],
+    )
+    model = tmp_path / "model.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), model)
+
+    def calibrated(**steps: object) -> bool:
+        found = quantize_file(
+            model,
+            save(image=image),
+            tmp_path / "int8.onnx",
+            placement="all",
+            cache=tmp_path / "cache",
+            refinements=Refinements(**steps),  # type: ignore[arg-type]
+        )
+        assert found.refinements == Refinements(**steps)  # type: ignore[arg-type]
+        return found.calibrated
+
+    assert calibrated()
+    assert calibrated(equalize=True)
+    assert not calibrated(equalize=True)
+    assert not calibrated(rounding="nearest", correct_bias=False)
 
 
 @pytest.mark.parametrize(
@@ -145,8 +182,22 @@ def test_the_command_says_what_became_of_the_model(model: Path, save: Save, imag
     result = _run("quantize", model, "--calib", save(image=image), "--no-cache", "--json", found)
     assert result.exit_code == 0, result.output
     assert (tmp_path / "tiny-int8.onnx").is_file()
-    assert all(word in result.stdout for word in ("minmax over 64 samples", "in int8", "signal to noise"))
+    assert all(word in result.stdout for word in ("mse over 64 samples", "in int8", "signal to noise"))
     assert msgspec.json.decode(found.read_bytes())["audit"]["nodes"]
+
+
+def test_the_command_switches_every_refinement_on_its_own(
+    model: Path, save: Save, image: np.ndarray, tmp_path: Path
+) -> None:
+    """And says which were done."""
+    found = tmp_path / "found.json"
+    options = ["--equalize", "--rounding", "nearest", "--no-correct-bias", "--method", "auto"]
+    result = _run("quantize", model, "--calib", save(image=image), "--no-cache", "--json", found, *options)
+    assert result.exit_code == 0, result.output
+    assert "channels equalized" in result.stdout
+    assert "biases corrected" not in result.stdout
+    done = msgspec.json.decode(found.read_bytes())["refinements"]
+    assert done == {"equalize": True, "rounding": "nearest", "correct_bias": False}
 
 
 @pytest.mark.parametrize(

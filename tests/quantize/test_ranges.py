@@ -1,6 +1,7 @@
 """Tests of :mod:`mtl_edge.quantize.ranges`."""
 
 import typing
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def test_minmax_covers_everything() -> None:
     assert find_range(_observed(np.array([-3.0, 7.0]), np.array([-1.0, 9.5])), "minmax") == (-3.0, 9.5)
 
 
-@pytest.mark.parametrize("method", ["percentile", "mse", "entropy"])
+@pytest.mark.parametrize("method", ["percentile", "mse", "entropy", "auto"])
 def test_one_outlier_does_not_cost_all_others_their_precision(method: Method) -> None:
     """Of a million values one lies a hundred times further out: the range is drawn in."""
     values = RNG.standard_normal(300_000)
@@ -55,6 +56,16 @@ def test_mse_never_has_a_larger_error_than_minmax() -> None:
         assert squared_error(observer, *find_range(observer, "mse")) <= squared_error(
             observer, *find_range(observer, "minmax")
         )
+
+
+@pytest.mark.parametrize("draw", [RNG.standard_normal, lambda n: RNG.standard_t(2, n), RNG.random, np.zeros])
+def test_auto_takes_the_least_error_of_all(draw: Callable[[int], np.ndarray]) -> None:
+    """Tensor by tensor, whatever its values are like."""
+    observer = _observed(*np.split(np.asarray(draw(20_000)), 4))
+    found = find_range(observer, "auto")
+    for method in ("minmax", "percentile", "entropy", "mse"):
+        low, high = find_range(observer, method)
+        assert low == high or squared_error(observer, *found) <= squared_error(observer, low, high)
 
 
 def test_the_error_from_the_histogram_is_that_of_the_values() -> None:

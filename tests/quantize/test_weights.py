@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from mtl_edge.errors import ModelError
-from mtl_edge.quantize.static import prepare
+from mtl_edge.quantize.prepare import prepare
 from mtl_edge.quantize.weights import has_small_weights, with_small_weights
 from mtl_edge.runtime import open_session
 

@@ -103,10 +103,20 @@ BAD_RECIPES = {
         "classes = 3\ntaget = 'label'",
         "tasks.kind: unknown key 'taget'; did you mean 'target'?",
     ),
+    "budget without a unit": (
+        'target = "area"',
+        'target = "area"\nmax_drop = "2"',
+        "tasks.size.max_drop: must be as in 0.5pt or 2%, found '2'",
+    ),
+    "points of an error": (
+        'target = "area"',
+        'target = "area"\nmax_drop = "2pt"',
+        "tasks.size.max_drop: size has an error (MAE): must be in %, found '2pt'",
+    ),
     "key of another kind of task": (
         'target = "area"',
         'target = "area"\nclasses = 3',
-        "tasks.size: unknown key 'classes'; known are target",
+        "tasks.size: unknown key 'classes'; known are max_drop, target",
     ),
     "unknown word beside a list": (
         "classes = 3",

@@ -174,7 +174,7 @@ def test_every_task_kind_has_its_keys_and_metrics() -> None:
         keys = _keys(kind)
         made = kind(name="t", target="y", **({"classes": 3} if "classes" in keys else {}))
         assert CODE.findall(rows[tag][2]) == [metric.name for metric in made.metrics], tag
-        assert set(CODE.findall(rows[tag][3])) == set(keys) - {"target"}, tag
+        assert set(CODE.findall(rows[tag][3])) == set(keys) - {"target", "max_drop"}, tag
         for key, default in keys.items():
             assert everything.setdefault(key, default) == default, f"{key} has two defaults"
     _check_table("[tasks.NAME]", everything, {})

@@ -1,0 +1,104 @@
+"""The whole of quantization on a model that is calibrated: weights, placement, biases, budgets, and a look at it."""
+
+import dataclasses
+from pathlib import Path
+
+import msgspec
+
+from mtl_edge.progress import spinner
+from mtl_edge.quantize.audit import Audit, audit
+from mtl_edge.quantize.budgets import Goal, WithinBudgets, keep_budgets
+from mtl_edge.quantize.narrow import Narrowed
+from mtl_edge.quantize.noise import WithoutVnni, output_noise, without_vnni
+from mtl_edge.quantize.race import latency_ratio
+from mtl_edge.quantize.ranges import Method, find_ranges
+from mtl_edge.quantize.refinements import Refinements
+from mtl_edge.quantize.source import CalibratedSource
+from mtl_edge.quantize.static import Placed, PlacementName, find_narrowing, insert_qdq, refine
+from mtl_edge.quantize.target import TargetName, find_target, this_target
+from mtl_edge.runtime import open_session
+
+_SHOWN = 32
+"""Samples that signal to noise is computed of, at least: of one answer there is no spread."""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of it.
+
+    ``noise_db`` is, for each output, the power of the fp32 answers' spread over that of the difference, in decibels,
+    on a few of the calibration samples: 20 dB are a tenth of the spread. ``latency_ratio`` is that to the fp32 model
+    on this box, with one thread, where the placement was measured; ``trials`` is how many placements were. ``narrowed``
+    are the layers whose weights do not use all of their 8 bits; ``without_vnni`` is what a model for ``x86-vnni`` would
+    give on a processor that lacks it; ``remarks`` are what the calibration samples do not show.
+    """
+
+    target: TargetName
+    method: Method
+    refinements: Refinements
+    latency_ratio: float | None
+    trials: int
+    noise_db: dict[str, float]
+    remarks: tuple[str, ...]
+    audit: Audit
+    narrowed: tuple[Narrowed, ...] = ()
+    without_vnni: WithoutVnni | None = None
+    budgets: WithinBudgets | None = None
+
+
+def quantize_calibrated(
+    known: CalibratedSource,
+    *,
+    method: Method,
+    target: TargetName | None,
+    placement: PlacementName | None,
+    refinements: Refinements,
+    cache: Path | None,
+    goal: Goal | None = None,
+) -> tuple[bytes, Outcome]:
+    """Quantize, put guilty layers back into float where tasks have budgets, and look at what came of it.
+
+    Args:
+        known: the fp32 model and what calibration saw of it; equalized, if that is wanted.
+        method: how ranges are taken from what was seen.
+        target: the kind of processor that will run it; None means this box.
+        placement: ``all`` or ``measured``; None, or a target that this box is not, means what can be done here.
+        refinements: what else is done so that 8 bits cost less.
+        cache: folder where measured placements are kept for the next time; None keeps nothing.
+        goal: what tasks must not lose.
+
+    Raises:
+        ModelError: the int8 form computes nothing finite.
+        DataError: samples do not fit.
+    """
+    profile = find_target(target or this_target())
+    plain, batch = known.prepared, next(iter(known.data))
+    if placement is None:
+        placement = "measured" if profile.name == this_target() else "all"
+    with spinner("quantize, and measure what is faster so"):
+        ranges = find_ranges(known.observed, method)
+        placements = cache and cache / "placements"
+        refined = refine(plain, known.data, batch, ranges, profile, placement, refinements, placements)
+    placed = refined.placed
+    within = None
+    if goal is not None:
+        known = dataclasses.replace(known, prepared=refined.prepared, pinned=refined.pinned)
+        within = keep_budgets(known, ranges, profile, placed.kept, goal)
+        if within.reverted:
+            model = insert_qdq(refined.prepared, ranges, profile, kept=within.kept, pinned=refined.pinned)
+            placed = Placed(model, within.kept, latency_ratio(plain, model, batch), placed.trials)
+    with spinner("look at what came of it"):
+        int8, shown = placed.model, known.data.first(_SHOWN)
+        outcome = Outcome(
+            target=profile.name,
+            method=method,
+            refinements=refinements,
+            latency_ratio=placed.latency_ratio,
+            trials=placed.trials,
+            noise_db=output_noise(known.session, open_session(int8), *shown),
+            remarks=known.data.remarks,
+            audit=audit(int8),
+            narrowed=find_narrowing(plain, profile, placed.kept).layers,
+            without_vnni=without_vnni(known.session, int8, *shown) if profile.name == "x86-vnni" else None,
+            budgets=within,
+        )
+    return int8, outcome

@@ -1,0 +1,99 @@
+"""What came of int8 models, as tables and sentences."""
+
+from collections.abc import Mapping
+
+from mtl_edge.quantize.audit import NO_KERNEL, Audit, Precision
+from mtl_edge.quantize.budgets import WithinBudgets
+from mtl_edge.quantize.noise import WithoutVnni
+from mtl_edge.quantize.outcome import Outcome
+from mtl_edge.report.table import Cell, Table
+
+
+def outcome_tables(quantized: Mapping[str, Outcome]) -> list[Table]:
+    """What runs in int8; and where tasks have budgets, what became of them."""
+    within = {name: outcome.budgets for name, outcome in quantized.items() if outcome.budgets is not None}
+    audits = {name: outcome.audit for name, outcome in quantized.items()}
+    return [*([_budgets(within)] if within else []), _audits(audits)]
+
+
+def outcome_warnings(quantized: Mapping[str, Outcome]) -> list[str]:
+    """Budgets that are missed, or that cannot be judged; what else is not as it looks; one sentence each."""
+    found: list[str] = []
+    for name, outcome in quantized.items():
+        lines = list(outcome.remarks)
+        if outcome.budgets is not None:
+            lines += [
+                f"{spent.task} lost {spent.loss:.2f} of its {spent.budget}"
+                for spent in outcome.budgets.spent
+                if not spent.holds
+            ]
+            lines += outcome.budgets.remarks
+        if outcome.without_vnni is not None and (line := without_vnni_line(outcome.without_vnni, outcome.noise_db)):
+            lines.append(line)
+        found += [f"{name}: {line}" for line in lines]
+    return found
+
+
+def without_vnni_line(found: WithoutVnni, here: Mapping[str, float]) -> str:
+    """What saturates on a processor without VNNI, and what that does to the outputs; empty if nothing does."""
+    cut = [risk for risk in found.layers if risk.share > 0]
+    if not cut:
+        return ""
+    worst = max(cut, key=lambda risk: risk.share)
+    noise = ", ".join(f"{name} {here[name]:.0f} -> {level:.0f} dB" for name, level in found.noise_db.items())
+    layers = f"{len(cut)} layer{'s' if len(cut) > 1 else ''} saturate{'' if len(cut) > 1 else 's'}"
+    most = f"{worst.layer} most, {worst.share:.2%} of its sums"
+    return f"on x86 without VNNI, {layers} ({most}): {noise}; target x86-avx2 avoids it"
+
+
+def _budgets(within: Mapping[str, WithinBudgets]) -> Table:
+    """Each model's losses against the dense network on the validation samples, and what is in float for their sake."""
+    first = next(iter(within.values()))
+    rows = tuple(
+        (
+            Cell(name, note=f"in float again: {', '.join(found.reverted)}" if found.reverted else ""),
+            *(
+                Cell(
+                    f"{spent.loss:+.2f} of {spent.budget}",
+                    note="" if spent.holds else "MISSED",
+                    warning=not spent.holds,
+                )
+                for spent in found.spent
+            ),
+        )
+        for name, found in within.items()
+    )
+    return Table("What budgets allow", ("model", *(spent.task for spent in first.spent)), rows)
+
+
+def _audits(audits: Mapping[str, Audit]) -> Table:
+    """Each model's operators by what they run in; a warning where some were meant for int8 and have no kernel."""
+    rows = tuple(
+        (
+            Cell(name),
+            Cell(operators(audit, "int8")),
+            Cell(operators(audit, "float"), note="\n".join(islands(audit)), warning=_lacks_kernels(audit)),
+            Cell(operators(audit, "boundary")),
+        )
+        for name, audit in audits.items()
+    )
+    return Table("What runs in int8", ("model", "in int8", "in float", "conversions"), rows, prose=True)
+
+
+def operators(audit: Audit, precision: Precision) -> str:
+    """Which of them run this way, and how many: ``9 QLinearConv, 3 QLinearAdd``."""
+    counted = audit.count(precision).most_common()
+    return ", ".join(f"{count} {kind}" for kind, count in counted) or "none"
+
+
+def islands(audit: Audit) -> list[str]:
+    """What stayed in float beside quantized tensors, and why; a line for each operator."""
+    found: dict[tuple[str, str], int] = {}
+    for node in audit.islands:
+        key = node.op_type, node.reason
+        found[key] = found.get(key, 0) + 1
+    return [f"{count} {kind}: {reason}" for (kind, reason), count in found.items()]
+
+
+def _lacks_kernels(audit: Audit) -> bool:
+    return any(node.reason == NO_KERNEL for node in audit.islands)

@@ -1,0 +1,54 @@
+"""How much worse than the dense fp32 network a task may become."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Literal, TypeVar
+
+import msgspec
+
+from mtl_edge.tasks.base import TaskFields, TaskKind
+
+AnyTask = TypeVar("AnyTask", bound=TaskFields)
+
+_TEXT = re.compile(r"(?P<amount>\d+(\.\d+)?) ?(?P<unit>pt|%)")
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """How much worse a task's first metric may become: ``0.5 pt`` of a share, or ``2 %`` of any metric."""
+
+    amount: float
+    unit: Literal["pt", "%"]
+
+    def __str__(self) -> str:
+        return f"{self.amount:g} {self.unit}"
+
+
+def read_budget(text: str, task: TaskKind) -> Budget:
+    """Read ``0.5pt`` or ``2%``.
+
+    Raises:
+        ValueError: it is not of this form, or points are asked of an error in a unit of its own.
+    """
+    found = _TEXT.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f"must be as in 0.5pt or 2%, found {text!r}")
+    metric = task.metrics[0]
+    if found["unit"] == "pt" and metric.unit == "error":
+        raise ValueError(f"{task.name} has an error ({metric.title}): must be in %, found {text!r}")
+    return Budget(float(found["amount"]), "pt" if found["unit"] == "pt" else "%")
+
+
+def budgets_of(tasks: Iterable[TaskKind]) -> dict[str, Budget]:
+    """Task name -> its budget, of the tasks that have one.
+
+    Raises:
+        ValueError: as for :func:`read_budget`.
+    """
+    return {task.name: read_budget(task.max_drop, task) for task in tasks if task.max_drop is not None}
+
+
+def without_budgets(tasks: Iterable[AnyTask]) -> tuple[AnyTask, ...]:
+    """The same tasks without their budgets, on which nothing that is trained depends."""
+    return tuple(msgspec.structs.replace(task, max_drop=None) for task in tasks)
