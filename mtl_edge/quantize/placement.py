@@ -17,8 +17,8 @@ def kept_in_float(graph: onnx.GraphProto) -> list[str]:
 
     What is done to raw inputs before the first layer with weights: the columns of a table have units so different that
     one scale for all of them would leave nothing of most. Layer norms and transposed convolutions, which have no int8
-    kernel. And products with factors that are not part of their weights, or whose
-    weights are not one matrix on the right: kernels do not take those with a scale per channel.
+    kernel. And products with factors that are not part of their weights, or whose weights are not one matrix on the
+    right: kernels do not take those with a scale per channel.
     """
     raw = {value.name for value in graph.input if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
     constant = {value.name for value in graph.initializer} | {""}

@@ -116,7 +116,6 @@ def _quantize_and_compare(graph: Graph, folder: Path, placement: str) -> None:
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 
 
-@pytest.mark.filterwarnings("ignore::FutureWarning")  # of torch's own exporter
 def test_a_torch_net_that_answers_with_a_dict_keeps_all_its_outputs(tmp_path: Path) -> None:
     """Exported by torch's own exporter, with an open batch."""
     import torch
