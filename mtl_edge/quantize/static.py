@@ -201,7 +201,7 @@ def prepare(model: bytes) -> bytes:
         raise ModelError("quantize: the model must be fp32, found QuantizeLinear nodes: it is quantized already")
     if has_small_weights(graph):
         raise ModelError("quantize: the model must be fp32, found weights of 8 bits: it is quantized already")
-    with tempfile.TemporaryDirectory(prefix="mtl-edge-") as folder, _quiet():
+    with tempfile.TemporaryDirectory(prefix="mtl-edge-") as folder, quiet():
         source, prepared = Path(folder) / "fp32.onnx", Path(folder) / "prepared.onnx"
         source.write_bytes(model)
         # Symbolic inference needs sympy and fails on Resize: not used.
@@ -238,7 +238,7 @@ def insert_qdq(
         name: TensorData(lowest=np.float32(low), highest=np.float32(high)) for name, (low, high) in ranges.items()
     }
     proto = onnx.load_from_string(prepared)
-    with _quiet():
+    with quiet():
         quantizer = QDQQuantizer(
             proto,
             per_channel=True,
@@ -283,7 +283,7 @@ def _overrides(ranges: Mapping[str, ChannelEnds]) -> dict[str, list[dict[str, An
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """ONNX Runtime's quantizer logs hints on the root logger that do not apply here."""
     level = logging.root.level
     logging.root.setLevel(logging.ERROR)
