@@ -24,13 +24,13 @@ from mtl_edge.errors import MissingExtraError, ModelError
 from mtl_edge.quantize.static import prepare, quiet
 from mtl_edge.quantize.target import Target
 from mtl_edge.quantize.trim import trimmed
-from mtl_edge.quantize.weights import has_small_weights, with_small_weights
+from mtl_edge.quantize.weights import bits_of_weights, with_small_weights
 
 FormName = Literal["dynamic", "weights", "weights4", "fp16"]
 
 _DYNAMIC = ("MatMulInteger", "DynamicQuantizeLSTM")
 _BLOCK = 32
-"""Values that share a scale: the fewest for which ONNX Runtime has fast kernels."""
+"""Values that share a scale: fewer take more memory, and more are less exact."""
 _LARGE = 2048
 """Values; of a smaller product the scales and a kernel's overhead take more than 4 bits save."""
 _OPSET_OF_4_BITS = 21
@@ -38,8 +38,8 @@ _SMALLEST_HALF = 64
 """Values; of a smaller tensor the node that makes it float takes more than is saved."""
 
 
-def in_form(model: bytes, form: FormName, target: Target) -> bytes:
-    """Write an fp32 model in another form.
+def in_form(model: bytes, form: FormName, target: Target) -> tuple[bytes, ...]:
+    """Write an fp32 model in another form, in every way that there is: which is the fastest is to be measured.
 
     Args:
         model: a serialized fp32 ONNX model.
@@ -52,13 +52,13 @@ def in_form(model: bytes, form: FormName, target: Target) -> bytes:
     """
     match form:
         case "dynamic":
-            return dynamic(model, target)
+            return (dynamic(model, target),)
         case "weights":
-            return weights_in_8_bits(model)
+            return (weights_in_8_bits(model),)
         case "weights4":
-            return weights_in_4_bits(model)
+            return weights_in_4_bits(model), weights_in_4_bits(model, int8_inputs=True)
         case "fp16":
-            return weights_in_fp16(model)
+            return (weights_in_fp16(model),)
 
 
 def dynamic(model: bytes, target: Target) -> bytes:
@@ -85,24 +85,24 @@ def dynamic(model: bytes, target: Target) -> bytes:
 def weights_in_8_bits(model: bytes) -> bytes:
     """Layers' weights in 8 bits, see :mod:`mtl_edge.quantize.weights`; all is computed in float."""
     proto = with_small_weights(onnx.load_from_string(prepare(model)))
-    if not has_small_weights(proto.graph):
+    if not bits_of_weights(proto.graph):
         raise _nothing("weights", "a layer with 256 constant weights or more")
     return trimmed(proto)
 
 
-def weights_in_4_bits(model: bytes) -> bytes:
-    """Weights of large matrix products and embeddings in 4 bits, one scale for 32 values of a channel.
+def weights_in_4_bits(model: bytes, *, int8_inputs: bool = False) -> bytes:
+    """Weights of large matrix products and embeddings in 4 bits, symmetric, one scale for 32 values of a channel.
 
-    They are symmetric, and are unpacked in every run: memory holds 4 bits, too. Products add up in float.
+    They are unpacked in every run: memory holds 4 bits, too. ``int8_inputs`` lets a product round what comes in to
+    8 bits, block by block, where the processor has a kernel for that: of few rows and large weights, it is faster.
     """
     proto = onnx.load_from_string(prepare(model))
+    ONNXModel(proto).replace_gemm_with_matmul()
     nodes = _large(proto.graph)
     if not nodes:
         raise _nothing("weights4", f"a matrix product or an embedding with {_LARGE} constant weights or more")
     if "Gather" in nodes.values():
         proto = _with_opset_of_4_bits(proto)
-    products = ONNXModel(proto)
-    products.replace_gemm_with_matmul()
     quantizer_class = _four_bit_quantizer()
     with quiet():
         quantizer = quantizer_class(
@@ -110,8 +110,9 @@ def weights_in_4_bits(model: bytes) -> bytes:
             bits=4,
             block_size=_BLOCK,
             is_symmetric=True,
+            accuracy_level=4 if int8_inputs else None,
             nodes_to_exclude=[node.name for node in proto.graph.node if node.name not in nodes],
-            op_types_to_quantize=tuple({"MatMul", *nodes.values()} - {"Gemm"}),
+            op_types_to_quantize=tuple(set(nodes.values())),
         )
         quantizer.process()
     return trimmed(with_small_weights(quantizer.model.model))
@@ -151,23 +152,16 @@ def _large(graph: onnx.GraphProto) -> dict[str, str]:
     uses = [name for node in graph.node for name in node.input]
     found = {}
     for node in graph.node:
-        if node.op_type not in ("MatMul", "Gemm", "Gather"):
+        if node.op_type not in ("MatMul", "Gather"):
             continue
         weight = node.input[0 if node.op_type == "Gather" else 1]
         if weight not in tensors or uses.count(weight) > 1:
             continue
         dims = list(tensors[weight].dims)
-        fits = node.op_type != "Gemm" or _plain(node)
-        fits = fits and (node.op_type != "Gather" or (dims[-1] % _BLOCK == 0 and not _axis(node)))
+        fits = node.op_type == "MatMul" or (dims[-1] % _BLOCK == 0 and not _axis(node))
         if len(dims) == 2 and np.prod(dims) >= _LARGE and fits:
             found[node.name] = node.op_type
     return found
-
-
-def _plain(gemm: onnx.NodeProto) -> bool:
-    """Whether a Gemm is a product and a sum, and no more."""
-    return all(entry.f == 1 if entry.name in ("alpha", "beta") else not (entry.name == "transA" and entry.i)
-               for entry in gemm.attribute)  # fmt: skip
 
 
 def _axis(gather: onnx.NodeProto) -> int:
@@ -177,7 +171,13 @@ def _axis(gather: onnx.NodeProto) -> int:
 def _with_opset_of_4_bits(proto: onnx.ModelProto) -> onnx.ModelProto:
     """ONNX Runtime's quantizer only writes the number; operators may have to be written in another way."""
     if any(entry.domain in ("", "ai.onnx") and entry.version < _OPSET_OF_4_BITS for entry in proto.opset_import):
-        return version_converter.convert_version(proto, _OPSET_OF_4_BITS)
+        try:
+            return version_converter.convert_version(proto, _OPSET_OF_4_BITS)
+        except Exception as error:  # the converter raises what it likes
+            reason = " ".join(str(error).split())
+            raise ModelError(
+                f"quantize: the form weights4 needs opset {_OPSET_OF_4_BITS}, which the model cannot have: {reason}"
+            ) from error
     return proto
 
 

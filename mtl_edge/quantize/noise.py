@@ -34,7 +34,7 @@ def output_noise(fp32: Session, int8: Session, batch: Mapping[str, np.ndarray]) 
         if expected.dtype.kind != "f":
             continue
         if not np.isfinite(found).all():
-            raise ModelError(f"quantize: output {name!r} of the int8 model must be finite, found NaN or inf")
+            raise ModelError(f"quantize: output {name!r} of the quantized model must be finite, found NaN or inf")
         power = np.mean((found - expected).astype(np.float64) ** 2)
         levels[name] = float(10 * np.log10(max(np.var(expected, dtype=np.float64), 1e-30) / max(power, 1e-30)))
     return levels

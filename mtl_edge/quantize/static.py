@@ -22,6 +22,7 @@ from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from mtl_edge.errors import DataError, ModelError
+from mtl_edge.quantize.audit import is_quantized
 from mtl_edge.quantize.bias import correct_biases
 from mtl_edge.quantize.calibrate import calibrate
 from mtl_edge.quantize.equalize import equalize
@@ -35,7 +36,7 @@ from mtl_edge.quantize.remembered import remembered
 from mtl_edge.quantize.rounding import Rounded, round_weights
 from mtl_edge.quantize.target import Target, TargetName, find_target, this_target
 from mtl_edge.quantize.trim import trimmed
-from mtl_edge.quantize.weights import has_small_weights, with_small_weights
+from mtl_edge.quantize.weights import bits_of_weights, with_small_weights
 
 PlacementName = Literal["measured", "all"]
 
@@ -197,10 +198,10 @@ def prepare(model: bytes) -> bytes:
         graph = onnx.load_from_string(model).graph
     except Exception as error:  # protobuf's own exception types are not public
         raise ModelError(f"quantize: the model is not readable ONNX: {error}") from error
-    if any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in graph.node):
-        raise ModelError("quantize: the model must be fp32, found QuantizeLinear nodes: it is quantized already")
-    if has_small_weights(graph):
-        raise ModelError("quantize: the model must be fp32, found weights of 8 bits: it is quantized already")
+    if quantized := next((node.op_type for node in graph.node if is_quantized(node)), None):
+        raise ModelError(f"quantize: the model must be fp32, found {quantized} nodes: it is quantized already")
+    if bits := bits_of_weights(graph):
+        raise ModelError(f"quantize: the model must be fp32, found weights of {bits} bits: it is quantized already")
     with tempfile.TemporaryDirectory(prefix="mtl-edge-") as folder, quiet():
         source, prepared = Path(folder) / "fp32.onnx", Path(folder) / "prepared.onnx"
         source.write_bytes(model)
