@@ -90,6 +90,17 @@ _workdir = click.option(
 )
 
 
+_ONLY_STATIC = ("placement", "method", "equalize", "rounding", "correct_bias", "max_drop", "data")
+
+
+def _refuse_options(names: tuple[str, ...], form: str) -> None:
+    """Options that a form would not follow."""
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise DataError(f"quantize: --form {form} does not know --{name.replace('_', '-')}")
+
+
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="mtl-edge")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
@@ -288,8 +299,8 @@ def quantize(
     """Quantize MODEL, any fp32 .onnx, to static int8 or to another form.
 
     Where the calibration data has labels of the model's tasks, samples are drawn so that every class is among them.
-    What ONNX Runtime makes of the result is shown: what runs in int8, what stayed in float and why; and how fast that is here, which
-    may be slower than fp32. Needs no torch.
+    What ONNX Runtime makes of the result is shown: what runs in int8, what stayed in float and why; and how fast it is
+    on this box, which may be slower than fp32. Needs no torch.
 
     The exit code is 1 where a task's loss is above its --max-drop in all that was tried; what comes nearest is written.
     """
@@ -341,17 +352,6 @@ def quantize(
         write_atomically(json_file, msgspec.json.encode(found))
     if found.budgets is not None and not all(spent.holds for spent in found.budgets.spent):
         sys.exit(1)
-
-
-_ONLY_STATIC = ("placement", "method", "equalize", "rounding", "correct_bias", "max_drop", "data")
-
-
-def _refuse_options(names: tuple[str, ...], form: str) -> None:
-    """Options that a form would not follow."""
-    context = click.get_current_context()
-    for name in names:
-        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            raise DataError(f"quantize: --form {form} does not know --{name.replace('_', '-')}")
 
 
 @main.command()

@@ -1,6 +1,5 @@
 """From one ``.onnx`` file to another form that needs no calibration, with what that gives on this box."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -34,9 +33,9 @@ _STEPS: dict[FormName, str] = {
 class Converted(msgspec.Struct, frozen=True, kw_only=True):
     """What came of it.
 
-    ``latency_ratio`` is that to the fp32 model on this box, with one thread. ``noise_db`` is, for each output, the power
-    of the fp32 answers' spread over that of the difference, in decibels, on a batch of ``samples``; empty where there
-    are none. ``target`` is None where the form is the same for all.
+    ``latency_ratio`` is that to the fp32 model on this box, with one thread. ``noise_db`` is, for each output, the
+    power of the fp32 answers' spread over that of the difference, in decibels, on a batch of ``samples``; empty where
+    there are none. ``target`` is None where the form is the same for all.
     """
 
     form: FormName
@@ -85,13 +84,14 @@ def convert_file(
     profile = find_target(target or this_target())
     with spinner(f"write as {form}"):
         ways = in_form(content, form, profile)
-    if measured_on is None:
-        batch, count, remarks = _random_batch(session, source), 0, ()
-    else:
-        batch, count, remarks = _drawn_batch(session, measured_on, manifest, samples, batch_size, seed)
+    batch, remarks = (
+        (_random_batch(session, source), ())
+        if measured_on is None
+        else _drawn_batch(session, measured_on, manifest, samples, batch_size, seed)
+    )
     with spinner("measure what it gives"):
         ratio, model = min(((latency_ratio(content, way, batch), way) for way in ways), key=lambda found: found[0])
-        noise = output_noise(session, open_session(model), batch) if count else {}
+        noise = output_noise(session, open_session(model), batch) if measured_on is not None else {}
         audited = audit(model)
     made_for = profile.name if form == "dynamic" else None
     written = model
@@ -103,7 +103,7 @@ def convert_file(
         form=form,
         path=str(output),
         target=made_for,
-        samples=count,
+        samples=0 if measured_on is None else len(next(iter(batch.values()))),
         latency_ratio=ratio,
         noise_db=noise,
         remarks=remarks,
@@ -120,15 +120,15 @@ def _drawn_batch(
     samples: int,
     batch_size: int,
     seed: int,
-) -> tuple[Mapping[str, np.ndarray], int, tuple[str, ...]]:
-    """A batch of samples, how many it has, and what they do not show."""
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """A batch of samples, and what all that were drawn do not show."""
     with arrays_of(path) as arrays:
         inputs = session.get_inputs()
         data = calibration_data(inputs, arrays.arrays, manifest, samples=samples, batch_size=batch_size, seed=seed)
         batch = next(iter(data), None)
     if batch is None:
         raise DataError(f"{path}: must have at least one sample, found none")
-    return batch, min(len(data.positions), data.batch_size), data.remarks
+    return batch, data.remarks
 
 
 def _random_batch(session: onnxruntime.InferenceSession, path: Path) -> dict[str, np.ndarray]:
@@ -143,4 +143,5 @@ def _random_batch(session: onnxruntime.InferenceSession, path: Path) -> dict[str
 
 
 def _opset(model: bytes) -> int:
-    return max(entry.version for entry in onnx.load_from_string(model).opset_import if entry.domain in ("", "ai.onnx"))
+    opsets = {entry.domain: int(entry.version) for entry in onnx.load_from_string(model).opset_import}
+    return max(opsets.get("", 0), opsets.get("ai.onnx", 0))

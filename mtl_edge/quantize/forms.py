@@ -2,7 +2,7 @@
 
 - ``dynamic``: matrix products and LSTMs compute in int8; the range of what comes in is found anew in every run.
 - ``weights``: weights are stored in 8 bits, and become float when the model is loaded.
-- ``weights4``: weights of large matrix products and embeddings have 4 bits, in blocks with a scale each, also in memory.
+- ``weights4``: weights of large matrix products and embeddings have 4 bits, in memory too, and a scale for each block.
 - ``fp16``: weights are stored in 16 bits, and become float when the model is loaded.
 
 All of them store what else there is of layers' weights in 8 bits, but for ``fp16``.

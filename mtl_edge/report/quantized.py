@@ -58,7 +58,7 @@ def show_quantized(found: Quantized, console: Console) -> None:
 
 
 def show_converted(found: Converted, console: Console) -> None:
-    """Print where the model is, what it gives on this box, what the runtime makes of it, and how far its outputs moved."""
+    """Print where the model is, how fast it is, what the runtime makes of it, and how far its outputs moved."""
     table = Table.grid(padding=(0, 2))
     ratio = found.file_bytes / found.source_bytes
     table.add_row(found.form, f"{found.path}  {found.file_bytes / 1024:.0f} KiB, {ratio:.2f}x")
