@@ -31,7 +31,7 @@ HERE = Path(__file__).parent
 FILE = HERE / "quantize-forms.json"
 NAMES = ("fashion-pairs", "fashion-pairs-mobilenet", "adult-mmoe", "river-flow", "reviews-transformer")
 RANDOM = ("random MLP 1024", "random LSTM 256")
-_SETTINGS = Settings(threads=(1,), rounds=9, round_seconds=0.1, cold_starts=1)
+_SETTINGS = Settings(threads=(1,), rounds=15, round_seconds=0.2, cold_starts=1)
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
