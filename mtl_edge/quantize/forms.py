@@ -39,7 +39,7 @@ _SMALLEST_HALF = 64
 
 
 def in_form(model: bytes, form: FormName, target: Target) -> tuple[bytes, ...]:
-    """Write an fp32 model in another form, in every way that there is: which is the fastest is to be measured.
+    """Write an fp32 model in another form, in every way that there is, the most exact first.
 
     Args:
         model: a serialized fp32 ONNX model.
