@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from mtl_edge import __version__
-from mtl_edge.errors import MtlEdgeError, needs_extra
+from mtl_edge.errors import DataError, MtlEdgeError, needs_extra
 
 
 class _Group(click.Group):
@@ -88,6 +88,17 @@ _workdir = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Where to work and to put the results.  [default: runs/NAME]",
 )
+
+
+_ONLY_STATIC = ("placement", "method", "equalize", "rounding", "correct_bias", "max_drop", "data")
+
+
+def _refuse_options(names: tuple[str, ...], form: str) -> None:
+    """Options that a form would not follow."""
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise DataError(f"quantize: --form {form} does not know --{name.replace('_', '-')}")
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -203,12 +214,25 @@ def bench(
 
 @main.command()
 @click.argument("model", type=_existing)
-@_calib
+@click.option(
+    "--form",
+    type=click.Choice(["static", "dynamic", "weights", "weights4", "fp16"]),
+    default="static",
+    show_default=True,
+    help="static: weights and activations in int8; dynamic: those of matrix products and LSTMs, with ranges found in "
+    "every run; weights, weights4, fp16: weights alone, in 8, 4 or 16 bits.",
+)
+@click.option(
+    "--calib",
+    type=click.Path(exists=True, path_type=Path),
+    help="Samples (an .npz, or a folder of .npy files), an array for each input: static is calibrated with them, the "
+    "other forms are measured on them.  [required for static]",
+)
 @click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The file to write.  [default: MODEL-int8.onnx]",
+    help="The file to write.  [default: MODEL-int8.onnx, or MODEL-FORM.onnx]",
 )
 @_target
 @click.option(
@@ -255,7 +279,8 @@ def bench(
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all that was found.")
 def quantize(
     model: Path,
-    calib: Path,
+    form: Any,
+    calib: Path | None,
     output: Path | None,
     target: Any,
     placement: Any,
@@ -271,10 +296,11 @@ def quantize(
     data: Path | None,
     json_file: Path | None,
 ) -> None:
-    """Quantize MODEL, any fp32 .onnx, to static int8.
+    """Quantize MODEL, any fp32 .onnx, to static int8 or to another form.
 
     Where the calibration data has labels of the model's tasks, samples are drawn so that every class is among them.
-    What ONNX Runtime makes of the result is shown: what runs in int8, what stayed in float and why. Needs no torch.
+    What ONNX Runtime makes of the result is shown: what runs in int8, what stayed in float and why; and how fast it is
+    on this box, which may be slower than fp32. Needs no torch.
 
     The exit code is 1 where a task's loss is above its --max-drop in all that was tried; what comes nearest is written.
     """
@@ -282,11 +308,30 @@ def quantize(
         import msgspec
         from rich.console import Console
 
+        from mtl_edge.quantize.convert import convert_file
         from mtl_edge.quantize.file import quantize_file
         from mtl_edge.quantize.refinements import Refinements
-        from mtl_edge.report.quantized import show_quantized
+        from mtl_edge.report.quantized import show_converted, show_quantized
         from mtl_edge.storage import cache_folder, write_atomically
 
+    if form != "static":
+        _refuse_options(_ONLY_STATIC if form == "dynamic" else (*_ONLY_STATIC, "target"), form)
+        converted = convert_file(
+            model,
+            output or model.with_name(f"{model.stem}-{form}.onnx"),
+            form,
+            measured_on=calib,
+            target=target,
+            samples=samples,
+            batch_size=batch,
+            seed=seed,
+        )
+        show_converted(converted, Console())
+        if json_file is not None:
+            write_atomically(json_file, msgspec.json.encode(converted))
+        return
+    if calib is None:
+        raise DataError("quantize: --form static must have samples to calibrate with (--calib), found none")
     found = quantize_file(
         model,
         calib,

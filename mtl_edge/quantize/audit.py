@@ -18,7 +18,16 @@ from mtl_edge.runtime import open_session
 Precision = Literal["int8", "float", "boundary", "neutral"]
 
 _BOUNDARY = ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear")
-_INT8 = ("MatMulInteger", "ConvInteger", "QGemm", "MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QAttention")
+_INT8 = (
+    "ConvInteger",
+    "DynamicQuantizeLSTM",
+    "DynamicQuantizeMatMul",
+    "MatMulInteger",
+    "MatMulIntegerToFloat",
+    "QAttention",
+    "QGemm",
+)
+_SMALL_WEIGHTS = ("GatherBlockQuantized", "MatMulBnb4", "MatMulNBits")
 _NEUTRAL = frozenset(
     {
         "Cast",
@@ -94,6 +103,11 @@ def audit(model: bytes) -> Audit:
         for name in node.input:
             readers.setdefault(name, []).append(node)
     return Audit(tuple(_audited(node, makers, readers) for node in graph.node))
+
+
+def is_quantized(node: onnx.NodeProto) -> bool:
+    """Whether a node is one that only quantizers write."""
+    return node.op_type.startswith("QLinear") or node.op_type in (*_BOUNDARY, *_INT8, *_SMALL_WEIGHTS)
 
 
 def _audited(

@@ -32,6 +32,10 @@ _TRIED = 3
 """So many such layers are timed."""
 
 
+_SHOWN = 32
+"""Samples that signal to noise is computed of, at least."""
+
+
 class Spent(msgspec.Struct, frozen=True):
     """What became of a budget; ``loss`` is in the budget's unit, and negative where the task is better."""
 
@@ -130,7 +134,7 @@ class _Search:
         self._source, self._ranges, self._target, self._goal = source, ranges, target, goal
         self._manifest = source.manifest
         self._tasks = {task.name: task for task in source.manifest.tasks}
-        self._batch = next(iter(source.data))
+        self._shown = source.data.first(_SHOWN)
         graph = onnx.load_from_string(source.prepared).graph
         self._serves = outputs_served(graph)
         self._layers = [node.name for node in quantizable_layers(graph)]
@@ -175,13 +179,13 @@ class _Search:
         near = [layer for layer in ranked[:_TRIED] if gains[layer] >= _NEAR * gains[ranked[0]]]
         if len(near) == 1:
             return near[0]
-        return min(near, key=lambda layer: latency_ratio(self._source.prepared, models[layer], self._batch))
+        return min(near, key=lambda layer: latency_ratio(self._source.prepared, models[layer], self._shown[0]))
 
     def _build(self, nodes: frozenset[str]) -> bytes:
         return insert_qdq(self._source.prepared, self._ranges, self._target, kept=nodes, pinned=self._source.pinned)
 
     def _noise(self, model: bytes, task: str) -> float:
-        return output_noise(self._source.session, open_session(model), self._batch)[task]
+        return output_noise(self._source.session, open_session(model), *self._shown)[task]
 
     def _metrics(self, session: Session) -> Metrics:
         return evaluate(session, self._manifest.tasks, self._manifest.inputs[0], self._goal.samples)

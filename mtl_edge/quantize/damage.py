@@ -30,6 +30,10 @@ Metrics = dict[str, dict[str, float]]
 By = Literal["layer", "part"]
 
 
+_SHOWN = 32
+"""Samples that signal to noise is computed of, at least."""
+
+
 class Form(msgspec.Struct, frozen=True):
     """One choice of what is in int8.
 
@@ -211,7 +215,7 @@ class _Judge:
     ) -> None:
         self._source, self._test = source, test
         self._ranges, self._target = find_ranges(source.observed, method), find_target(target)
-        self._batch = next(iter(source.data))
+        self._shown = source.data.first(_SHOWN)
         self._path = folder / f"{self._key(target, method)}.json" if folder is not None else None
         self._kept = _Kept()
         if self._path is not None and self._path.exists():
@@ -232,7 +236,7 @@ class _Judge:
         """Signal to noise of a form's outputs."""
         if (known := self._kept.forms.get(name)) is not None:
             return known
-        return self._keep(name, Form(output_noise(self._source.session, open_session(model()), self._batch)))
+        return self._keep(name, Form(output_noise(self._source.session, open_session(model()), *self._shown)))
 
     def metrics(self, name: str, model: Callable[[], bytes]) -> Form:
         """The same with metrics."""

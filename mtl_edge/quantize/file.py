@@ -94,7 +94,7 @@ def quantize_file(
             goal=goal,
         )
     if known.manifest is not None:
-        content, _ = seal(content, _child(known.manifest, outcome.target))
+        content, _ = seal(content, child_manifest(known.manifest, "int8", "static int8", outcome.target))
     write_atomically(output, content)
     return Quantized(
         **msgspec.structs.asdict(outcome),
@@ -135,15 +135,16 @@ def _budget(text: str, tasks: Mapping[str, Task]) -> tuple[str, Budget]:
         raise DataError(f"--max-drop {name}: {error}") from error
 
 
-def _child(parent: Manifest, target: TargetName) -> Manifest:
+def child_manifest(parent: Manifest, form: str, step: str, target: TargetName | None) -> Manifest:
+    """What is true of a model that was made of another by one step; nobody has measured it yet."""
     return msgspec.structs.replace(
         parent,
-        variant=f"{parent.variant}-int8",
+        variant=f"{parent.variant}-{form}",
         metrics=None,
         target=target,
         lineage=msgspec.structs.replace(
             parent.lineage,
-            steps=(*parent.lineage.steps, "static int8"),
+            steps=(*parent.lineage.steps, step),
             parent=parent.variant,
             parent_sha256=parent.sha256,
         ),

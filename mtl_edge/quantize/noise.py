@@ -44,7 +44,7 @@ def output_noise(fp32: Session, int8: Session, *batches: Mapping[str, np.ndarray
     for name, pairs in answers.items():
         expected, found = (np.concatenate(parts).astype(np.float64) for parts in zip(*pairs, strict=True))
         if not np.isfinite(found).all():
-            raise ModelError(f"quantize: output {name!r} of the int8 model must be finite, found NaN or inf")
+            raise ModelError(f"quantize: output {name!r} of the quantized model must be finite, found NaN or inf")
         signal, noise = float(np.var(expected)), float(np.mean((found - expected) ** 2))
         levels[name] = float(10 * np.log10(max(signal, 1e-30) / max(noise, 1e-30)))
     return levels

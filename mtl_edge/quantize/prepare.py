@@ -10,6 +10,7 @@ import onnx
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from mtl_edge.errors import ModelError
+from mtl_edge.quantize.audit import is_quantized
 from mtl_edge.quantize.rewrite import (
     fold_casts,
     fold_factors,
@@ -19,7 +20,7 @@ from mtl_edge.quantize.rewrite import (
     with_scales_per_channel,
     write_out_biases,
 )
-from mtl_edge.quantize.weights import has_small_weights
+from mtl_edge.quantize.weights import bits_of_weights
 
 
 def prepare(model: bytes) -> bytes:
@@ -33,10 +34,10 @@ def prepare(model: bytes) -> bytes:
         proto = onnx.load_from_string(model)
     except Exception as error:  # protobuf's own exception types are not public
         raise ModelError(f"quantize: the model is not readable ONNX: {error}") from error
-    if any(node.op_type in ("QuantizeLinear", "DequantizeLinear") for node in proto.graph.node):
-        raise ModelError("quantize: the model must be fp32, found QuantizeLinear nodes: it is quantized already")
-    if has_small_weights(proto.graph):
-        raise ModelError("quantize: the model must be fp32, found weights of 8 bits: it is quantized already")
+    if quantized := next((node.op_type for node in proto.graph.node if is_quantized(node)), None):
+        raise ModelError(f"quantize: the model must be fp32, found {quantized} nodes: it is quantized already")
+    if bits := bits_of_weights(proto.graph):
+        raise ModelError(f"quantize: the model must be fp32, found weights of {bits} bits: it is quantized already")
     content = with_scales_per_channel(proto).SerializeToString()
     with tempfile.TemporaryDirectory(prefix="mtl-edge-") as folder, quiet():
         source, prepared = Path(folder) / "fp32.onnx", Path(folder) / "prepared.onnx"

@@ -75,17 +75,26 @@ def calibrated_source(
         ModelError: the model cannot be read, or is quantized already.
         DataError: the calibration data does not fit.
     """
-    session = open_session(path)
-    try:
-        content = onnx.load(path).SerializeToString()  # with the weights that stand in files of their own
-    except Exception as error:  # protobuf's own exception types are not public
-        raise ModelError(f"{path}: cannot be read as one model: {error}") from error
-    manifest = manifest_of(path, session)
+    session, content, manifest = read_source(path)
     with arrays_of(calibration) as arrays:
         data = calibration_data(
             session.get_inputs(), arrays.arrays, manifest, samples=samples, batch_size=batch_size, seed=seed
         )
         yield calibrated(session, content, manifest, data, folder=folder, equalized=equalized)
+
+
+def read_source(path: Path) -> tuple[onnxruntime.InferenceSession, bytes, Manifest | None]:
+    """A model loaded, its content as one file, and its manifest if mtl-edge made it.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    session = open_session(path)
+    try:
+        content = onnx.load(path).SerializeToString()  # with the weights that stand in files of their own
+    except Exception as error:  # protobuf's own exception types are not public
+        raise ModelError(f"{path}: cannot be read as one model: {error}") from error
+    return session, content, manifest_of(path, session)
 
 
 def calibrated(

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from mtl_edge.quantize.narrow import ChannelEnds
 
 _LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_BITS = {TensorProto.INT8: 8, TensorProto.UINT8: 8, TensorProto.FLOAT16: 16}
 _SMALLEST = 256
 """Values; of a smaller weight the scales and two nodes take more than it saves."""
 
@@ -57,10 +58,10 @@ def with_small_weights(
     return proto
 
 
-def has_small_weights(graph: onnx.GraphProto) -> bool:
-    """Whether weights of a graph are in 8 bits that become float when it is loaded."""
-    small = {tensor.name for tensor in graph.initializer if tensor.data_type in (TensorProto.INT8, TensorProto.UINT8)}
-    return any(node.op_type in ("Cast", "DequantizeLinear") and node.input[0] in small for node in graph.node)
+def bits_of_weights(graph: onnx.GraphProto) -> int | None:
+    """8 or 16 where weights of a graph have that many bits, and become float when it is loaded; else None."""
+    bits = {tensor.name: _BITS[tensor.data_type] for tensor in graph.initializer if tensor.data_type in _BITS}
+    return next((bits[node.input[0]] for node in graph.node if node.op_type == "Cast" and node.input[0] in bits), None)
 
 
 def layer_weight(node: onnx.NodeProto) -> str:

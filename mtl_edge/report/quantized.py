@@ -1,10 +1,13 @@
 """What became of a quantized model, in the terminal."""
 
+from collections.abc import Mapping, Sequence
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mtl_edge.quantize.audit import Precision
+from mtl_edge.quantize.audit import Audit, Precision
+from mtl_edge.quantize.convert import Converted
 from mtl_edge.quantize.file import Quantized
 from mtl_edge.quantize.narrow import Narrowed
 from mtl_edge.quantize.refinements import Refinements
@@ -30,11 +33,8 @@ def show_quantized(found: Quantized, console: Console) -> None:
     if found.latency_ratio is not None:
         so = f"{found.latency_ratio:.2f}x of fp32 with 1 thread, the best of {found.trials} placements"
         table.add_row("latency", so)
-    forms: tuple[tuple[str, Precision], ...] = (("in int8", "int8"), ("in float", "float"), ("conversions", "boundary"))
-    for title, precision in forms:
-        table.add_row(title, operators(found.audit, precision))
-    noise = (f"{name} {level:.0f} dB" for name, level in found.noise_db.items())
-    table.add_row("signal to noise", ", ".join(noise))
+    _add_operators(table, found.audit)
+    table.add_row("signal to noise", _noise(found.noise_db))
     if found.budgets is not None:
         for spent in found.budgets.spent:
             so = f"{spent.loss:+.2f} of {spent.budget}" + ("" if spent.holds else ", MISSED")
@@ -54,9 +54,44 @@ def show_quantized(found: Quantized, console: Console) -> None:
         )
     for remark in found.budgets.remarks if found.budgets is not None else ():
         console.print(f"Warning: {remark}", style="bold red", soft_wrap=True)
-    for remark in found.remarks:
+    _warn_of_samples(found.remarks, found.noise_db, console)
+
+
+def show_converted(found: Converted, console: Console) -> None:
+    """Print where the model is, how fast it is, what the runtime makes of it, and how far its outputs moved."""
+    table = Table.grid(padding=(0, 2))
+    ratio = found.file_bytes / found.source_bytes
+    table.add_row(found.form, f"{found.path}  {found.file_bytes / 1024:.0f} KiB, {ratio:.2f}x")
+    table.add_row("latency", f"{found.latency_ratio:.2f}x of fp32 with 1 thread")
+    _add_operators(table, found.audit)
+    so = (
+        f"{_noise(found.noise_db)}, on {found.samples} samples"
+        if found.samples
+        else "unknown without samples (--calib)"
+    )
+    table.add_row("signal to noise", so)
+    console.print(table, soft_wrap=True)
+    if found.latency_ratio > _SLOWER:
+        so = f"{found.form} does not help on this CPU: slower than fp32, {found.latency_ratio:.2f}x"
+        console.print(f"Warning: {so}", style="bold red", soft_wrap=True)
+    _warn_of_samples(found.remarks, found.noise_db, console)
+
+
+def _add_operators(table: Table, audit: Audit) -> None:
+    forms: tuple[tuple[str, Precision], ...] = (("in int8", "int8"), ("in float", "float"), ("conversions", "boundary"))
+    for title, precision in forms:
+        table.add_row(title, operators(audit, precision))
+
+
+def _noise(levels: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {level:.0f} dB" for name, level in levels.items())
+
+
+def _warn_of_samples(remarks: Sequence[str], noise_db: Mapping[str, float], console: Console) -> None:
+    """What the samples do not show, and outputs that moved far on them."""
+    for remark in remarks:
         console.print(f"Warning: the calibration samples have {remark}", style="bold red", soft_wrap=True)
-    for name, level in found.noise_db.items():
+    for name, level in noise_db.items():
         if level < _POOR_DB:
             console.print(
                 f"Warning: output {name} moved by more than a tenth of its spread ({level:.0f} dB)",

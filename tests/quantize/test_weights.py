@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mtl_edge.errors import ModelError
 from mtl_edge.quantize.prepare import prepare
-from mtl_edge.quantize.weights import has_small_weights, with_small_weights
+from mtl_edge.quantize.weights import bits_of_weights, with_small_weights
 from mtl_edge.runtime import open_session
 
 RNG = np.random.default_rng(0)
@@ -112,8 +112,8 @@ def test_an_embedding_has_a_scale_for_each_row() -> None:
 def test_small_weights_are_not_quantized_again() -> None:
     """Nobody takes a file with 8-bit weights for an fp32 one."""
     model = _model("MatMul")
-    assert not has_small_weights(model.graph)
+    assert not bits_of_weights(model.graph)
     small = with_small_weights(model)
-    assert has_small_weights(small.graph)
+    assert bits_of_weights(small.graph)
     with pytest.raises(ModelError, match="found weights of 8 bits: it is quantized already"):
         prepare(small.SerializeToString())
