@@ -28,6 +28,7 @@ from mtl_edge.quantize.weights import bits_of_weights, with_small_weights
 
 FormName = Literal["dynamic", "weights", "weights4", "fp16"]
 
+_LAYERS = ("Conv", "ConvTranspose", "Gather", "Gemm", "LSTM", "MatMul")
 _DYNAMIC = ("MatMulInteger", "DynamicQuantizeLSTM")
 _BLOCK = 32
 """Values that share a scale: fewer take more memory, and more are less exact."""
@@ -69,7 +70,7 @@ def dynamic(model: bytes, target: Target) -> bytes:
     with tempfile.TemporaryDirectory(prefix="mtl-edge-") as folder, quiet():
         path = Path(folder) / "dynamic.onnx"
         quantize_dynamic(
-            onnx.load_from_string(prepare(model)),
+            _prepared(model),
             path,
             op_types_to_quantize=["MatMul", "LSTM"],  # a Gemm becomes a MatMul first
             per_channel=True,
@@ -84,7 +85,7 @@ def dynamic(model: bytes, target: Target) -> bytes:
 
 def weights_in_8_bits(model: bytes) -> bytes:
     """Layers' weights in 8 bits, see :mod:`mtl_edge.quantize.weights`; all is computed in float."""
-    proto = with_small_weights(onnx.load_from_string(prepare(model)))
+    proto = with_small_weights(_prepared(model))
     if not bits_of_weights(proto.graph):
         raise _nothing("weights", "a layer with 256 constant weights or more")
     return trimmed(proto)
@@ -96,7 +97,7 @@ def weights_in_4_bits(model: bytes, *, int8_inputs: bool = False) -> bytes:
     They are unpacked in every run: memory holds 4 bits, too. ``int8_inputs`` lets a product round what comes in to
     8 bits, block by block, where the processor has a kernel for that: of few rows and large weights, it is faster.
     """
-    proto = onnx.load_from_string(prepare(model))
+    proto = _prepared(model)
     ONNXModel(proto).replace_gemm_with_matmul()
     nodes = _large(proto.graph)
     if not nodes:
@@ -123,7 +124,7 @@ def weights_in_fp16(model: bytes) -> bytes:
 
     What 16 bits cannot hold, above 65504, stays as it is.
     """
-    proto = onnx.load_from_string(prepare(model))
+    proto = _prepared(model)
     graph, casts = proto.graph, []
     for tensor in list(graph.initializer):
         if tensor.data_type != TensorProto.FLOAT or np.prod(tensor.dims) < _SMALLEST_HALF:
@@ -140,6 +141,17 @@ def weights_in_fp16(model: bytes) -> bytes:
     del graph.node[:]
     graph.node.extend([*casts, *nodes])
     return trimmed(proto)
+
+
+def _prepared(model: bytes) -> onnx.ModelProto:
+    """What all forms start from."""
+    proto = onnx.load_from_string(prepare(model))
+    tensors = {tensor.name: tensor for tensor in proto.graph.initializer if tensor.data_type == TensorProto.FLOAT}
+    for node in proto.graph.node:
+        for name in node.input if node.op_type in _LAYERS else ():
+            if name in tensors and not np.isfinite(numpy_helper.to_array(tensors[name])).all():
+                raise ModelError(f"quantize: weights must be finite, found NaN or inf in {name!r}")
+    return proto
 
 
 def _nothing(form: FormName, needed: str) -> ModelError:

@@ -69,10 +69,9 @@ def latency_ratio(fp32: bytes, int8: bytes, batch: Feeds) -> float:
 
 
 def one_run(model: bytes, batch: Feeds) -> dict[str, np.ndarray]:
-    """Of a batch, as many samples as the graph demands, or one where it leaves that open."""
-    inputs = onnx.load_from_string(model).graph.input
-    fixed = {value.name: value.type.tensor_type.shape.dim[0].dim_value or 1 for value in inputs}
-    return {name: array[: fixed[name]] for name, array in batch.items()}
+    """Of a batch, as many samples as the graph demands, or one where it leaves that open; single values as they are."""
+    dims = {value.name: value.type.tensor_type.shape.dim for value in onnx.load_from_string(model).graph.input}
+    return {name: array[: dims[name][0].dim_value or 1] if len(dims[name]) else array for name, array in batch.items()}
 
 
 class _Course:
