@@ -8,6 +8,9 @@ from mtl_edge.quantize.noise import WithoutVnni
 from mtl_edge.quantize.outcome import Outcome
 from mtl_edge.report.table import Cell, Table
 
+_FELT_DB = 1.0
+"""A quarter more noise than here; less is within what another calibration would give."""
+
 
 def outcome_tables(quantized: Mapping[str, Outcome]) -> list[Table]:
     """What runs in int8; and where tasks have budgets, what became of them."""
@@ -35,9 +38,9 @@ def outcome_warnings(quantized: Mapping[str, Outcome]) -> list[str]:
 
 
 def without_vnni_line(found: WithoutVnni, here: Mapping[str, float]) -> str:
-    """What saturates on a processor without VNNI, and what that does to the outputs; empty if nothing does."""
+    """What saturates on a processor without VNNI, and what that does to the outputs; empty if none of them feels it."""
     cut = [risk for risk in found.layers if risk.share > 0]
-    if not cut:
+    if not cut or all(here[name] - level < _FELT_DB for name, level in found.noise_db.items()):
         return ""
     worst = max(cut, key=lambda risk: risk.share)
     noise = ", ".join(f"{name} {here[name]:.0f} -> {level:.0f} dB" for name, level in found.noise_db.items())
