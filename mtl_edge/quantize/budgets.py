@@ -165,7 +165,7 @@ class _Search:
         return max(missed, key=_excess).task if missed else None
 
     def healer(self, task: str, nodes: frozenset[str]) -> str | None:
-        """The layer to put into float next to these nodes for a task's sake, if there is one."""
+        """The layer to put into float next to these nodes for a task's sake, if any heals it."""
         models = {
             layer: self._build(nodes | {layer})
             for layer in self._layers
@@ -176,6 +176,8 @@ class _Search:
         now = self._noise(self._build(nodes), task)
         gains = {layer: self._noise(model, task) - now for layer, model in models.items()}
         ranked = sorted(gains, key=lambda layer: -gains[layer])
+        if gains[ranked[0]] <= 0:
+            return None
         near = [layer for layer in ranked[:_TRIED] if gains[layer] >= _NEAR * gains[ranked[0]]]
         if len(near) == 1:
             return near[0]

@@ -146,3 +146,14 @@ def test_a_task_that_is_lost_before_is_not_chased(unequal_artifact: Path, unequa
     assert found.reverted == ()
     assert not found.spent[0].holds
     assert "left misses its budget before quantization already" in found.remarks
+
+
+def test_where_no_layer_heals_a_task_the_search_ends(
+    unequal_artifact: Path, unequal_samples: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was tried last comes nearest, and the task is marked."""
+    monkeypatch.setattr(budgets._Search, "_noise", lambda self, model, task: 0.0)
+    found = _quantize(unequal_artifact, unequal_samples, "right=0%")
+    assert found.budgets is not None
+    assert not found.budgets.spent[0].holds
+    assert found.budgets.reverted == ()
