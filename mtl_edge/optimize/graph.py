@@ -1,0 +1,45 @@
+"""Who reads what in a graph, and what nobody reads."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+import onnx
+
+
+def has_graphs_within(graph: onnx.GraphProto) -> bool:
+    """Whether a node holds a graph of its own, such as the branches of an ``If``, which may read what is outside."""
+    return any(item.HasField("g") or item.graphs for node in graph.node for item in node.attribute)
+
+
+def readers_of(graph: onnx.GraphProto) -> Counter[str]:
+    """How often each tensor is read, by nodes, by graphs within them, or as an output."""
+    return Counter(
+        [*(name for node in graph.node for name in _reads(node)), *(output.name for output in graph.output)]
+    )
+
+
+def drop_dead(graph: onnx.GraphProto) -> None:
+    """Remove nodes and constants that no output depends on, and what is said of tensors that are no more; in place."""
+    needed = {output.name for output in graph.output}
+    alive = []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            alive.append(node)
+            needed.update(_reads(node))
+    kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in reversed(alive)]
+    del graph.node[:]
+    graph.node.extend(kept)
+    for tensor in [tensor for tensor in graph.initializer if tensor.name not in needed]:
+        graph.initializer.remove(tensor)
+    made = {name for node in graph.node for name in node.output}
+    for value in [value for value in graph.value_info if value.name not in made]:
+        graph.value_info.remove(value)
+
+
+def _reads(node: onnx.NodeProto) -> Iterator[str]:
+    yield from (name for name in node.input if name)
+    for item in node.attribute:
+        for inner in (*item.graphs, *([item.g] if item.HasField("g") else [])):
+            for within in inner.node:
+                yield from _reads(within)
+            yield from (output.name for output in inner.output)
