@@ -36,6 +36,17 @@ def drop_dead(graph: onnx.GraphProto) -> None:
         graph.value_info.remove(value)
 
 
+def fresh_name(graph: onnx.GraphProto, stem: str) -> str:
+    """The name, or one like it, such that nothing in the graph has it, or has it with something after a dot."""
+    tensors = {name for node in graph.node for name in (*node.input, *node.output, node.name)}
+    taken = {*tensors, *(item.name for item in (*graph.input, *graph.output, *graph.initializer))}
+    name, number = stem, 1
+    while any(other == name or other.startswith(f"{name}.") for other in taken):
+        number += 1
+        name = f"{stem}_{number}"
+    return name
+
+
 def _reads(node: onnx.NodeProto) -> Iterator[str]:
     yield from (name for name in node.input if name)
     for item in node.attribute:

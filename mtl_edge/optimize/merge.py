@@ -5,14 +5,14 @@ One layer with the output channels of all, and a ``Split`` of what it computes, 
 its weights, and sums over the same inputs. Whether it is the same to the last bit is up to the runtime's kernels.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from mtl_edge.optimize.graph import drop_dead, has_graphs_within, readers_of
+from mtl_edge.optimize.graph import drop_dead, fresh_name, has_graphs_within, readers_of
 from mtl_edge.quantize.int8_layers import constants_of
 from mtl_edge.quantize.layers import Layer, layers_of
 
@@ -30,17 +30,30 @@ class Branch:
     Attributes:
         layer: with its weights.
         bias: ``(channels,)``, or None.
+        bias_at: which node of the chain reads it.
         chain: the layer's node, the ``Add`` of its bias where it has one, and its activation where it has one.
     """
 
     layer: Layer
     bias: np.ndarray | None
+    bias_at: int
     chain: tuple[onnx.NodeProto, ...]
 
     @property
     def name(self) -> str:
         """What people call the layer."""
         return str(self.layer.node.name or self.layer.node.output[0])
+
+    @property
+    def bias_name(self) -> str:
+        """Name of its bias; of no meaning where it has none."""
+        node, before = self.chain[self.bias_at], self.chain[0].output[0]
+        return str(node.input[2] if self.bias_at == 0 else next(name for name in node.input if name != before))
+
+    @property
+    def channel_axis(self) -> int:
+        """Along which axis of its output the channels lie, as a ``Split`` of it says that."""
+        return -1 if self.layer.node.op_type == "MatMul" else 1
 
     @property
     def output(self) -> str:
@@ -59,19 +72,22 @@ Group = tuple[Branch, ...]
 def find_groups(model: bytes) -> list[Group]:
     """The sets of two or more layers that can be one, in the order in which they run."""
     proto = onnx.load_from_string(model)
-    graph = proto.graph
     opset = next((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), 0)
-    if opset < _SPLIT_AS_INPUT or has_graphs_within(graph):
+    if opset < _SPLIT_AS_INPUT or has_graphs_within(proto.graph):
         return []
+    constants = constants_of(proto.graph)
+    alike: dict[tuple[object, ...], list[Branch]] = {}
+    for branch in branches_of(proto.graph):
+        alike.setdefault(_likeness(branch, constants), []).append(branch)
+    return [tuple(group) for group in alike.values() if len(group) > 1]
+
+
+def branches_of(graph: onnx.GraphProto) -> list[Branch]:
+    """All layers of which each output channel is by itself: any could be left out, or others put beside them."""
     constants, readers = constants_of(graph), readers_of(graph)
     followers = {name: node for node in graph.node for name in node.input if readers[name] == 1}
-    outputs = {output.name for output in graph.output}
-    alike: dict[tuple[object, ...], list[Branch]] = {}
-    for layer in layers_of(graph):
-        branch = _branch(layer, constants, {name: node for name, node in followers.items() if name not in outputs})
-        if branch is not None:
-            alike.setdefault(_likeness(branch, constants), []).append(branch)
-    return [tuple(group) for group in alike.values() if len(group) > 1]
+    found = (_branch(layer, constants, followers) for layer in layers_of(graph))
+    return [branch for branch in found if branch is not None]
 
 
 def merge(model: bytes, group: Group) -> bytes:
@@ -86,7 +102,7 @@ def merge(model: bytes, group: Group) -> bytes:
     gone = {branch.output for branch in group} | {node.output[0] for branch in group for node in branch.chain}
     position = next(index for index, node in enumerate(graph.node) if gone.intersection(node.output))
     nodes = [node for node in graph.node if not gone.intersection(node.output)]
-    wide, tensors = _wider(group, _taken(graph))
+    wide, tensors = _wider(graph, group)
     kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in (*nodes[:position], *wide, *nodes[position:])]
     del graph.node[:]
     graph.node.extend(kept)
@@ -104,37 +120,43 @@ def _branch(
     channels = layer.weight.shape[layer.axis]
     if layer.groups > 1 or (layer.bias_name and (bias is None or bias.shape != (channels,))):
         return None
-    chain = [layer.node]
+    chain, added = [layer.node], False
     after = followers.get(chain[-1].output[0])
     if layer.node.op_type == "MatMul" and after is not None and after.op_type == "Add":
         other = next(name for name in after.input if name != chain[-1].output[0])
         if other in constants and constants[other].shape == (channels,):
             bias = constants[other]
             chain.append(after)
+            added = True
             after = followers.get(after.output[0])
     if after is not None and after.op_type in _ELEMENTWISE and after.input[0] == chain[-1].output[0]:
         if all(name in constants and constants[name].ndim == 0 for name in after.input[1:] if name):
             chain.append(after)
-    return Branch(layer, bias, tuple(chain))
+    return Branch(layer, bias, int(added), tuple(chain))
 
 
 def _likeness(branch: Branch, constants: Mapping[str, np.ndarray]) -> tuple[object, ...]:
     """What layers must have in common."""
-    kernel = branch.layer.weight.shape[2:]
-    ends = [constants[name].tobytes() if name else b"" for name in branch.chain[-1].input[1:]]
-    activation = (tuple(ends), _attributes(branch.chain[-1])) if branch.chain[-1].op_type in _ELEMENTWISE else ()
+    kernel, last = branch.layer.weight.shape[2:], branch.chain[-1]
+    activation: tuple[object, ...] = ()
+    if last.op_type in _ELEMENTWISE:
+        limits = tuple(constants[name].tobytes() if name else b"" for name in last.input[1:])
+        activation = (_attributes(last), limits)
     kinds = tuple(node.op_type for node in branch.chain)
     return (branch.layer.source, kinds, _attributes(branch.layer.node), kernel, branch.bias is None, activation)
 
 
 def _attributes(node: onnx.NodeProto) -> tuple[bytes, ...]:
-    return tuple(sorted(item.SerializeToString(deterministic=True) for item in node.attribute))
+    """A node's attributes but for those that say what goes without saying."""
+    known = onnx.defs.get_schema(node.op_type, domain=node.domain).attributes
+    said = (item for item in node.attribute if item.name not in known or item != known[item.name].default_value)
+    return tuple(sorted(item.SerializeToString(deterministic=True) for item in said))
 
 
-def _wider(group: Group, taken: Iterable[str]) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
+def _wider(graph: onnx.GraphProto, group: Group) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
     """The nodes that stand for all layers of a group, the ``Split`` last, and the constants that they need."""
     first = group[0]
-    stem = _fresh("+".join(branch.name for branch in group), taken)
+    stem = fresh_name(graph, "+".join(branch.name for branch in group))
     weight = np.concatenate([branch.layer.weight for branch in group], axis=first.layer.axis)
     tensors = [
         numpy_helper.from_array(weight, f"{stem}.weight"),
@@ -158,10 +180,9 @@ def _wider(group: Group, taken: Iterable[str]) -> tuple[list[onnx.NodeProto], li
                 node.input[0] = nodes[-1].output[0]
         node.output[0] = f"{stem}.{index}"
         nodes.append(node)
-    axis = -1 if first.layer.node.op_type == "MatMul" else 1
     split = [nodes[-1].output[0], f"{stem}.channels"]
     outputs = [branch.output for branch in group]
-    nodes.append(helper.make_node("Split", split, outputs, name=f"{stem}.split", axis=axis))
+    nodes.append(helper.make_node("Split", split, outputs, name=f"{stem}.split", axis=first.channel_axis))
     return nodes, tensors
 
 
@@ -178,19 +199,3 @@ def _join_again(graph: onnx.GraphProto, split: onnx.NodeProto) -> None:
     whole.output[0] = join.output[0]
     graph.node.remove(split)
     graph.node.remove(join)
-
-
-def _taken(graph: onnx.GraphProto) -> set[str]:
-    """All names of a graph."""
-    tensors = (name for node in graph.node for name in (*node.input, *node.output, node.name))
-    return {*tensors, *(item.name for item in (*graph.input, *graph.output, *graph.initializer))}
-
-
-def _fresh(stem: str, taken: Iterable[str]) -> str:
-    """The name, or one like it of which none that is taken begins."""
-    known: Sequence[str] = list(taken)
-    name, number = stem, 1
-    while any(other == name or other.startswith(f"{name}.") for other in known):
-        number += 1
-        name = f"{stem}_{number}"
-    return name

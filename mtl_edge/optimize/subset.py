@@ -7,9 +7,9 @@ import onnx
 from onnx import numpy_helper
 
 from mtl_edge.errors import ModelError
-from mtl_edge.optimize.graph import drop_dead, has_graphs_within, readers_of
+from mtl_edge.optimize.graph import drop_dead, fresh_name, has_graphs_within, readers_of
+from mtl_edge.optimize.merge import Branch, branches_of
 from mtl_edge.quantize.int8_layers import constants_of
-from mtl_edge.quantize.layers import Layer, layers_of
 
 
 def cut_outputs(model: bytes, names: Collection[str]) -> bytes:
@@ -36,47 +36,38 @@ def cut_outputs(model: bytes, names: Collection[str]) -> bytes:
         graph.output.remove(output)
     drop_dead(graph)
     if not has_graphs_within(graph):
-        layers = {str(layer.node.output[0]): layer for layer in layers_of(graph)}
-        for split in [node for node in graph.node if node.op_type == "Split"]:
-            _narrow(graph, split, layers)
+        branches = {branch.output: branch for branch in branches_of(graph)}
+        for split in [node for node in graph.node if node.op_type == "Split" and node.input[0] in branches]:
+            _narrow(graph, split, branches[split.input[0]])
         drop_dead(graph)
     return bytes(proto.SerializeToString())
 
 
-def _narrow(graph: onnx.GraphProto, split: onnx.NodeProto, layers: dict[str, Layer]) -> None:
+def _narrow(graph: onnx.GraphProto, split: onnx.NodeProto, branch: Branch) -> None:
     """Take channels that nobody reads off the layer before a ``Split``; in place."""
-    constants, readers = constants_of(graph), readers_of(graph)
-    sizes = constants.get(split.input[1]) if len(split.input) > 1 else None
+    readers = readers_of(graph)
+    sizes = constants_of(graph).get(split.input[1]) if len(split.input) > 1 else None
     used = [index for index, name in enumerate(split.output) if readers[name]]
-    chain = _up_to_layer(graph, split.input[0], layers)
-    if sizes is None or chain is None or len(used) == len(split.output):
-        return
-    layer = layers[chain[0].output[0]]
     axis = next((item.i for item in split.attribute if item.name == "axis"), 0)
-    if axis != (-1 if layer.node.op_type == "MatMul" else 1):
+    if sizes is None or axis != branch.channel_axis or readers[branch.output] > 1 or len(used) == len(split.output):
         return
     starts = np.cumsum([0, *sizes])
     channels = np.concatenate([np.arange(starts[index], starts[index + 1]) for index in used])
-    replaced = {layer.weight_name: np.take(layer.weight, channels, axis=layer.axis)}
-    bias = layer.bias_name or next((name for node in chain[1:2] for name in node.input if name in constants), "")
-    if bias and constants[bias].shape == (int(starts[-1]),):
-        replaced[bias] = constants[bias][channels]
-    for name, values in replaced.items():
-        _replace(graph, name, values)
+    layer = branch.layer
+    _replace(graph, branch.chain[0], layer.weight_name, np.take(layer.weight, channels, axis=layer.axis))
+    if branch.bias is not None:
+        _replace(graph, branch.chain[branch.bias_at], branch.bias_name, branch.bias[channels])
     if len(used) == 1:
-        chain[-1].output[0] = split.output[used[0]]
+        branch.chain[-1].output[0] = split.output[used[0]]
         graph.node.remove(split)
     else:
-        _replace(graph, split.input[1], sizes[used])
-        split.output[:] = [split.output[index] for index in used]
+        _replace(graph, split, split.input[1], sizes[used])
+        parts = [split.output[index] for index in used]
+        split.output[:] = parts
 
 
-def _up_to_layer(graph: onnx.GraphProto, name: str, layers: dict[str, Layer]) -> list[onnx.NodeProto] | None:
-    raise NotImplementedError
-
-
-def _replace(graph: onnx.GraphProto, name: str, values: np.ndarray) -> None:
-    raise NotImplementedError
-
-
-_ = numpy_helper
+def _replace(graph: onnx.GraphProto, node: onnx.NodeProto, name: str, values: np.ndarray) -> None:
+    """Give a node another constant; what it had stays for others that read it, if any."""
+    fresh = fresh_name(graph, name)
+    graph.initializer.append(numpy_helper.from_array(values, fresh))
+    node.input[:] = [fresh if known == name else known for known in node.input]
