@@ -227,7 +227,9 @@ def optimize(model: Path, output: Path | None, data: Path | None) -> None:
         from mtl_edge.optimize.file import optimize_file
         from mtl_edge.report.optimized import show_optimized
 
-    show_optimized(optimize_file(model, output or model.with_name(f"{model.stem}-optimized.onnx"), data=data), Console())
+    show_optimized(
+        optimize_file(model, output or model.with_name(f"{model.stem}-optimized.onnx"), data=data), Console()
+    )
 
 
 @main.command()

@@ -13,9 +13,7 @@ def has_graphs_within(graph: onnx.GraphProto) -> bool:
 
 def readers_of(graph: onnx.GraphProto) -> Counter[str]:
     """How often each tensor is read, by nodes, by graphs within them, or as an output."""
-    return Counter(
-        [*(name for node in graph.node for name in _reads(node)), *(output.name for output in graph.output)]
-    )
+    return Counter([*(name for node in graph.node for name in _reads(node)), *(output.name for output in graph.output)])
 
 
 def drop_dead(graph: onnx.GraphProto) -> None:

@@ -103,7 +103,9 @@ def merge(model: bytes, group: Group) -> bytes:
     position = next(index for index, node in enumerate(graph.node) if gone.intersection(node.output))
     nodes = [node for node in graph.node if not gone.intersection(node.output)]
     wide, tensors = _wider(graph, group)
-    kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in (*nodes[:position], *wide, *nodes[position:])]
+    kept = [
+        onnx.NodeProto.FromString(node.SerializeToString()) for node in (*nodes[:position], *wide, *nodes[position:])
+    ]
     del graph.node[:]
     graph.node.extend(kept)
     graph.initializer.extend(tensors)

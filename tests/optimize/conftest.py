@@ -37,9 +37,11 @@ def build() -> Build:
 
 @pytest.fixture
 def heads(build: Build) -> Callable[..., bytes]:
-    """A trunk layer, and a two-layer head for each width, of one kind of layer; outputs ``head0``, ``head1``, …"""
+    """A trunk layer, and a two-layer head for each width, of one kind of layer; outputs are ``head0`` and so on."""
 
-    def make(kind: str, widths: Sequence[int], *, inputs: int = 24, hidden: int = 32, activation: str = "Relu") -> bytes:
+    def make(
+        kind: str, widths: Sequence[int], *, inputs: int = 24, hidden: int = 32, activation: str = "Relu"
+    ) -> bytes:
         rng = np.random.default_rng(len(widths))
         constants: dict[str, np.ndarray] = {}
         nodes: list[onnx.NodeProto] = []

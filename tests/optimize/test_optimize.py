@@ -1,5 +1,6 @@
 """Tests of :mod:`mtl_edge.optimize.optimize`, with a rule in place of a clock."""
 
+import itertools
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -97,7 +98,7 @@ def test_the_clock_tells_more_work_from_less(build: Callable[..., bytes]) -> Non
     weight = {"w": np.eye(256, dtype=np.float32)}
     names = ["x", *map(str, range(10))]
     short = build(["n", 256], ["0"], [helper.make_node("MatMul", ["x", "w"], ["0"])], weight)
-    nodes = [helper.make_node("MatMul", [mine, "w"], [after]) for mine, after in zip(names, names[1:], strict=False)]
+    nodes = [helper.make_node("MatMul", [mine, "w"], [after]) for mine, after in itertools.pairwise(names)]
     x = {"x": np.ones((1, 256), np.float32)}
     assert is_faster(short, build(["n", 256], ["9"], nodes, weight), x)
     assert not is_faster(build(["n", 256], ["9"], nodes, weight), short, x)
