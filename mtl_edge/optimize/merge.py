@@ -131,10 +131,16 @@ def _branch(
             chain.append(after)
             added = True
             after = followers.get(after.output[0])
-    if after is not None and after.op_type in _ELEMENTWISE and after.input[0] == chain[-1].output[0]:
-        if all(name in constants and constants[name].ndim == 0 for name in after.input[1:] if name):
-            chain.append(after)
+    if after is not None and _is_activation(after, chain[-1].output[0], constants):
+        chain.append(after)
     return Branch(layer, bias, int(added), tuple(chain))
+
+
+def _is_activation(node: onnx.NodeProto, source: str, constants: Mapping[str, np.ndarray]) -> bool:
+    """Whether it does the same to every number of a tensor, and reads nothing else but constant limits."""
+    limits = [constants.get(name) for name in node.input[1:] if name]
+    scalars = all(limit is not None and limit.ndim == 0 for limit in limits)
+    return node.op_type in _ELEMENTWISE and node.input[0] == source and scalars
 
 
 def _likeness(branch: Branch, constants: Mapping[str, np.ndarray]) -> tuple[object, ...]:
