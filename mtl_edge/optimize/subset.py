@@ -16,7 +16,8 @@ def cut_outputs(model: bytes, names: Collection[str]) -> bytes:
     """Keep some outputs of a model, in its order, and only what they are computed from.
 
     A layer of several tasks, as :mod:`mtl_edge.optimize.merge` makes them, loses the channels of those that go. What
-    the network itself computes for all tasks at once, such as the gates of a mixture of experts, stays whole.
+    the network itself computes for all tasks at once, such as the gates of a mixture of experts, stays whole. Outputs
+    are those of the whole model: of matrix products to the bit under ONNX Runtime, of convolutions but for last bits.
 
     Args:
         model: a serialized fp32 model.
