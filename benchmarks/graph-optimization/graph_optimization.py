@@ -74,26 +74,21 @@ def measure(path: Path, splits: Path) -> dict[str, Any]:
     model = path.read_bytes()
     merged = all_merged(model)
     kept = optimize_graph(model, test)
-    found = {
-        "model": f"{manifest.name} {manifest.variant}",
-        "groups": [[branch.name for branch in group] for group in find_groups(model)],
-        "applied": kept.applied,
-        "fp32": race(model, merged, test) | {"largest_difference": {}},
-        "int8": {},
-    }
-    for size in BATCHES:
-        part = {name: array[:size] for name, array in test.items()}
-        found["fp32"]["largest_difference"][size] = difference(model, merged, part)
+    fp32 = race(model, merged, test)
+    parts = {size: {name: array[:size] for name, array in test.items()} for size in BATCHES}
+    fp32["largest_difference"] = {size: difference(model, merged, part) for size, part in parts.items()}
     data = calibration_data(
         session.get_inputs(), load_samples(splits / "calib").arrays, manifest, samples=512, batch_size=32
     )
-    forms = [quantize_static(form, data) for form in (model, merged)]
-    noise = [output_noise(session, open_session(form), test) for form in forms]
-    found["int8"] = race(*forms, test) | {"noise_db": noise, "file_bytes": [len(form) for form in forms]}
-    for precision in ("fp32", "int8"):
-        row = found[precision]
-        print(f"{found['model']:<32}{precision}  nodes {row['nodes']}  latency {row['latency_ratio']:.3f}", flush=True)
-    return found
+    before, after = (quantize_static(form, data) for form in (model, merged))
+    int8 = race(before, after, test)
+    int8["noise_db"] = [output_noise(session, open_session(form), test) for form in (before, after)]
+    int8["file_bytes"] = [len(before), len(after)]
+    name = f"{manifest.name} {manifest.variant}"
+    for precision, row in (("fp32", fp32), ("int8", int8)):
+        print(f"{name:<32}{precision}  nodes {row['nodes']}  latency {row['latency_ratio']:.3f}", flush=True)
+    groups = [[branch.name for branch in group] for group in find_groups(model)]
+    return {"model": name, "groups": groups, "applied": kept.applied, "fp32": fp32, "int8": int8}
 
 
 def inputs(manifest: Manifest, samples: Path, count: int) -> dict[str, np.ndarray]:
@@ -109,14 +104,14 @@ def layers_of_any_size(kind: str) -> list[dict[str, Any]]:
     for _ in range(LAYERS):
         reads, side = int(chance.integers(1, 300 if kind != "Conv" else 70)), int(chance.integers(3, 12))
         widths = chance.integers(1, 130 if kind != "Conv" else 70, chance.integers(2, 6)).tolist()
-        shape = ["n", reads, side, side] if kind == "Conv" else ["n", reads]
+        shape: list[str | int | None] = ["n", reads, side, side] if kind == "Conv" else ["n", reads]
         constants, nodes = [], []
         for index, width in enumerate(widths):
             weight = {"Conv": (width, reads, 3, 3), "Gemm": (width, reads)}.get(kind, (reads, width))
             constants.append(numpy_helper.from_array(chance.standard_normal(weight, np.float32), f"w{index}"))
             constants.append(numpy_helper.from_array(chance.standard_normal(width, np.float32), f"b{index}"))
             names = ["x", f"w{index}", f"b{index}"][: 2 if kind == "MatMul" else 3]
-            more = {"Gemm": {"transB": 1}, "Conv": {"pads": [1, 1, 1, 1]}}.get(kind, {})
+            more: Any = {"Gemm": {"transB": 1}, "Conv": {"pads": [1, 1, 1, 1]}}.get(kind, {})
             nodes.append(helper.make_node(kind, names, [f"y{index}"], **more))
         outputs = [node.output[0] for node in nodes]
         infos = [
