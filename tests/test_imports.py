@@ -48,6 +48,11 @@ def test_quantization_imports_no_torch() -> None:
     assert _loaded("import mtl_edge.quantize.file, mtl_edge.report.quantized", ("torch", "sklearn")) == set()
 
 
+def test_optimization_imports_no_torch() -> None:
+    """Optimizing a graph needs onnx, onnxscript and onnxruntime only."""
+    assert _loaded("import mtl_edge.optimize.file, mtl_edge.report.optimized", ("torch", "sklearn")) == set()
+
+
 @pytest.mark.parametrize(
     "arguments", [["--help"], ["run", "--help"], ["bench", "--help"], ["zoo", "fetch", "--help"], ["--version"]]
 )

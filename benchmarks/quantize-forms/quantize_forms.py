@@ -123,7 +123,8 @@ def random_network(name: str, scratch: Path) -> tuple[Path, Path]:
     rng = np.random.default_rng(0)
 
     def weight(*shape: int) -> np.ndarray:
-        return (rng.standard_normal(shape) / np.sqrt(shape[-1])).astype(np.float32)
+        drawn: np.ndarray = (rng.standard_normal(shape) / np.sqrt(shape[-1])).astype(np.float32)
+        return drawn
 
     if name == "random MLP 1024":
         shape: list[int | str] = ["n", 1024]

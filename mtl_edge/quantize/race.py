@@ -68,6 +68,12 @@ def latency_ratio(fp32: bytes, int8: bytes, batch: Feeds) -> float:
     return _Course(fp32, lambda kept: int8, one_run(fp32, batch)).ratio(frozenset())
 
 
+def is_faster(mine: bytes, theirs: bytes, batch: Feeds) -> bool:
+    """Whether one model is clearly faster than another, on this box with one thread."""
+    models = {frozenset[str](): mine, frozenset({"theirs"}): theirs}
+    return _Course(theirs, models.__getitem__, one_run(theirs, batch)).beats(*models)
+
+
 def one_run(model: bytes, batch: Feeds) -> dict[str, np.ndarray]:
     """Of a batch, as many samples as the graph demands, or one where it leaves that open; single values as they are."""
     dims = {value.name: value.type.tensor_type.shape.dim for value in onnx.load_from_string(model).graph.input}
