@@ -48,7 +48,7 @@ def test_the_wheel_holds_one_package_with_data_recipes_and_licences(wheel: Path)
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"mtl_edge"}
     for needed in (
         "mtl_edge/py.typed",
-        "mtl_edge/cli.py",
+        "mtl_edge/cli/__init__.py",
         "mtl_edge/data/digits/mnist_5k.npz",
         "mtl_edge/data/digits/LICENSE",
         "mtl_edge/models/mnist-pairs/recipe.toml",

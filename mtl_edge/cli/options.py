@@ -1,0 +1,39 @@
+"""Options and types that several commands share."""
+
+from pathlib import Path
+
+import click
+
+EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
+with_calib = click.option(
+    "--calib",
+    type=click.Path(exists=True, path_type=Path),
+    required=True,
+    help="Samples to calibrate with (an .npz, or a folder of .npy files): an array for each input.",
+)
+with_target = click.option(
+    "--target",
+    type=click.Choice(["x86-vnni", "x86-avx2", "arm64"]),
+    help="Processor that will run it.  [default: this box's]",
+)
+with_method = click.option(
+    "--method",
+    type=click.Choice(["minmax", "moving-average", "percentile", "entropy", "mse", "auto"]),
+    default="mse",
+    show_default=True,
+    help="How ranges are taken from what calibration saw.",
+)
+with_samples = click.option(
+    "--samples", type=click.IntRange(1), default=512, show_default=True, help="How many to calibrate with."
+)
+with_cache = click.option(
+    "--cache/--no-cache",
+    default=True,
+    show_default=True,
+    help="Keep what calibration saw and what was measured for the next time.",
+)
+with_workdir = click.option(
+    "--workdir",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where to work and to put the results.  [default: runs/NAME]",
+)

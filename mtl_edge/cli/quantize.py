@@ -1,0 +1,162 @@
+"""``quantize``: any fp32 model in fewer bits."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mtl_edge.cli.options import EXISTING, with_cache, with_method, with_samples, with_target
+from mtl_edge.errors import DataError, needs_extra
+
+_ONLY_STATIC = ("placement", "method", "equalize", "rounding", "correct_bias", "max_drop", "data")
+
+
+def _refuse_options(names: tuple[str, ...], form: str) -> None:
+    """Options that a form would not follow."""
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise DataError(f"quantize: --form {form} does not know --{name.replace('_', '-')}")
+
+
+@click.command()
+@click.argument("model", type=EXISTING)
+@click.option(
+    "--form",
+    type=click.Choice(["static", "dynamic", "weights", "weights4", "fp16"]),
+    default="static",
+    show_default=True,
+    help="static: weights and activations in int8; dynamic: those of matrix products and LSTMs, with ranges found in "
+    "every run; weights, weights4, fp16: weights alone, in 8, 4 or 16 bits.",
+)
+@click.option(
+    "--calib",
+    type=click.Path(exists=True, path_type=Path),
+    help="Samples (an .npz, or a folder of .npy files), an array for each input: static is calibrated with them, the "
+    "other forms are measured on them.  [required for static]",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="The file to write.  [default: MODEL-int8.onnx, or MODEL-FORM.onnx]",
+)
+@with_target
+@click.option(
+    "--placement",
+    type=click.Choice(["measured", "all"]),
+    help="What goes to int8: as measured on this box, what is faster so; or all.  [default: measured, if it can be]",
+)
+@with_method
+@with_samples
+@click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Samples of one batch.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the samples that are drawn.")
+@with_cache
+@click.option(
+    "--equalize/--no-equalize",
+    default=False,
+    show_default=True,
+    help="Scale channels between layers so that they are of like size.",
+)
+@click.option(
+    "--rounding",
+    type=click.Choice(["nearest", "compensated"]),
+    default="compensated",
+    show_default=True,
+    help="Of weights: each to its nearest, or so that their errors make up for each other on what calibration saw.",
+)
+@click.option(
+    "--correct-bias/--no-correct-bias",
+    default=True,
+    show_default=True,
+    help="Take off the shift of layers' means that rounding causes.",
+)
+@click.option(
+    "--max-drop",
+    multiple=True,
+    metavar="TASK=DROP",
+    help="How much worse than fp32 a task may become, as in left=0.5pt or count=2%: guilty layers stay in float.  "
+    "[several times]",
+)
+@click.option(
+    "--data",
+    type=click.Path(exists=True, path_type=Path),
+    help="Labelled samples to judge --max-drop by: an .npz, or a folder of .npy files.",
+)
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all that was found.")
+def quantize(
+    model: Path,
+    form: Any,
+    calib: Path | None,
+    output: Path | None,
+    target: Any,
+    placement: Any,
+    method: Any,
+    samples: int,
+    batch: int,
+    seed: int,
+    cache: bool,
+    equalize: bool,
+    rounding: Any,
+    correct_bias: bool,
+    max_drop: tuple[str, ...],
+    data: Path | None,
+    json_file: Path | None,
+) -> None:
+    """Quantize MODEL, any fp32 .onnx, to static int8 or to another form.
+
+    Where the calibration data has labels of the model's tasks, samples are drawn so that every class is among them.
+    What ONNX Runtime makes of the result is shown: what runs in int8, what stayed in float and why; and how fast it is
+    on this box, which may be slower than fp32. Needs no torch.
+
+    The exit code is 1 where a task's loss is above its --max-drop in all that was tried; what comes nearest is written.
+    """
+    with needs_extra("quantize"):
+        import msgspec
+        from rich.console import Console
+
+        from mtl_edge.quantize.convert import convert_file
+        from mtl_edge.quantize.file import quantize_file
+        from mtl_edge.quantize.refinements import Refinements
+        from mtl_edge.report.quantized import show_converted, show_quantized
+        from mtl_edge.storage import cache_folder, write_atomically
+
+    if form != "static":
+        _refuse_options(_ONLY_STATIC if form == "dynamic" else (*_ONLY_STATIC, "target"), form)
+        converted = convert_file(
+            model,
+            output or model.with_name(f"{model.stem}-{form}.onnx"),
+            form,
+            measured_on=calib,
+            target=target,
+            samples=samples,
+            batch_size=batch,
+            seed=seed,
+        )
+        show_converted(converted, Console())
+        if json_file is not None:
+            write_atomically(json_file, msgspec.json.encode(converted))
+        return
+    if calib is None:
+        raise DataError("quantize: --form static must have samples to calibrate with (--calib), found none")
+    found = quantize_file(
+        model,
+        calib,
+        output or model.with_name(f"{model.stem}-int8.onnx"),
+        method=method,
+        target=target,
+        placement=placement,
+        samples=samples,
+        batch_size=batch,
+        seed=seed,
+        cache=cache_folder() if cache else None,
+        max_drop=max_drop,
+        labelled=data,
+        refinements=Refinements(equalize=equalize, rounding=rounding, correct_bias=correct_bias),
+    )
+    show_quantized(found, Console())
+    if json_file is not None:
+        write_atomically(json_file, msgspec.json.encode(found))
+    if found.budgets is not None and not all(spent.holds for spent in found.budgets.spent):
+        sys.exit(1)
