@@ -26,6 +26,7 @@ def _loaded(statement: str, modules: tuple[str, ...]) -> set[str]:
         "progress",
         "recipe",
         "report.document",
+        "report.finished",
         "report.html",
         "report.markdown",
         "report.picture",
@@ -41,6 +42,11 @@ def _loaded(statement: str, modules: tuple[str, ...]) -> set[str]:
 def test_what_runs_on_a_target_box_imports_neither_torch_nor_scikit_learn(module: str) -> None:
     """Everything after the export knows only artifacts; metrics import their library when they are computed."""
     assert _loaded(f"import mtl_edge.{module}", ("torch", "torch_pruning", "onnxscript", "sklearn")) == set()
+
+
+def test_measuring_imports_no_onnx() -> None:
+    """Of ONNX a target box has the runtime only."""
+    assert _loaded("import mtl_edge.bench.suite, mtl_edge.report.terminal", ("onnx",)) == set()
 
 
 def test_quantization_imports_no_torch() -> None:

@@ -24,7 +24,7 @@ def run(recipe: str, workdir: Path | None) -> None:
 
         from mtl_edge.pipeline import run as run_recipe
         from mtl_edge.recipe import load_recipe
-        from mtl_edge.report.terminal import show_run
+        from mtl_edge.report.finished import show_run
         from mtl_edge.zoo import find_recipe
 
     loaded = load_recipe(find_recipe(recipe))

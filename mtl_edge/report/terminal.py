@@ -6,8 +6,6 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from mtl_edge.bench.results import Benchmark
-from mtl_edge.report.document import RunReport
-from mtl_edge.report.outcomes import outcome_warnings
 from mtl_edge.report.sharing import sharing_tables
 from mtl_edge.report.table import Cell, comparison, slower_than_base
 
@@ -25,13 +23,6 @@ def show(benchmark: Benchmark, console: Console) -> None:
         console.print(shown)
     console.print(caption(benchmark), style="dim", soft_wrap=True)
     for sentence in slower_than_base(benchmark):
-        console.print(f"Warning: {sentence}", style="bold red", soft_wrap=True)
-
-
-def show_run(report: RunReport, console: Console) -> None:
-    """The same of a finished run, and what else is to be known of its int8 models."""
-    show(report.benchmark, console)
-    for sentence in outcome_warnings(report.quantized):
         console.print(f"Warning: {sentence}", style="bold red", soft_wrap=True)
 
 
