@@ -104,6 +104,29 @@ def seal(model: bytes, manifest: Manifest) -> tuple[bytes, Manifest]:
     return before + sealed.sha256.encode() + after, sealed
 
 
+def child_of(parent: Manifest, form: str, step: str, target: str | None) -> Manifest:
+    """What is true of a model that was made of another by one step; nobody has measured it yet.
+
+    Args:
+        parent: the other model's manifest.
+        form: ends the name of the variant.
+        step: what was done, for the lineage.
+        target: the kind of processor that it is for; None means all.
+    """
+    return msgspec.structs.replace(
+        parent,
+        variant=f"{parent.variant}-{form}",
+        metrics=None,
+        target=target,
+        lineage=msgspec.structs.replace(
+            parent.lineage,
+            steps=(*parent.lineage.steps, step),
+            parent=parent.variant,
+            parent_sha256=parent.sha256,
+        ),
+    )
+
+
 def read_manifest(path: Path, metadata: Mapping[str, str]) -> Manifest | None:
     """The manifest from a model's metadata, or None when it has none.
 

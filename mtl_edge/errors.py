@@ -48,6 +48,11 @@ class MissingExtraError(MtlEdgeError):
     """An optional dependency that is not installed."""
 
 
+def last_words(error: Exception) -> str:
+    """What a library says of a failure, in one line; of a long story the end, where the cause stands."""
+    return " ".join(str(error).split())[-200:]
+
+
 @contextmanager
 def needs_extra(extra: str) -> Iterator[None]:
     """Turn a failed import of a third-party module into the command that installs it.

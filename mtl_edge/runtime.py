@@ -9,8 +9,11 @@ import onnxruntime
 
 from mtl_edge.artifact import Manifest, ModelInput, read_manifest
 from mtl_edge.data.check import check_labels
-from mtl_edge.errors import DataError, ModelError, needs_extra
+from mtl_edge.errors import DataError, ModelError, last_words, needs_extra
 from mtl_edge.tasks import Task
+
+Metrics = dict[str, dict[str, float]]
+"""Task -> metric -> value."""
 
 _BATCH = 250
 
@@ -54,8 +57,7 @@ def open_session(
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's own exception types are not public
-        reason = " ".join(str(error).split())
-        raise ModelError(f"{place}: ONNX Runtime cannot load it: {reason[-200:]}") from error  # the cause comes last
+        raise ModelError(f"{place}: ONNX Runtime cannot load it: {last_words(error)}") from error
 
 
 def manifest_of(path: Path, session: onnxruntime.InferenceSession) -> Manifest | None:
@@ -104,7 +106,7 @@ def evaluate(
     tasks: Sequence[Task],
     source: ModelInput,
     arrays: Mapping[str, np.ndarray],
-) -> dict[str, dict[str, float]]:
+) -> Metrics:
     """Every task's metrics over all samples, computed from ONNX Runtime's outputs.
 
     Args:

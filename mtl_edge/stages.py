@@ -255,7 +255,7 @@ class Stages:
                     known,
                     method=spec.method,
                     target=target,
-                    placement="measured" if spec.placement == "measured" and target == this_target() else "all",
+                    placement="all" if spec.placement == "all" else None,
                     refinements=Refinements(
                         equalize=spec.equalize, rounding=spec.rounding, correct_bias=spec.correct_bias
                     ),
@@ -276,7 +276,7 @@ class Stages:
                 "target": target,
                 "machine": this_machine(),  # the audit, and a measured placement, are of what runs here
             },
-            code=("quantize", *_RUNTIME_CODE),
+            code=("quantize", "graph.py", *_RUNTIME_CODE),
             libraries=_ARTIFACT_LIBRARIES,
         )
 

@@ -7,13 +7,11 @@ import msgspec
 import numpy as np
 import onnx
 
-from mtl_edge.artifact import METADATA_KEY, Manifest, seal
+from mtl_edge.artifact import METADATA_KEY, child_of, seal
 from mtl_edge.bench.inputs import random_inputs
-from mtl_edge.errors import ModelError
 from mtl_edge.optimize.optimize import optimize_graph
 from mtl_edge.quantize.data import calibration_data
-from mtl_edge.quantize.source import arrays_of
-from mtl_edge.runtime import manifest_of, open_session
+from mtl_edge.quantize.source import arrays_of, read_source
 from mtl_edge.storage import write_atomically
 
 _SAMPLES = 16
@@ -44,12 +42,8 @@ def optimize_file(source: Path, output: Path, *, data: Path | None = None) -> Op
         DataError: the data do not fit.
         WorkdirError: the output cannot be written.
     """
-    session = open_session(source)
-    manifest = manifest_of(source, session)
-    try:
-        proto = onnx.load(source)  # with the weights that stand in files of their own
-    except Exception as error:  # protobuf's own exception types are not public
-        raise ModelError(f"{source}: cannot be read as one model: {error}") from error
+    session, content, manifest = read_source(source)
+    proto = onnx.load_from_string(content)
     for entry in [entry for entry in proto.metadata_props if entry.key == METADATA_KEY]:
         proto.metadata_props.remove(entry)
     batch: Mapping[str, np.ndarray]
@@ -62,8 +56,11 @@ def optimize_file(source: Path, output: Path, *, data: Path | None = None) -> Op
             )
             batch = next(iter(drawn))
     best = optimize_graph(proto.SerializeToString(), batch)
-    content = best.model if manifest is None else seal(best.model, _child(manifest, bool(best.applied)))[0]
-    write_atomically(output, content)
+    written = best.model
+    if manifest is not None:
+        made = child_of(manifest, "optimized", "optimize graph", manifest.target) if best.applied else manifest
+        written, _ = seal(written, made)
+    write_atomically(output, written)
     return OptimizedFile(
         path=str(output),
         applied=best.applied,
@@ -72,21 +69,4 @@ def optimize_file(source: Path, output: Path, *, data: Path | None = None) -> Op
         largest_difference=best.largest_difference,
         nodes_before=len(proto.graph.node),
         nodes_after=len(onnx.load_from_string(best.model).graph.node),
-    )
-
-
-def _child(parent: Manifest, changed: bool) -> Manifest:
-    """What is true of the optimized model; the parent's metrics are not its own where last bits may differ."""
-    if not changed:
-        return parent
-    return msgspec.structs.replace(
-        parent,
-        variant=f"{parent.variant}-optimized",
-        metrics=None,
-        lineage=msgspec.structs.replace(
-            parent.lineage,
-            steps=(*parent.lineage.steps, "optimize graph"),
-            parent=parent.variant,
-            parent_sha256=parent.sha256,
-        ),
     )

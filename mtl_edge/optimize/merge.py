@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from mtl_edge.optimize.graph import drop_dead, fresh_name, has_graphs_within, readers_of
+from mtl_edge.graph import drop_dead, fresh_name, has_graphs_within, readers_of
 from mtl_edge.quantize.int8_layers import constants_of
 from mtl_edge.quantize.layers import Layer, layers_of
 

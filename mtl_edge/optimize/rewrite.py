@@ -6,7 +6,7 @@ from onnxscript import optimizer
 from onnxscript.rewriter import RewriteRule, rewrite
 from onnxscript.rewriter import pattern as matching
 
-from mtl_edge.optimize.graph import drop_dead
+from mtl_edge.graph import drop_dead
 
 
 def rewritten(model: bytes) -> bytes:

@@ -7,7 +7,7 @@ import onnx
 from onnx import numpy_helper
 
 from mtl_edge.errors import ModelError
-from mtl_edge.optimize.graph import drop_dead, fresh_name, has_graphs_within, readers_of
+from mtl_edge.graph import drop_dead, fresh_name, has_graphs_within, readers_of
 from mtl_edge.optimize.merge import Branch, branches_of
 from mtl_edge.quantize.int8_layers import constants_of
 

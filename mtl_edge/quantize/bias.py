@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import numpy as np
 import onnx
 
+from mtl_edge.graph import drop_unread_constants
 from mtl_edge.progress import progress_bar
 from mtl_edge.quantize.int8_layers import constants_of
 from mtl_edge.quantize.layers import Layer, layers_of
@@ -98,7 +99,5 @@ def _shifted(prepared: bytes, shifts: Mapping[str, np.ndarray]) -> bytes:
         del proto.graph.initializer[:]
         proto.graph.initializer.extend([*kept, onnx.numpy_helper.from_array(bias.astype(np.float32), name)])
         node.input[:] = [*node.input[:2], name]
-    used = {name for node in proto.graph.node for name in node.input}
-    for tensor in [tensor for tensor in proto.graph.initializer if tensor.name not in used]:
-        proto.graph.initializer.remove(tensor)
+    drop_unread_constants(proto.graph)
     return bytes(proto.SerializeToString())

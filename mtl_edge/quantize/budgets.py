@@ -19,10 +19,8 @@ from mtl_edge.quantize.race import latency_ratio
 from mtl_edge.quantize.source import CalibratedSource
 from mtl_edge.quantize.static import insert_qdq
 from mtl_edge.quantize.target import Target
-from mtl_edge.runtime import Session, evaluate, open_session
+from mtl_edge.runtime import Metrics, Session, evaluate, open_session
 from mtl_edge.tasks import Budget, Metric, Task
-
-Metrics = dict[str, dict[str, float]]
 
 _MOST = 8
 """Layers that go back at most; a task that still fails then is not one or two layers' fault."""
@@ -30,10 +28,6 @@ _NEAR = 0.8
 """A layer that heals this much of what the best one does may be taken in its place, if that costs less latency."""
 _TRIED = 3
 """So many such layers are timed."""
-
-
-_SHOWN = 32
-"""Samples that signal to noise is computed of, at least."""
 
 
 class Spent(msgspec.Struct, frozen=True):
@@ -134,7 +128,7 @@ class _Search:
         self._source, self._ranges, self._target, self._goal = source, ranges, target, goal
         self._manifest = source.manifest
         self._tasks = {task.name: task for task in source.manifest.tasks}
-        self._shown = source.data.first(_SHOWN)
+        self._shown = source.data.shown
         graph = onnx.load_from_string(source.prepared).graph
         self._serves = outputs_served(graph)
         self._layers = [node.name for node in quantizable_layers(graph)]
@@ -166,28 +160,25 @@ class _Search:
 
     def healer(self, task: str, nodes: frozenset[str]) -> str | None:
         """The layer to put into float next to these nodes for a task's sake, if any heals it."""
-        models = {
-            layer: self._build(nodes | {layer})
-            for layer in self._layers
-            if layer not in nodes and task in self._serves[layer]
-        }
-        if not models:
+        layers = [layer for layer in self._layers if layer not in nodes and task in self._serves[layer]]
+        if not layers:
             return None
-        now = self._noise(self._build(nodes), task)
-        gains = {layer: self._noise(model, task) - now for layer, model in models.items()}
+        now = self._noise(nodes, task)
+        gains = {layer: self._noise(nodes | {layer}, task) - now for layer in layers}
         ranked = sorted(gains, key=lambda layer: -gains[layer])
         if gains[ranked[0]] <= 0:
             return None
         near = [layer for layer in ranked[:_TRIED] if gains[layer] >= _NEAR * gains[ranked[0]]]
         if len(near) == 1:
             return near[0]
-        return min(near, key=lambda layer: latency_ratio(self._source.prepared, models[layer], self._shown[0]))
+        fp32, batch = self._source.prepared, self._shown[0]
+        return min(near, key=lambda layer: latency_ratio(fp32, self._build(nodes | {layer}), batch))
 
     def _build(self, nodes: frozenset[str]) -> bytes:
         return insert_qdq(self._source.prepared, self._ranges, self._target, kept=nodes, pinned=self._source.pinned)
 
-    def _noise(self, model: bytes, task: str) -> float:
-        return output_noise(self._source.session, open_session(model), *self._shown)[task]
+    def _noise(self, nodes: frozenset[str], task: str) -> float:
+        return output_noise(self._source.session, open_session(self._build(nodes)), *self._shown)[task]
 
     def _metrics(self, session: Session) -> Metrics:
         return evaluate(session, self._manifest.tasks, self._manifest.inputs[0], self._goal.samples)

@@ -8,8 +8,8 @@ import onnx
 import onnxruntime
 from onnx import TensorProto
 
-from mtl_edge.errors import DataError, ModelError
-from mtl_edge.quantize.graph import names_read
+from mtl_edge.errors import DataError, ModelError, last_words
+from mtl_edge.graph import names_read
 from mtl_edge.quantize.observe import Observer
 
 
@@ -33,14 +33,7 @@ def calibrate(model: bytes, batches: Iterable[Mapping[str, np.ndarray]]) -> dict
     names = [name for name in _float_values(proto.graph) if name not in rectified]
     present = {value.name for value in proto.graph.output}
     proto.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in present)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    # Fusions would hide what is to be observed, and are undone by the additional outputs anyway.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    try:
-        session = onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the runtime's own exception types are not public
-        raise ModelError(f"calibration: ONNX Runtime cannot load the model: {_last_words(error)}") from error
+    session = open_unfused(proto, "calibration")
     inputs = {item.name for item in session.get_inputs()}
     gaps = _inputs_with_gaps(proto.graph)
     observers = {name: Observer() for name in (*sorted(inputs & _float_inputs(proto.graph)), *names)}
@@ -54,7 +47,7 @@ def calibrate(model: bytes, batches: Iterable[Mapping[str, np.ndarray]]) -> dict
             try:
                 outputs = session.run(names, fed)
             except Exception as error:
-                raise DataError(f"calibration: batch {index} does not fit the model: {_last_words(error)}") from error
+                raise DataError(f"calibration: batch {index} does not fit the model: {last_words(error)}") from error
             if pending is not None:
                 pending.result()
             seen = fed | dict(zip(names, outputs, strict=True))
@@ -64,6 +57,22 @@ def calibrate(model: bytes, batches: Iterable[Mapping[str, np.ndarray]]) -> dict
             raise DataError("calibration: at least one sample is needed, found none")
         pending.result()
     return observers | {name: observers[after] for name, after in rectified.items() if after in observers}
+
+
+def open_unfused(proto: onnx.ModelProto, place: str) -> onnxruntime.InferenceSession:
+    """Load a model whose additional outputs are to be observed.
+
+    Raises:
+        ModelError: it cannot be loaded; the message begins with ``place``.
+    """
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    # Fusions would hide what is to be observed, and are undone by the additional outputs anyway.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    try:
+        return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime's own exception types are not public
+        raise ModelError(f"{place}: ONNX Runtime cannot load the model: {last_words(error)}") from error
 
 
 def without_nan(array: np.ndarray) -> np.ndarray:
@@ -115,10 +124,6 @@ def _inputs_with_gaps(graph: onnx.GraphProto) -> set[str]:
 
 def _float_inputs(graph: onnx.GraphProto) -> set[str]:
     return {value.name for value in graph.input if value.type.tensor_type.elem_type == TensorProto.FLOAT}
-
-
-def _last_words(error: Exception) -> str:
-    return " ".join(str(error).split())[-200:]
 
 
 def _listed(names: Iterable[str]) -> str:

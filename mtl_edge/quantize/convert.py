@@ -8,13 +8,12 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from mtl_edge.artifact import Manifest, seal
+from mtl_edge.artifact import Manifest, child_of, seal
 from mtl_edge.bench.inputs import random_inputs
-from mtl_edge.errors import DataError
+from mtl_edge.errors import DataError, last_words
 from mtl_edge.progress import spinner
 from mtl_edge.quantize.audit import Audit, audit
 from mtl_edge.quantize.data import calibration_data
-from mtl_edge.quantize.file import child_manifest
 from mtl_edge.quantize.forms import FormName, in_form
 from mtl_edge.quantize.noise import output_noise
 from mtl_edge.quantize.race import latency_ratio
@@ -101,7 +100,7 @@ def convert_file(
     made_for = profile.name if form == "dynamic" else None
     written = model
     if manifest is not None:
-        child = child_manifest(manifest, form, _STEPS[form], made_for)
+        child = child_of(manifest, form, _STEPS[form], made_for)
         written, _ = seal(model, msgspec.structs.replace(child, opset=_opset(model)))
     write_atomically(output, written)
     return Converted(
@@ -142,8 +141,9 @@ def _random_batch(session: onnxruntime.InferenceSession, path: Path) -> dict[str
     try:
         session.run(None, batch)
     except Exception as error:  # the runtime's own exception types are not public
-        reason = " ".join(str(error).split())
-        raise DataError(f"{path}: cannot compute random inputs: {reason[-200:]}; give samples with --calib") from error
+        raise DataError(
+            f"{path}: cannot compute random inputs: {last_words(error)}; give samples with --calib"
+        ) from error
     return batch
 
 

@@ -23,15 +23,10 @@ from mtl_edge.quantize.ranges import Method, find_ranges
 from mtl_edge.quantize.source import CalibratedSource
 from mtl_edge.quantize.static import insert_qdq
 from mtl_edge.quantize.target import TargetName, find_target
-from mtl_edge.runtime import evaluate, open_session
+from mtl_edge.runtime import Metrics, evaluate, open_session
 from mtl_edge.storage import sha256_of, write_atomically
 
-Metrics = dict[str, dict[str, float]]
 By = Literal["layer", "part"]
-
-
-_SHOWN = 32
-"""Samples that signal to noise is computed of, at least."""
 
 
 class Form(msgspec.Struct, frozen=True):
@@ -215,7 +210,7 @@ class _Judge:
     ) -> None:
         self._source, self._test = source, test
         self._ranges, self._target = find_ranges(source.observed, method), find_target(target)
-        self._shown = source.data.first(_SHOWN)
+        self._shown = source.data.shown
         self._path = folder / f"{self._key(target, method)}.json" if folder is not None else None
         self._kept = _Kept()
         if self._path is not None and self._path.exists():

@@ -21,6 +21,10 @@ _DTYPES = {
 } | {f"tensor({kind}int{bits})": f"{kind}int{bits}" for kind in ("", "u") for bits in (8, 16, 32, 64)}
 
 
+_SHOWN = 32
+"""Samples, at least, if there are as many."""
+
+
 class GraphInput(Protocol):
     """What ONNX Runtime says of an input: unknown dimensions are names or None."""
 
@@ -56,9 +60,10 @@ class CalibrationData:
             rows = self.positions[start : start + self.batch_size]
             yield {name: self._read(name, rows) for name in self.arrays}
 
-    def first(self, samples: int) -> tuple[dict[str, np.ndarray], ...]:
-        """So many batches that they have this many samples, if there are as many."""
-        return tuple(itertools.islice(self, -(-samples // self.batch_size)))
+    @property
+    def shown(self) -> tuple[dict[str, np.ndarray], ...]:
+        """The first batches, with samples enough for signal to noise: of one answer there is no spread."""
+        return tuple(itertools.islice(self, -(-_SHOWN // self.batch_size)))
 
     @property
     def sha256(self) -> str:

@@ -11,8 +11,8 @@ import onnx
 import onnxruntime
 from onnx import helper
 
-from mtl_edge.errors import DataError, ModelError
-from mtl_edge.quantize.graph import names_read
+from mtl_edge.errors import DataError, ModelError, last_words
+from mtl_edge.graph import names_read
 from mtl_edge.quantize.int8_layers import Int8Layer, constants_of, int8_layer
 from mtl_edge.quantize.saturation import HIGHEST, pair_bounds
 
@@ -148,7 +148,7 @@ class _Piece:
         try:
             answers = self._session.run(self._answers, feeds)
         except Exception as error:  # the runtime's own exception types are not public
-            raise DataError(f"emulation: the data does not fit the model: {_last_words(error)}") from error
+            raise DataError(f"emulation: the data does not fit the model: {last_words(error)}") from error
         values.update(zip(self._answers, answers, strict=True))
 
     def _load(self, feeds: Mapping[str, np.ndarray]) -> onnxruntime.InferenceSession:
@@ -169,7 +169,7 @@ class _Piece:
         try:
             return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            raise ModelError(f"emulation: ONNX Runtime cannot load a piece: {_last_words(error)}") from error
+            raise ModelError(f"emulation: ONNX Runtime cannot load a piece: {last_words(error)}") from error
 
 
 def _optimize(model: bytes) -> tuple[onnxruntime.InferenceSession, onnx.ModelProto]:
@@ -182,7 +182,7 @@ def _optimize(model: bytes) -> tuple[onnxruntime.InferenceSession, onnx.ModelPro
         try:
             session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            raise ModelError(f"emulation: ONNX Runtime cannot load the model: {_last_words(error)}") from error
+            raise ModelError(f"emulation: ONNX Runtime cannot load the model: {last_words(error)}") from error
         return session, onnx.load(path)
 
 
@@ -191,10 +191,6 @@ def _options() -> onnxruntime.SessionOptions:
     options.log_severity_level = 4
     options.inter_op_num_threads = 1
     return options
-
-
-def _last_words(error: Exception) -> str:
-    return " ".join(str(error).split())[-200:]
 
 
 def _readers(graph: onnx.GraphProto) -> dict[str, set[int]]:

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 import onnx
 
+from mtl_edge.graph import has_graphs_within
 from mtl_edge.quantize.int8_layers import constants_of
 from mtl_edge.quantize.layers import Layer, layers_of, with_constants
 
@@ -74,7 +75,7 @@ def equalize(prepared: bytes) -> bytes:
 
 def find_junctions(graph: onnx.GraphProto) -> list[Junction]:
     """The tensors whose channels can be scaled, in the order in which they are computed."""
-    if any(attribute.type == onnx.AttributeProto.GRAPH for node in graph.node for attribute in node.attribute):
+    if has_graphs_within(graph):
         return []  # a graph within a graph may read what is outside of it
     layers = layers_of(graph)
     reach = _Reach(graph, layers)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from mtl_edge.artifact import Manifest, seal
+from mtl_edge.artifact import child_of, seal
 from mtl_edge.errors import DataError, ModelError
 from mtl_edge.quantize.budgets import Goal
 from mtl_edge.quantize.outcome import Outcome, quantize_calibrated
@@ -94,7 +94,7 @@ def quantize_file(
             goal=goal,
         )
     if known.manifest is not None:
-        content, _ = seal(content, child_manifest(known.manifest, "int8", "static int8", outcome.target))
+        content, _ = seal(content, child_of(known.manifest, "int8", "static int8", outcome.target))
     write_atomically(output, content)
     return Quantized(
         **msgspec.structs.asdict(outcome),
@@ -133,19 +133,3 @@ def _budget(text: str, tasks: Mapping[str, Task]) -> tuple[str, Budget]:
         return name, read_budget(amount, tasks[name])
     except ValueError as error:
         raise DataError(f"--max-drop {name}: {error}") from error
-
-
-def child_manifest(parent: Manifest, form: str, step: str, target: TargetName | None) -> Manifest:
-    """What is true of a model that was made of another by one step; nobody has measured it yet."""
-    return msgspec.structs.replace(
-        parent,
-        variant=f"{parent.variant}-{form}",
-        metrics=None,
-        target=target,
-        lineage=msgspec.structs.replace(
-            parent.lineage,
-            steps=(*parent.lineage.steps, step),
-            parent=parent.variant,
-            parent_sha256=parent.sha256,
-        ),
-    )

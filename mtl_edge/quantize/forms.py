@@ -16,19 +16,20 @@ from typing import Any, Literal
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper, version_converter
+from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.onnx_model import ONNXModel
 
 from mtl_edge.errors import MissingExtraError, ModelError
 from mtl_edge.quantize.prepare import prepare, quiet
+from mtl_edge.quantize.rewrite import with_opset
 from mtl_edge.quantize.target import Target
 from mtl_edge.quantize.trim import trimmed
-from mtl_edge.quantize.weights import bits_of_weights, with_small_weights
+from mtl_edge.quantize.weights import LAYERS, bits_of_weights, with_small_weights
 
 FormName = Literal["dynamic", "weights", "weights4", "fp16"]
 
-_LAYERS = ("Conv", "ConvTranspose", "Gather", "Gemm", "LSTM", "MatMul")
+_WEIGHTED = (*LAYERS, "Gather", "LSTM")
 _DYNAMIC = ("MatMulInteger", "DynamicQuantizeLSTM")
 _BLOCK = 32
 """Values that share a scale: fewer take more memory, and more are less exact."""
@@ -103,7 +104,7 @@ def weights_in_4_bits(model: bytes, *, int8_inputs: bool = False) -> bytes:
     if not nodes:
         raise _nothing("weights4", f"a matrix product or an embedding with {_LARGE} constant weights or more")
     if "Gather" in nodes.values():
-        proto = _with_opset_of_4_bits(proto)
+        proto = with_opset(proto, _OPSET_OF_4_BITS)
     quantizer_class = _four_bit_quantizer()
     with quiet():
         quantizer = quantizer_class(
@@ -148,7 +149,7 @@ def _prepared(model: bytes) -> onnx.ModelProto:
     proto = onnx.load_from_string(prepare(model))
     tensors = {tensor.name: tensor for tensor in proto.graph.initializer if tensor.data_type == TensorProto.FLOAT}
     for node in proto.graph.node:
-        for name in node.input if node.op_type in _LAYERS else ():
+        for name in node.input if node.op_type in _WEIGHTED else ():
             if name in tensors and not np.isfinite(numpy_helper.to_array(tensors[name])).all():
                 raise ModelError(f"quantize: weights must be finite, found NaN or inf in {name!r}")
     return proto
@@ -178,19 +179,6 @@ def _large(graph: onnx.GraphProto) -> dict[str, str]:
 
 def _axis(gather: onnx.NodeProto) -> int:
     return next((entry.i for entry in gather.attribute if entry.name == "axis"), 0)
-
-
-def _with_opset_of_4_bits(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """ONNX Runtime's quantizer only writes the number; operators may have to be written in another way."""
-    if any(entry.domain in ("", "ai.onnx") and entry.version < _OPSET_OF_4_BITS for entry in proto.opset_import):
-        try:
-            return version_converter.convert_version(proto, _OPSET_OF_4_BITS)
-        except Exception as error:  # the converter raises what it likes
-            reason = " ".join(str(error).split())
-            raise ModelError(
-                f"quantize: the form weights4 needs opset {_OPSET_OF_4_BITS}, which the model cannot have: {reason}"
-            ) from error
-    return proto
 
 
 def _four_bit_quantizer() -> Callable[..., Any]:

@@ -1,6 +1,5 @@
 """The layers of a prepared fp32 graph whose weights are constant, as matrix products."""
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +7,9 @@ from typing import Any
 import numpy as np
 import onnx
 
+from mtl_edge.graph import readers_of
 from mtl_edge.quantize.int8_layers import constants_of
+from mtl_edge.quantize.weights import channel_axis
 from mtl_edge.quantize.windows import windows_of
 
 
@@ -44,7 +45,7 @@ class Layer:
     @property
     def axis(self) -> int:
         """Along which axis of the weights the output channels lie."""
-        return 0 if self.node.op_type == "Conv" or self.attributes.get("transB", 0) else 1
+        return channel_axis(self.node, self.weight.ndim)
 
     @property
     def groups(self) -> int:
@@ -127,7 +128,7 @@ class Layer:
 def layers_of(graph: onnx.GraphProto) -> list[Layer]:
     """The layers of a graph, in the order in which they run."""
     constants = constants_of(graph)
-    readers = Counter(name for node in graph.node for name in node.input)
+    readers = readers_of(graph)
     found = []
     for node in graph.node:
         weight = constants.get(node.input[1]) if len(node.input) > 1 else None

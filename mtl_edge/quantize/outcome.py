@@ -18,9 +18,6 @@ from mtl_edge.quantize.static import Placed, PlacementName, find_narrowing, inse
 from mtl_edge.quantize.target import TargetName, find_target, this_target
 from mtl_edge.runtime import open_session
 
-_SHOWN = 32
-"""Samples that signal to noise is computed of, at least: of one answer there is no spread."""
-
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What came of it.
@@ -61,7 +58,7 @@ def quantize_calibrated(
         known: the fp32 model and what calibration saw of it; equalized, if that is wanted.
         method: how ranges are taken from what was seen.
         target: the kind of processor that will run it; None means this box.
-        placement: ``all`` or ``measured``; None, or a target that this box is not, means what can be done here.
+        placement: ``all`` or ``measured``; None means measured where this box is of the target's kind.
         refinements: what else is done so that 8 bits cost less.
         cache: folder where measured placements are kept for the next time; None keeps nothing.
         goal: what tasks must not lose.
@@ -87,7 +84,7 @@ def quantize_calibrated(
             model = insert_qdq(refined.prepared, ranges, profile, kept=within.kept, pinned=refined.pinned)
             placed = Placed(model, within.kept, latency_ratio(plain, model, batch), placed.trials)
     with spinner("look at what came of it"):
-        int8, shown = placed.model, known.data.first(_SHOWN)
+        int8, shown = placed.model, known.data.shown
         outcome = Outcome(
             target=profile.name,
             method=method,

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 
 import onnx
 
-from mtl_edge.quantize.graph import names_read
+from mtl_edge.graph import drop_unread_constants, names_read
 from mtl_edge.quantize.rewrite import has_factors
+from mtl_edge.quantize.weights import LAYERS
 
-_LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _FLOAT_ONLY = ("ConvTranspose", "LayerNormalization")
 
 
@@ -30,7 +30,7 @@ def kept_in_float(graph: onnx.GraphProto) -> list[str]:
             constant |= set(node.output)
         elif node.op_type in _FLOAT_ONLY or has_factors(node) or _lacks_kernel(node, constants):
             kept.append(node.name)
-        elif inputs <= raw and node.op_type not in _LAYERS:
+        elif inputs <= raw and node.op_type not in LAYERS:
             kept.append(node.name)
             if node.op_type != "Cast":  # to codes, which an embedding looks up
                 raw |= set(node.output)
@@ -52,7 +52,7 @@ def quantizable_layers(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     return [
         node
         for node in graph.node
-        if node.op_type in _LAYERS and len(node.input) > 1 and node.input[1] in weights and node.name not in excluded
+        if node.op_type in LAYERS and len(node.input) > 1 and node.input[1] in weights and node.name not in excluded
     ]
 
 
@@ -75,9 +75,7 @@ def let_outputs_be_float(graph: onnx.GraphProto) -> None:
             product.output[0] = output.name
             graph.node.remove(quantize)
             graph.node.remove(dequantize)
-    used = {name for node in graph.node for name in names_read(node)} | {value.name for value in graph.output}
-    for tensor in [tensor for tensor in graph.initializer if tensor.name not in used]:
-        graph.initializer.remove(tensor)
+    drop_unread_constants(graph)
 
 
 def outputs_served(graph: onnx.GraphProto) -> dict[str, frozenset[str]]:

@@ -17,7 +17,7 @@ from mtl_edge.quantize.rewrite import (
     half_precision_layer,
     part_read_activations,
     part_shared_constants,
-    with_scales_per_channel,
+    with_opset,
     write_out_biases,
 )
 from mtl_edge.quantize.weights import bits_of_weights
@@ -38,7 +38,7 @@ def prepare(model: bytes) -> bytes:
         raise ModelError(f"quantize: the model must be fp32, found {quantized} nodes: it is quantized already")
     if bits := bits_of_weights(proto.graph):
         raise ModelError(f"quantize: the model must be fp32, found weights of {bits} bits: it is quantized already")
-    content = with_scales_per_channel(proto).SerializeToString()
+    content = with_opset(proto).SerializeToString()
     with tempfile.TemporaryDirectory(prefix="mtl-edge-") as folder, quiet():
         source, prepared = Path(folder) / "fp32.onnx", Path(folder) / "prepared.onnx"
         source.write_bytes(content)

@@ -4,30 +4,30 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper, version_converter
 
-from mtl_edge.errors import ModelError
-from mtl_edge.quantize.graph import names_read_inside
-from mtl_edge.quantize.weights import channel_axis
+from mtl_edge.errors import ModelError, last_words
+from mtl_edge.graph import names_read_inside
+from mtl_edge.quantize.weights import LAYERS, channel_axis
 
-_OPSET = 13
+OPSET = 13
 """The first in which a scale can belong to a channel."""
 _HALF = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 
 
-def with_scales_per_channel(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same model in a version of ONNX's operators that can be quantized.
+def with_opset(model: onnx.ModelProto, least: int = OPSET) -> onnx.ModelProto:
+    """The same model in a version of ONNX's operators that can be quantized; itself where it is as new already.
 
     Raises:
         ModelError: one of its operators cannot be brought there.
     """
-    found = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), _OPSET)
-    if found >= _OPSET:
+    found = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), least)
+    if found >= least:
         return model
     try:
-        return version_converter.convert_version(model, _OPSET)
+        return version_converter.convert_version(model, least)
     except Exception as error:  # the converter's own exception types are not public
         raise ModelError(
-            f"quantize: the model must be of operator set {_OPSET} or later, found {found}, which cannot be converted: "
-            f"{' '.join(str(error).split())[-200:]}"
+            f"quantize: the model must be of operator set {least} or later, found {found}, which cannot be converted: "
+            f"{last_words(error)}"
         ) from error
 
 
@@ -132,7 +132,7 @@ def part_shared_constants(graph: onnx.GraphProto) -> None:
             if name not in tensors or not tensors[name].dims:
                 continue
             known = uses.setdefault(name, {})
-            use = _use(node, position)
+            use = _use(node, position, len(tensors[name].dims))
             if use in known or not known:
                 node.input[position] = known.setdefault(use, name)
                 continue
@@ -142,17 +142,10 @@ def part_shared_constants(graph: onnx.GraphProto) -> None:
             copy.name = known[use]
 
 
-def _use(node: onnx.NodeProto, position: int) -> tuple[str, int]:
+def _use(node: onnx.NodeProto, position: int, axes: int) -> tuple[str, int]:
     """What an input is to a node: a weight with channels along an axis, a bias, or anything else."""
     if position == 2 and node.op_type in ("Conv", "ConvTranspose", "Gemm"):
         return "bias", 0
-    if position != 1:
-        return "value", 0
-    match node.op_type:
-        case "Conv":
-            return "weight", 0
-        case "Gemm":
-            return "weight", int(not any(entry.name == "transB" and entry.i for entry in node.attribute))
-        case "ConvTranspose" | "MatMul":
-            return "weight", 1
+    if position == 1 and node.op_type in LAYERS:
+        return "weight", channel_axis(node, axes)
     return "value", 0

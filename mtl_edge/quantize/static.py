@@ -18,10 +18,10 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
 from mtl_edge.errors import DataError
+from mtl_edge.graph import sort_nodes
 from mtl_edge.quantize.bias import correct_biases
 from mtl_edge.quantize.calibrate import calibrate
 from mtl_edge.quantize.equalize import equalize
-from mtl_edge.quantize.graph import sort_nodes
 from mtl_edge.quantize.narrow import ChannelEnds, Narrowing, narrowing
 from mtl_edge.quantize.placement import kept_in_float, let_outputs_be_float
 from mtl_edge.quantize.prepare import prepare, quiet

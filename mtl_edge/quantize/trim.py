@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import onnx
 from onnx import numpy_helper
 
+from mtl_edge.graph import has_graphs_within
+
 _CONVERSIONS = ("QuantizeLinear", "DequantizeLinear")
 
 
@@ -23,9 +25,7 @@ def trimmed(model: onnx.ModelProto) -> bytes:
             model.opset_import.remove(entry)
     model.graph.ClearField("value_info")
     model.ClearField("metadata_props")
-    if not any(
-        attribute.type == onnx.AttributeProto.GRAPH for node in model.graph.node for attribute in node.attribute
-    ):
+    if not has_graphs_within(model.graph):
         _share_constants(model.graph)  # a graph within a graph may name what is outside of it
         _shorten_names(model.graph)
     return bytes(model.SerializeToString(deterministic=True))

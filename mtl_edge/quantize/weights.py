@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mtl_edge.quantize.narrow import ChannelEnds
 
-_LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+LAYERS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _BITS = {TensorProto.INT8: 8, TensorProto.UINT8: 8, TensorProto.FLOAT16: 16}
 _SMALLEST = 256
 """Values; of a smaller weight the scales and two nodes take more than it saves."""
@@ -66,7 +66,7 @@ def bits_of_weights(graph: onnx.GraphProto) -> int | None:
 
 def layer_weight(node: onnx.NodeProto) -> str:
     """Name of what holds the weights of a layer, if this is one."""
-    position = 0 if node.op_type == "Gather" else 1 if node.op_type in _LAYERS else len(node.input)
+    position = 0 if node.op_type == "Gather" else 1 if node.op_type in LAYERS else len(node.input)
     return str(node.input[position]) if position < len(node.input) else ""
 
 

@@ -9,7 +9,7 @@ import pytest
 from onnx import numpy_helper
 
 from mtl_edge.errors import ModelError
-from mtl_edge.optimize.graph import readers_of
+from mtl_edge.graph import readers_of
 from mtl_edge.optimize.merge import find_groups, merge
 from mtl_edge.optimize.subset import cut_outputs
 from mtl_edge.runtime import open_session

@@ -6,14 +6,16 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper, parser
 
 from mtl_edge.quantize.bias import correct_biases
 from mtl_edge.quantize.calibrate import calibrate
+from mtl_edge.quantize.noise import output_noise
 from mtl_edge.quantize.prepare import prepare
 from mtl_edge.quantize.ranges import find_ranges
-from mtl_edge.quantize.static import insert_qdq
+from mtl_edge.quantize.static import insert_qdq, quantize_static
 from mtl_edge.quantize.target import find_target
+from mtl_edge.runtime import open_session
 
 RNG = np.random.default_rng(0)
 BATCHES = [{"x": RNG.random((32, 3, 6, 6)).astype(np.float32)} for _ in range(8)]
@@ -111,3 +113,24 @@ def test_data_is_read_batch_after_batch() -> None:
 
     correct_biases(prepared, prepared, lambda model: insert_qdq(model, ranges, find_target("x86-vnni")), Stream())
     assert reads == [len(BATCHES)] * 4
+
+
+def test_what_only_a_branch_reads_is_left_in_place() -> None:
+    """Constants that no node reads are removed, and the body of a branch reads some from around it."""
+    graph = parser.parse_graph("""
+        g (float[N,7] x, bool yes) => (float[N,3] y) <float[7,3] w, float[3] b, float[3] outer> {
+        a = Gemm (x, w, b)
+        y = If (yes) <
+            then_branch = t () => (float[N,3] s) { s = Add (a, outer) },
+            else_branch = e () => (float[N,3] d) { d = Sub (a, outer) }
+        >
+    }""")
+    shapes = {"w": (7, 3), "b": (3,), "outer": (3,)}
+    graph.initializer.extend(
+        numpy_helper.from_array(RNG.standard_normal(shape).astype(np.float32), name) for name, shape in shapes.items()
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+    feeds = {"x": RNG.standard_normal((64, 7)).astype(np.float32), "yes": np.array(True)}
+    int8 = quantize_static(model, [feeds])
+    levels = output_noise(open_session(model), open_session(int8), feeds)
+    assert levels["y"] > 25

@@ -152,7 +152,7 @@ def test_where_no_layer_heals_a_task_the_search_ends(
     unequal_artifact: Path, unequal_samples: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was tried last comes nearest, and the task is marked."""
-    monkeypatch.setattr(budgets._Search, "_noise", lambda self, model, task: 0.0)
+    monkeypatch.setattr(budgets._Search, "_noise", lambda self, nodes, task: 0.0)
     found = _quantize(unequal_artifact, unequal_samples, "right=0%")
     assert found.budgets is not None
     assert not found.budgets.spent[0].holds
