@@ -24,10 +24,10 @@ from mtl_edge.errors import needs_extra
 @click.option("--all", "every", is_flag=True, help="Compute the metrics of every layer.")
 @click.option(
     "--by",
-    type=click.Choice(["layer", "part"]),
+    type=click.Choice(["layer", "stage", "part"]),
     default="layer",
     show_default=True,
-    help="What is quantized alone: each layer; or the trunk, what some tasks share, and each head.",
+    help="What is quantized alone: each layer; or the trunk, what some tasks share, and each head; or their stages.",
 )
 @with_target
 @with_method
