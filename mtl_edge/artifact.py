@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from mtl_edge.errors import ModelError
-from mtl_edge.preprocessing import Preprocessing
+from mtl_edge.preprocessing import Preprocessing, RawCategories, RawNumbers, RawPixels
 from mtl_edge.storage import sha256_of, write_atomically
 from mtl_edge.tasks import Task
 
@@ -31,12 +31,45 @@ class _Format(msgspec.Struct, frozen=True):
 
 
 class ModelInput(msgspec.Struct, frozen=True, kw_only=True):
-    """The graph's input: a name stands for a dimension that the caller chooses."""
+    """The graph's input: a name stands for a dimension that the caller chooses.
+
+    ``reads`` is the data set's array that it is made of, where that has another name.
+    """
 
     name: str
     dtype: str
     shape: tuple[int | str, ...]
     preprocessing: Preprocessing
+    reads: str | None = None
+
+    @property
+    def array(self) -> str:
+        """The data set's array that it is made of."""
+        return self.reads or self.name
+
+    @property
+    def raw_shape(self) -> tuple[int | str, ...]:
+        """Shape of that array."""
+        match self.preprocessing:
+            case RawPixels() | RawNumbers() | RawCategories() as steps:
+                return steps.raw_shape(self.shape)
+            case _:
+                return self.shape
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """An output in which the graph itself has decoded a task's own output.
+
+    ``meaning`` is what the Python client calls it too: ``label`` and ``probabilities`` (multiclass), ``yes`` and
+    ``probability`` (binary), ``labels``, 0 or 1 for each class, and ``probabilities`` (multilabel), ``rank`` and
+    ``above`` (ordinal), ``value`` (regression), ``labels`` (segmentation), ``values`` (dense regression).
+    """
+
+    task: str
+    meaning: str
+    output: str
+    dtype: str
+    shape: tuple[int | str, ...]
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +96,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     Every task's ``name`` is the name of its output ``(batch, width)``. ``sha256`` is that of the model's file without
     these digits, and the last field, because the file ends with it. ``metrics`` are None where nobody has measured
-    them; ``target`` is the kind of processor that an int8 model is made for.
+    them; ``target`` is the kind of processor that an int8 model is made for. ``answers`` are further outputs, in which
+    the graph decodes those of the tasks; none where that is left to the client.
     """
 
     format: int = _FORMAT
@@ -71,6 +105,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     variant: str
     tasks: tuple[Task, ...]
     inputs: tuple[ModelInput, ...]
+    answers: tuple[Answer, ...] = ()
     metrics: Measured | None = None
     lineage: Lineage
     parameters: int

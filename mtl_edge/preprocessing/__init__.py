@@ -1,20 +1,25 @@
 """What is done to raw samples before they enter the network; part of the artifact, so every client does the same.
 
-One file for each kind of input. A kind offers ``dtype``, what the network reads, and ``apply(raw)``, which brings the
-arrays of a data set to that.
+One file for each kind of input. A kind offers ``dtype``, what the network reads, ``apply(raw)``, which brings the
+arrays of a data set to that, and ``raw_dtype``, that of those arrays. The kinds of ``raw`` are those of graphs that
+preprocess by themselves.
 """
 
 from mtl_edge.preprocessing.pixels import Pixels, fit_pixels
+from mtl_edge.preprocessing.raw import RawCategories, RawNumbers, RawPixels
 from mtl_edge.preprocessing.table import CategoricalColumn, NumericColumn, Table, fit_table
 from mtl_edge.preprocessing.tokens import Tokens, fit_tokens
 
-Preprocessing = Pixels | Table | Tokens
+Preprocessing = Pixels | Table | Tokens | RawPixels | RawNumbers | RawCategories
 
 __all__ = [
     "CategoricalColumn",
     "NumericColumn",
     "Pixels",
     "Preprocessing",
+    "RawCategories",
+    "RawNumbers",
+    "RawPixels",
     "Table",
     "Tokens",
     "fit_pixels",
