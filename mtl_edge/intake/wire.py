@@ -96,6 +96,21 @@ def pair(message: memoryview) -> tuple[str, str]:
     return key, value
 
 
+def encoded_pair(number: int, key: bytes, value: bytes) -> bytes:
+    """A field of this number that holds a ``StringStringEntryProto``."""
+    entry = b"".join(bytes([tag]) + _encoded(len(part)) + part for tag, part in ((0x0A, key), (0x12, value)))
+    return _encoded(number << 3 | BYTES) + _encoded(len(entry)) + entry
+
+
+def _encoded(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
 def _varint(message: memoryview, position: int) -> tuple[int, int]:
     """A whole number of 64 bits, and where it ends."""
     value = 0
