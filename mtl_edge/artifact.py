@@ -20,7 +20,7 @@ import msgspec
 from mtl_edge.errors import ModelError
 from mtl_edge.intake.structure import Structure, structure_of
 from mtl_edge.intake.wire import encoded_pair
-from mtl_edge.preprocessing import Preprocessing
+from mtl_edge.preprocessing import Preprocessing, RawCategories, RawNumbers, RawPixels
 from mtl_edge.storage import sha256_of, write_atomically
 from mtl_edge.tasks import Decoding, Task
 
@@ -45,6 +45,7 @@ class ModelInput(msgspec.Struct, frozen=True, kw_only=True):
     """The graph's input: a name stands for a dimension that the caller chooses.
 
     ``layout`` has a letter for each axis: N samples, C channels or columns, H height, W width, T time or words.
+    ``reads`` is the data set's array that it is made of, where that has another name.
     """
 
     name: str
@@ -52,6 +53,21 @@ class ModelInput(msgspec.Struct, frozen=True, kw_only=True):
     shape: tuple[int | str, ...]
     preprocessing: Preprocessing
     layout: str | None = None
+    reads: str | None = None
+
+    @property
+    def array(self) -> str:
+        """The data set's array that it is made of."""
+        return self.reads or self.name
+
+    @property
+    def raw_shape(self) -> tuple[int | str, ...]:
+        """Shape of that array."""
+        match self.preprocessing:
+            case RawPixels() | RawNumbers() | RawCategories() as steps:
+                return steps.raw_shape(self.shape)
+            case _:
+                return self.shape
 
 
 class ModelOutput(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,6 +81,21 @@ class ModelOutput(msgspec.Struct, frozen=True, kw_only=True):
     dtype: str
     shape: tuple[int | str, ...]
     decoding: Decoding
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """An output in which the graph itself has decoded a task's own output.
+
+    ``meaning`` is what the Python client calls it too: ``label`` and ``probabilities`` (multiclass), ``yes`` and
+    ``probability`` (binary), ``labels``, 0 or 1 for each class, and ``probabilities`` (multilabel), ``rank`` and
+    ``above`` (ordinal), ``value`` (regression), ``labels`` (segmentation), ``values`` (dense regression).
+    """
+
+    task: str
+    meaning: str
+    output: str
+    dtype: str
+    shape: tuple[int | str, ...]
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,7 +124,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     these digits, and the last field, because the file ends with it. ``metrics`` are None where nobody has measured
     them; ``target`` is the kind of processor that an int8 model is made for. ``outputs``, ``opset`` and ``ir_version``
     are what the graph says; ``runtime`` is the ONNX Runtime that has run it. ``part`` tells the trunk and the heads of
-    a model that was split from one that is whole.
+    a model that was split from one that is whole. ``answers`` are further outputs, in which the graph decodes those of
+    the tasks; none where that is left to the client.
     """
 
     format: int = _FORMAT
@@ -102,6 +134,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     tasks: tuple[Task, ...]
     inputs: tuple[ModelInput, ...]
     outputs: tuple[ModelOutput, ...] = ()
+    answers: tuple[Answer, ...] = ()
     metrics: Measured | None = None
     lineage: Lineage
     parameters: int
