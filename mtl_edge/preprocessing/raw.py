@@ -36,6 +36,10 @@ class RawPixels(
         """What the data holds."""
         return self.pixels.raw_dtype
 
+    def layout(self, rank: int) -> str:
+        """The axes of what the graph reads: channels come last where it resizes, as a camera gives them."""
+        return self.pixels.layout(rank) if self.size is None else "NHWC"
+
     def apply(self, raw: np.ndarray) -> np.ndarray:
         """Samples of a data set ``(N, C, …)`` -> what the graph reads; nothing is computed."""
         return raw if self.size is None else np.ascontiguousarray(raw.transpose(0, 2, 3, 1))
@@ -63,6 +67,10 @@ class RawNumbers(
     places: tuple[int, ...]
     of: int
 
+    def layout(self, rank: int) -> str:
+        """The axes: rows and columns."""
+        return "NC"
+
     def apply(self, raw: np.ndarray) -> np.ndarray:
         """Encoded rows -> the numbers among their columns."""
         return raw[:, list(self.places)].astype(np.float32)
@@ -89,6 +97,10 @@ class RawCategories(
     columns: tuple[CategoricalColumn, ...]
     places: tuple[int, ...]
     of: int
+
+    def layout(self, rank: int) -> str:
+        """The axes: rows and columns."""
+        return "NC"
 
     def apply(self, raw: np.ndarray) -> np.ndarray:
         """Encoded rows -> the texts that their codes stand for, as objects."""
