@@ -8,9 +8,14 @@ OLDEST_OPSET = 13
 """Since when ``Squeeze`` and ``ReduceSum`` read their axes as a tensor, and ``Softmax`` is over one axis."""
 
 
+def is_onnx(domain: str) -> bool:
+    """Whether operators of a domain are ONNX's own."""
+    return domain in ("", "ai.onnx")
+
+
 def opset_of(proto: onnx.ModelProto) -> int:
     """The version of ONNX's own operators."""
-    return next((int(entry.version) for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    return next((int(entry.version) for entry in proto.opset_import if is_onnx(entry.domain)), 0)
 
 
 def shape_of(value: onnx.ValueInfoProto) -> Shape:
