@@ -1,4 +1,4 @@
-"""What the accelerators of phones could run of a model: NNAPI and CoreML as ONNX Runtime's own checker sees it, XNNPACK.
+"""What the accelerators of phones could run of a model: NNAPI, CoreML and XNNPACK, by ONNX Runtime's own checker.
 
 The checker goes by operators and by whether shapes are known; what an accelerator really takes is known on the device
 alone. It knows nothing of XNNPACK, whose operators are taken from ONNX Runtime's documentation.
