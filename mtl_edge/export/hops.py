@@ -5,13 +5,16 @@ One that rounds weights may move values, but the noise must stay below a tenth o
 not decide what a task answers; where samples have labels, each task's metrics say what that cost.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
 
 from mtl_edge.errors import ParityError
 from mtl_edge.export.parity import TOLERANCE
+from mtl_edge.quantize.budgets import Spent, spend
+from mtl_edge.runtime import Metrics
+from mtl_edge.tasks import Task, read_budget
 
 NOISE = 0.1
 """Root mean square of the differences allowed where weights were rounded, in standard deviations of the output."""
@@ -42,18 +45,23 @@ class OutputParity(msgspec.Struct, frozen=True, kw_only=True):
 class Hop(msgspec.Struct, frozen=True, kw_only=True):
     """What a step from one form of a model to the next changed.
 
-    ``metrics`` are each task's first metric before and after, where samples had labels.
+    ``spent`` is what became of each task's first metric, where samples had labels.
     """
 
     name: str
     rounds: bool
     outputs: tuple[OutputParity, ...]
-    metrics: dict[str, tuple[float, float]] = {}
+    spent: tuple[Spent, ...] = ()
 
     @property
     def holds(self) -> bool:
-        """Whether all outputs are within what is allowed."""
-        return all(found.holds for found in self.outputs)
+        """Whether all outputs are within what is allowed, and so are all tasks."""
+        return all(found.holds for found in self.outputs) and all(found.holds for found in self.spent)
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing moved at all."""
+        return not any(found.largest for found in self.outputs)
 
     @property
     def worst(self) -> OutputParity:
@@ -64,9 +72,12 @@ class Hop(msgspec.Struct, frozen=True, kw_only=True):
         return found.noise if self.rounds and found.dtype.startswith("float") else found.largest
 
     def describe(self) -> str:
-        """The worst output in one line."""
+        """The worst output in one line; of tasks, those that lost too much."""
+        if lost := [spent for spent in self.spent if not spent.holds]:
+            so = ", ".join(f"{spent.task} loses {spent.loss:.2f} of {spent.budget}" for spent in lost)
+            return f"{self.name}: {so}"
         found = self.worst
-        if not found.largest:
+        if self.exact:
             return f"{self.name}: equal to the last bit"
         kind = "noise" if self.rounds else "largest difference"
         unit = " standard deviations" if found.dtype.startswith("float") else ""
@@ -80,7 +91,7 @@ def check_hop(
     after: Mapping[str, np.ndarray],
     *,
     rounds: bool = False,
-    metrics: Mapping[str, tuple[float, float]] | None = None,
+    spent: Sequence[Spent] = (),
 ) -> Hop:
     """Compare the outputs that both forms have.
 
@@ -89,7 +100,7 @@ def check_hop(
         before: output name -> values ``(N, …)``.
         after: the same of the next form; outputs that are new there are not compared.
         rounds: whether the step rounds weights or activations.
-        metrics: of the tasks, before and after.
+        spent: what became of the tasks' metrics.
 
     Raises:
         ParityError: an output is missing, or has another shape.
@@ -101,7 +112,15 @@ def check_hop(
             shape = "none" if found is None else found.shape
             raise ParityError(f"{name}: output {output!r} must have the shape {expected.shape}, found {shape}")
         outputs.append(_output_parity(output, expected, found, rounds))
-    return Hop(name=name, rounds=rounds, outputs=tuple(outputs), metrics=dict(metrics or {}))
+    return Hop(name=name, rounds=rounds, outputs=tuple(outputs), spent=tuple(spent))
+
+
+def spent_by(tasks: Sequence[Task], before: Metrics, after: Metrics) -> tuple[Spent, ...]:
+    """What became of each task's first metric, against its budget or that of a task without one."""
+    budgets = {task.name: task.max_drop or ("2%" if task.metrics[0].unit == "error" else "1pt") for task in tasks}
+    return tuple(
+        spend(task, read_budget(budgets[task.name], task), before[task.name], after[task.name]) for task in tasks
+    )
 
 
 def require(hop: Hop) -> Hop:

@@ -40,6 +40,7 @@ class OrtFile:
         style: ``fixed``, all optimizations done; or ``runtime``, some of them left to the device.
         content: the file.
         config: which operators a build of the runtime needs for it, in the form that its build script reads.
+        int8: whether it computes in int8; other kernels may round elsewhere.
         warnings: what goes wrong elsewhere, in plain words.
     """
 
@@ -47,6 +48,7 @@ class OrtFile:
     style: Style
     content: bytes
     config: str
+    int8: bool
     warnings: tuple[str, ...]
 
     @property
@@ -96,7 +98,7 @@ def convert_to_ort(model: bytes, platform: Platform, style: Style = "fixed", *, 
     config = "\n".join(line for line in listed.splitlines() if not line.startswith("#")) + "\n"
     proto = onnx.load_from_string(model)
     int8 = any(is_quantized(node) or node.op_type == "DequantizeLinear" for node in proto.graph.node)
-    return OrtFile(platform, style, content, config, tuple(_warnings(platform, style, int8, config)))
+    return OrtFile(platform, style, content, config, int8, tuple(_warnings(platform, style, int8, config)))
 
 
 @contextlib.contextmanager

@@ -59,6 +59,12 @@ def reads_of(version: str) -> Reads:
     return RUNTIMES.get(wanted, RUNTIMES[newest])
 
 
+def oldest_reader(opset: int, ir_version: int) -> str:
+    """The oldest ONNX Runtime that reads such a file, such as ``1.17``."""
+    able = [key for key, reads in RUNTIMES.items() if opset <= reads.opset and ir_version <= reads.ir_version]
+    return ".".join(map(str, min(able, default=max(RUNTIMES))))
+
+
 def fit_runtime(model: bytes, version: str) -> bytes:
     """The model as a runtime can read it: as it is where it can, else in an older operator set and file format.
 

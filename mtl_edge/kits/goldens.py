@@ -57,7 +57,10 @@ class GoldenOutput(GoldenArray, frozen=True, kw_only=True):
 
 
 class GoldenCase(msgspec.Struct, frozen=True, kw_only=True):
-    """One run of the model: raw samples, the network's inputs that preprocessing makes of them, all outputs."""
+    """One run of the model: raw samples, the graph's inputs that preprocessing makes of them, all outputs.
+
+    Where the graph preprocesses by itself, raw samples are its inputs.
+    """
 
     raw: tuple[GoldenArray, ...]
     inputs: tuple[GoldenArray, ...]
@@ -90,6 +93,7 @@ def make_goldens(session: Session, manifest: Manifest, raw: np.ndarray) -> Golde
         raw: samples ``(N, …)`` of the array that all inputs are made of, as :func:`golden_samples` gives them.
     """
     first = manifest.inputs[0]
+    in_graph = isinstance(first.preprocessing, RawPixels | RawNumbers | RawCategories)
     batch = first.shape[0] if isinstance(first.shape[0], int) else 1
     names = [output.name for output in session.get_outputs()]
     runs = []
@@ -104,7 +108,10 @@ def make_goldens(session: Session, manifest: Manifest, raw: np.ndarray) -> Golde
     for number, (part, inputs, outputs) in enumerate(runs):
         cases.append(
             GoldenCase(
-                raw=(_kept(files, f"{number}-raw.bin", first.array, part),),
+                raw=tuple(
+                    _kept(files, f"{number}-raw{f'-{at}' if at else ''}.bin", name, array)
+                    for at, (name, array) in enumerate((inputs if in_graph else {first.array: part}).items())
+                ),
                 inputs=tuple(
                     _kept(files, f"{number}-input{f'-{at}' if at else ''}.bin", name, array)
                     for at, (name, array) in enumerate(inputs.items())
