@@ -55,7 +55,8 @@ def explain(error: BaseException, *, source: str, traced: Mapping[str, str] | No
     cause = chain[-1]
     where = next((found for found in map(_user_line, reversed(chain)) if found), None)
     if where is None and (operator := re.search(r"OpOverload\(op='([\w.]+)'", str(cause))):
-        where = _quoted_line((traced or {}).get(operator[1], ""))
+        kind = operator[1].rpartition(".")[2].lstrip("_")  # it may have had another prefix in the user's code
+        where = next((_quoted_line(text) for name, text in (traced or {}).items() if name.endswith(kind)), None)
     said = " ".join(line for item in chain for line in [type(item).__name__, str(item)])
     hint = next((hint for pattern, hint in _HINTS if re.search(pattern, said, re.IGNORECASE)), _FALLBACK)
     at = f" at {where}" if where else ""

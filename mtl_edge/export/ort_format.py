@@ -9,6 +9,7 @@ import io
 import logging
 import re
 import tempfile
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,12 +104,13 @@ def convert_to_ort(model: bytes, platform: Platform, style: Style = "fixed", *, 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The converter prints its steps, and the runtime warns of what :func:`_warnings` says better."""
+    """The converter prints its steps and leaves files open; the runtime warns of what :func:`_warnings` says better."""
     logger = logging.getLogger("ort_format_model.utils")
     level = logger.level
     logger.setLevel(logging.WARNING)
     onnxruntime.set_default_logger_severity(_ERRORS)
-    with contextlib.redirect_stdout(io.StringIO()):
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
         try:
             yield
         finally:
