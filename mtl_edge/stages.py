@@ -8,6 +8,7 @@ finished, and nothing stale is ever reused.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
@@ -409,6 +410,7 @@ class Stages:
             parameters=parameters,
             opset=OPSET,
             versions=library_versions(_ARTIFACT_LIBRARIES),
+            runtime=version("onnxruntime"),
         )
 
 

@@ -186,10 +186,11 @@ class _Search:
         return evaluate(session, self._manifest.tasks, self._manifest.inputs[0], self._goal.samples)
 
     def _spend(self, name: str, int8: Metrics) -> Spent:
-        return _spend(self._tasks[name], self._goal.budgets[name], self._base[name], int8[name])
+        return spend(self._tasks[name], self._goal.budgets[name], self._base[name], int8[name])
 
 
-def _spend(task: Task, budget: Budget, fp32: Mapping[str, float], int8: Mapping[str, float]) -> Spent:
+def spend(task: Task, budget: Budget, fp32: Mapping[str, float], int8: Mapping[str, float]) -> Spent:
+    """What becomes of a task's budget, from its metrics before and after."""
     metric: Metric = task.metrics[0]
     value, base = int8[metric.name], fp32[metric.name]
     loss = 100 * (base - value) if budget.unit == "pt" else -100 * metric.gain(value, base)
