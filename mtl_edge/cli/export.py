@@ -4,11 +4,11 @@ from pathlib import Path
 
 import click
 
-from mtl_edge.cli.options import EXISTING
+from mtl_edge.cli.options import MODEL, Guarded
 
 
-@click.command()
-@click.argument("model", type=EXISTING)
+@click.command(cls=Guarded)
+@click.argument("model", type=MODEL)
 @click.option(
     "--for",
     "destination",

@@ -25,17 +25,21 @@ _LARGEST_SHARE = 0.9
 _LOADED, _DONE = "loaded", "done"
 
 
-def probe(path: Path) -> None:
+def probe(path: Path, size: int) -> None:
     """Let a process of its own load a model and run it once on random inputs, open dimensions at 1.
 
     That the model refuses such inputs is no fault of it.
+
+    Args:
+        path: the model's file.
+        size: bytes of it and of the files that its weights are in.
 
     Raises:
         ModelError: ONNX Runtime cannot load it, or died of it, or needed more memory or time than it may.
     """
     if os.environ.get(TRUST):
         return
-    command = [sys.executable, "-m", "mtl_edge.intake.probe", str(path)]
+    command = [sys.executable, "-m", "mtl_edge.intake.probe", str(path), str(size)]
     try:
         done = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
@@ -82,24 +86,22 @@ def attempt(path: Path) -> str | None:
     return None
 
 
-def _limit(path: Path) -> None:
+def _limit(size: int) -> None:
     if sys.platform != "linux":
         return
     import resource
 
     import psutil
 
-    size = sum(part.stat().st_size for part in path.parent.iterdir() if part.is_file())
     allowed = limits_for(size, psutil.virtual_memory().available)
     resource.setrlimit(resource.RLIMIT_DATA, (allowed, allowed))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def main() -> None:
-    """Try the model that the command line names."""
-    path = Path(sys.argv[1])
-    _limit(path)
-    fault = attempt(path)
+    """Try the model that the command line names; after it, the bytes of its files."""
+    _limit(int(sys.argv[2]))
+    fault = attempt(Path(sys.argv[1]))
     print(json.dumps({"fault": fault}) if fault is not None else _DONE, flush=True)
 
 
