@@ -49,9 +49,7 @@ def split_graph(model: bytes, tasks: Mapping[str, Collection[str]]) -> Parts:
     nodes, _ = _closure(proto.graph, cut, makers, frozenset())
     known = {value.name: value for value in proto.graph.output}
     known = _declared(_part(proto, nodes, [], cut, known)) | known
-    heads = {
-        task: _part(proto, own, frontier, tasks[task], known) for task, (own, frontier) in needs.items() if own
-    }
+    heads = {task: _part(proto, own, frontier, tasks[task], known) for task, (own, frontier) in needs.items() if own}
     return Parts(_part(proto, nodes, [], cut, known), heads)
 
 

@@ -35,6 +35,7 @@ def cut_outputs(model: bytes, names: Collection[str], *, narrow: bool = True) ->
         raise ModelError(f"subset: must name outputs of the model ({', '.join(present)}), found {unknown[0]!r}")
     if not names:
         raise ModelError(f"subset: must name at least one output of the model ({', '.join(present)}), found none")
+    before = readers_of(graph)
     for output in [output for output in graph.output if output.name not in names]:
         graph.output.remove(output)
     drop_dead(graph)
@@ -44,6 +45,9 @@ def cut_outputs(model: bytes, names: Collection[str], *, narrow: bool = True) ->
             _narrow(graph, split, branches[split.input[0]])
         narrow_quantized(graph)
         drop_dead(graph)
+    after = readers_of(graph)
+    for item in [item for item in graph.input if before[item.name] and not after[item.name]]:
+        graph.input.remove(item)
     return bytes(proto.SerializeToString())
 
 

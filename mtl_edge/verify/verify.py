@@ -51,13 +51,14 @@ def verify(path: Path, key: PublicKey | None = None) -> Verified:
     listed = signed_file(path)
     signed, signer = _signature(listed, key)
     if path.is_file():
-        return Verified({path.name: _model(path)}, signed=signed, signer=signer)
+        return Verified(_sealed(path), signed=signed, signer=signer)
     if listed.name == MODEL_FILE:
-        return Verified({MODEL_FILE: _model(listed)}, signed=signed, signer=signer)
+        return Verified(_sealed(listed), signed=signed, signer=signer)
     record = KIT_FILE if listed.name == KIT_FILE else CHAIN_FILE
     files = _listed_files(path, record)
     count = check_files(path, files, besides=(record, signature_path(listed).name))
-    manifests = {name: _model(path / name) for name in files if name.endswith(".onnx")}
+    models = {name: _model(path / name, sealed=record == KIT_FILE) for name in files if name.endswith(".onnx")}
+    manifests = {name: manifest for name, manifest in models.items() if manifest is not None}
     goldens = None
     if record == KIT_FILE:
         goldens = check_goldens(path / GOLDENS_FOLDER, open_session(path / MODEL_FILE), manifests[MODEL_FILE])
@@ -107,12 +108,23 @@ def _signature(listed: Path, key: PublicKey | None) -> tuple[str | None, str | N
     return listed.name, check_signature(listed, key)
 
 
-def _model(path: Path) -> Manifest:
-    """The manifest of a model that is whole, beside which the same manifest stands, if any does."""
+def _sealed(path: Path) -> dict[str, Manifest]:
+    manifest = _model(path, sealed=True)
+    assert manifest is not None
+    return {path.name: manifest}
+
+
+def _model(path: Path, *, sealed: bool) -> Manifest | None:
+    """The manifest of a model that is whole, beside which the same manifest stands, if any does.
+
+    Parts of a model that has no manifest have none either; the list of files vouches for them.
+    """
     structure = admit(path)
     manifest = read_manifest(path, structure.metadata)
     if manifest is None:
-        raise ModelError(f"{path}: must carry mtl-edge's manifest, which holds its hash, found none")
+        if sealed:
+            raise ModelError(f"{path}: must carry mtl-edge's manifest, which holds its hash, found none")
+        return None
     manifest_of(path, open_session(path))
     beside = path.with_name(MANIFEST_FILE)
     if path.name == MODEL_FILE and beside.is_file():
