@@ -19,6 +19,7 @@ from mtl_edge.errors import ModelError, last_words
 TRUST = "MTL_EDGE_TRUST_MODELS"
 """Environment variable that switches this off, for models that one has made."""
 
+_COMMAND = (sys.executable, "-m", "mtl_edge.intake.probe")
 _SECONDS = 60
 _BASE_BYTES = 4 << 30
 _BYTES_PER_BYTE = 16
@@ -42,7 +43,7 @@ def probe(path: Path, size: int) -> None:
     """
     if os.environ.get(TRUST):
         return
-    command = [sys.executable, "-m", "mtl_edge.intake.probe", str(path), str(size)]
+    command = [*_COMMAND, str(path), str(size)]
     try:
         done = subprocess.run(command, capture_output=True, timeout=_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
