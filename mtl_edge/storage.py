@@ -73,8 +73,13 @@ def cache_folder() -> Path:
             return (Path(chosen) if Path(chosen).is_absolute() else Path.home() / ".cache") / "mtl-edge"
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
+def write_atomically(path: Path, content: bytes | str, *, private: bool = False) -> None:
     """Write a file so that a reader sees the old content or the new, whatever happens in between.
+
+    Args:
+        path: the file.
+        content: all of it.
+        private: only its owner may read it, from the first byte on.
 
     Raises:
         WorkdirError: the folder cannot be written to, or the disk is full; the old file is untouched.
@@ -88,7 +93,8 @@ def write_atomically(path: Path, content: bytes | str) -> None:
                 stream.write(data)
                 stream.flush()
                 os.fsync(stream.fileno())
-            Path(temporary).chmod(0o666 & ~_umask())
+            if not private:
+                Path(temporary).chmod(0o666 & ~_umask())
             Path(temporary).replace(path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)

@@ -153,7 +153,7 @@ def test_an_unknown_recipe_lists_the_reference_recipes(folder: Path) -> None:
 def test_an_unreadable_model_is_one_line(folder: Path) -> None:
     """A text file with a model's name."""
     (folder / "model.onnx").write_text("not a model")
-    _fails_in_one_line(_run("bench", "model.onnx"), "model.onnx: ONNX Runtime cannot load it")
+    _fails_in_one_line(_run("bench", "model.onnx"), "model.onnx: is not an ONNX model")
 
 
 def test_a_missing_model_is_a_usage_error(folder: Path) -> None:

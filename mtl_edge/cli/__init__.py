@@ -12,6 +12,9 @@ from mtl_edge.cli.manifest import manifest
 from mtl_edge.cli.optimize import optimize
 from mtl_edge.cli.quantize import quantize
 from mtl_edge.cli.recipes import run, train
+from mtl_edge.cli.sign import keygen, sign
+from mtl_edge.cli.subset import subset
+from mtl_edge.cli.verify import verify
 from mtl_edge.cli.zoo import zoo
 from mtl_edge.errors import MtlEdgeError
 
@@ -39,5 +42,5 @@ def main(debug: bool) -> None:
     """From data with several targets to one small, fast, verified .onnx, measured on the runtime that will run it."""
 
 
-for command in (run, train, bench, optimize, quantize, damage, export, manifest, zoo):
+for command in (run, train, bench, optimize, quantize, damage, export, manifest, keygen, sign, subset, verify, zoo):
     main.add_command(command)

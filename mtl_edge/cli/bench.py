@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from mtl_edge.cli.options import EXISTING
+from mtl_edge.cli.options import MODEL, Guarded
 
 
 class _Numbers(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.3
@@ -36,9 +36,9 @@ class _Dim(click.ParamType):  # type: ignore[type-arg]
         return name, int(size)
 
 
-@click.command()
-@click.argument("models", nargs=-1, required=True, type=EXISTING)
-@click.option("--against", type=EXISTING, help="What the others are compared to.  [default: the dense one]")
+@click.command(cls=Guarded)
+@click.argument("models", nargs=-1, required=True, type=MODEL)
+@click.option("--against", type=MODEL, help="What the others are compared to.  [default: the dense one]")
 @click.option(
     "--data",
     type=click.Path(exists=True, path_type=Path),

@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from mtl_edge.cli.options import EXISTING, with_cache, with_calib, with_method, with_samples, with_target
+from mtl_edge.cli.options import MODEL, Guarded, with_cache, with_calib, with_method, with_samples, with_target
 from mtl_edge.errors import needs_extra
 
 
-@click.command()
-@click.argument("model", type=EXISTING)
+@click.command(cls=Guarded)
+@click.argument("model", type=MODEL)
 @with_calib
 @click.option(
     "--data",

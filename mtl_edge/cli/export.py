@@ -60,6 +60,10 @@ def export(
     name = Path(source).absolute().parent.name if is_file else source.rpartition(":")[2].lower()
     beside = Path(source).absolute().parent.parent if is_file else Path()
     folder = output or beside / f"{name}-{destination or 'export'}"
+    if is_file:
+        from mtl_edge.intake.admit import admit
+
+        admit(Path(source))
     if destination is not None and is_file and not any(map(_was_given, options)):
         _write_kit(Path(source), destination, folder, data, goldens, overwrite)
         return
