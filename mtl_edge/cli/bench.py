@@ -55,11 +55,20 @@ def bench(
     import msgspec
     from rich.console import Console
 
-    from mtl_edge.bench.suite import Settings, benchmark, contenders
+    from mtl_edge.bench.contender import contenders
+    from mtl_edge.bench.settings import Settings
+    from mtl_edge.bench.suite import benchmark
     from mtl_edge.report.terminal import show
     from mtl_edge.storage import write_atomically
 
-    settings = Settings(threads=threads, batch=batch, dims=dict(dims), rounds=rounds, round_seconds=seconds, data=data)
+    settings = Settings(
+        threads=threads,
+        batches=(batch,),
+        dims={name: (size,) for name, size in dims},
+        rounds=rounds,
+        round_seconds=seconds,
+        data=data,
+    )
     named = contenders((*([against] if against else []), *models))
     measured = benchmark(named, base=named[0] if against else None, settings=settings)
     show(measured, Console())
