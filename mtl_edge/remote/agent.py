@@ -39,7 +39,9 @@ class Agent:
         self._input, self._output = sys.stdin.buffer, sys.stdout.buffer
 
     def serve(self) -> None:
-        """Answer until the input ends."""
+        """Answer until the input ends, after a line that tells the answers from what shells say of themselves."""
+        self._output.write(b"mtl-edge agent\n")
+        self._output.flush()
         for line in iter(self._input.readline, b""):
             request = json.loads(line)
             content = b""

@@ -3,36 +3,15 @@
 import asyncio
 from collections.abc import Sequence
 
-import msgspec
-
-from mtl_edge.bench.results import Benchmark
-from mtl_edge.errors import MtlEdgeError
+from mtl_edge.errors import MtlEdgeError, last_words
 from mtl_edge.progress import Bar, progress_bar
 from mtl_edge.remote.adb import measure_on_android
 from mtl_edge.remote.box import measure_over_ssh
 from mtl_edge.remote.job import Job, Parcel, pack
+from mtl_edge.remote.results import Boxes, BoxResult
 from mtl_edge.remote.target import AndroidBox, Box, SshBox
 
 _STEPS = 4
-
-
-class BoxResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one box: a benchmark, or why there is none, in one line."""
-
-    name: str
-    benchmark: Benchmark | None = None
-    failure: str = ""
-
-
-class Boxes(msgspec.Struct, frozen=True, kw_only=True):
-    """One result for each box, in the order in which they were named."""
-
-    boxes: tuple[BoxResult, ...]
-
-    @property
-    def complete(self) -> bool:
-        """Whether every model was measured on every box."""
-        return all(box.benchmark is not None and not box.benchmark.failures for box in self.boxes)
 
 
 def benchmark_on(boxes: Sequence[Box], job: Job) -> Boxes:
@@ -64,3 +43,5 @@ async def _one(box: Box, job: Job, parcel: Parcel | None, bar: Bar) -> BoxResult
         return BoxResult(name=box.name, failure=f"it was not done within {job.timeout_s:.0f} s")
     except MtlEdgeError as error:
         return BoxResult(name=box.name, failure=str(error))
+    except Exception as error:  # whatever it is, the other boxes' figures must not be lost
+        return BoxResult(name=box.name, failure=f"{type(error).__name__}: {last_words(error)}")

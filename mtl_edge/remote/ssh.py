@@ -19,6 +19,7 @@ _CONNECT_S = 20
 _CLOSE_S = 15
 _ALIVE_S = 10
 _PIECE = 1 << 18
+_GREETING = b"mtl-edge agent\n"
 _NO_PYTHON = 66
 _FIND_PYTHON = f"""
 for python in python3 python3.14 python3.13 python3.12 python3.11; do
@@ -38,6 +39,18 @@ class Agent:
 
     def __init__(self, process: "asyncssh.SSHClientProcess[bytes]") -> None:
         self._process = process
+
+    async def begin(self) -> None:
+        """Wait until it is there; what the box's shell says before does not matter.
+
+        Raises:
+            BenchError: it cannot be started there.
+        """
+        said = b""
+        while (line := await self._process.stdout.readline()) != _GREETING:
+            said = line.strip() or said
+            if not line.endswith(b"\n"):
+                await self._explain_end(said)
 
     async def ask(self, what: str, **details: object) -> Any:
         """Send a request, and wait for its answer.
@@ -78,11 +91,11 @@ class Agent:
             return await self._process.stdout.readexactly(answer["size"])
         return answer["value"]
 
-    async def _explain_end(self) -> None:
+    async def _explain_end(self, printed: bytes = b"") -> None:
         """Say why the agent is no more."""
         done = await self._process.wait()
         errors = done.stderr.decode(errors="replace") if isinstance(done.stderr, bytes) else ""
-        said = (errors.strip().splitlines() or [""])[-1]
+        said = (errors.strip().splitlines() or [printed.decode(errors="replace")])[-1]
         if done.exit_status == _NO_PYTHON:
             raise BenchError(f"Python 3.11 or later must be there as python3, found {said or 'none'}")
         if done.exit_status is None or done.exit_status < 0:
@@ -103,7 +116,9 @@ async def open_agent(box: SshBox) -> AsyncIterator[Agent]:
         process = await connection.create_process(_COMMAND, encoding=None)
         try:
             process.stdin.write(f"{len(source)}\n".encode() + source)
-            yield Agent(process)
+            agent = Agent(process)
+            await agent.begin()
+            yield agent
         except (asyncssh.Error, OSError, asyncio.IncompleteReadError) as error:
             raise BenchError(f"the connection was lost: {last_words(error)}") from error
         finally:
