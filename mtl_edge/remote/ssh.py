@@ -68,7 +68,10 @@ class Agent:
             BenchError: it cannot be written there, or did not arrive as it is.
         """
         if isinstance(content, Path):
-            content = await asyncio.to_thread(content.read_bytes)
+            try:
+                content = await asyncio.to_thread(content.read_bytes)
+            except OSError as error:
+                raise BenchError(f"{content}: cannot be read: {error.strerror}") from error
         sha256 = hashlib.sha256(content).hexdigest()
         request = {"do": "put", "path": place, "size": len(content), "sha256": sha256}
         await self._send(msgspec.json.encode(request) + b"\n")
@@ -95,9 +98,10 @@ class Agent:
         """Say why the agent is no more."""
         done = await self._process.wait()
         errors = done.stderr.decode(errors="replace") if isinstance(done.stderr, bytes) else ""
-        said = (errors.strip().splitlines() or [printed.decode(errors="replace")])[-1]
+        last = (errors.strip().splitlines() or [""])[-1]
         if done.exit_status == _NO_PYTHON:
-            raise BenchError(f"Python 3.11 or later must be there as python3, found {said or 'none'}")
+            raise BenchError(f"Python 3.11 or later must be there as python3, found {last}")
+        said = printed.decode(errors="replace") or last
         if done.exit_status is None or done.exit_status < 0:
             raise BenchError("the connection was lost")
         raise BenchError(f"the agent there ended with {done.exit_status}: {said or 'it said nothing'}")

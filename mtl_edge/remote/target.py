@@ -8,7 +8,7 @@ from pathlib import Path
 from mtl_edge.errors import BenchError
 
 _SSH = re.compile(
-    r"(?:(?P<user>[^@\s]+)@)?(?:\[(?P<literal>[0-9A-Fa-f:.%]+)\]|(?P<host>[^@:\s\[\]]+))(?::(?P<port>\d{1,5}))?"
+    r"(?:(?P<user>[^@\s]+)@)?(?:\[(?P<literal>[0-9A-Fa-f:.]+(?:%\w+)?)\]|(?P<host>[^@:\s\[\]]+))(?::(?P<port>\d{1,5}))?"
 )
 _ADB = re.compile(r"adb(?::(?P<serial>\S+))?")
 
