@@ -7,7 +7,7 @@ import importlib.resources
 import shlex
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import asyncssh
 import msgspec
@@ -68,10 +68,7 @@ class Agent:
             BenchError: it cannot be written there, or did not arrive as it is.
         """
         if isinstance(content, Path):
-            try:
-                content = await asyncio.to_thread(content.read_bytes)
-            except OSError as error:
-                raise BenchError(f"{content}: cannot be read: {error.strerror}") from error
+            content = await asyncio.to_thread(_read, content)
         sha256 = hashlib.sha256(content).hexdigest()
         request = {"do": "put", "path": place, "size": len(content), "sha256": sha256}
         await self._send(msgspec.json.encode(request) + b"\n")
@@ -94,7 +91,7 @@ class Agent:
             return await self._process.stdout.readexactly(answer["size"])
         return answer["value"]
 
-    async def _explain_end(self, printed: bytes = b"") -> None:
+    async def _explain_end(self, printed: bytes = b"") -> NoReturn:
         """Say why the agent is no more."""
         done = await self._process.wait()
         errors = done.stderr.decode(errors="replace") if isinstance(done.stderr, bytes) else ""
@@ -105,6 +102,13 @@ class Agent:
         if done.exit_status is None or done.exit_status < 0:
             raise BenchError("the connection was lost")
         raise BenchError(f"the agent there ended with {done.exit_status}: {said or 'it said nothing'}")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BenchError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 @contextlib.asynccontextmanager

@@ -76,6 +76,18 @@ def test_host_keys_are_verified_whatever_the_configuration_says(
     assert "is not known" in _failure(server.box, Job((model,), settings=quick))
 
 
+def test_the_names_of_the_users_own_configuration_are_followed(
+    start_server: Start, home: Home, model: Path, quick: Settings, wait_until: Wait
+) -> None:
+    """Address and port come from there; here the box is reached under an alias, and has no room."""
+    server = start_server('ForceCommand ulimit -f 8; exec /bin/sh -c "$SSH_ORIGINAL_COMMAND"')
+    folder = home(server)
+    with (folder / ".ssh" / "config").open("a") as stream:
+        stream.write(f"Host my-box\n  HostName 127.0.0.1\n  Port {server.port}\n")
+        stream.write((folder / ".ssh" / "config").read_text().partition("\n")[2])
+    assert "File too large" in _failure("my-box", Job((model,), settings=quick))
+
+
 def test_who_may_not_log_in_is_told_so(start_server: Start, home: Home, model: Path, quick: Settings) -> None:
     """Nobody is asked for a password."""
     server = start_server()
