@@ -8,6 +8,7 @@ from mtl_edge import __version__
 from mtl_edge.cli.bench import bench
 from mtl_edge.cli.damage import damage
 from mtl_edge.cli.export import export
+from mtl_edge.cli.inspect import inspect
 from mtl_edge.cli.manifest import manifest
 from mtl_edge.cli.optimize import optimize
 from mtl_edge.cli.quantize import quantize
@@ -42,5 +43,22 @@ def main(debug: bool) -> None:
     """From data with several targets to one small, fast, verified .onnx, measured on the runtime that will run it."""
 
 
-for command in (run, train, bench, optimize, quantize, damage, export, manifest, keygen, sign, subset, verify, zoo):
+_COMMANDS = (
+    run,
+    train,
+    bench,
+    optimize,
+    quantize,
+    damage,
+    inspect,
+    export,
+    manifest,
+    keygen,
+    sign,
+    subset,
+    verify,
+    zoo,
+)
+
+for command in _COMMANDS:
     main.add_command(command)

@@ -183,7 +183,7 @@ class _Search:
         return output_noise(self._source.session, int8, *self._shown)[task]
 
     def _metrics(self, session: Session) -> Metrics:
-        return evaluate(session, self._manifest.tasks, self._manifest.inputs[0], self._goal.samples)
+        return evaluate(session, self._manifest.tasks, self._manifest.inputs, self._goal.samples)
 
     def _spend(self, name: str, int8: Metrics) -> Spent:
         return spend(self._tasks[name], self._goal.budgets[name], self._base[name], int8[name])

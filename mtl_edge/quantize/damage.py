@@ -214,7 +214,7 @@ class _Judge:
         assert test is not None
         session = open_as_on(model(), self._target.name)
         noise = known.noise_db if known is not None else {}
-        return self._keep(name, Form(noise, evaluate(session, manifest.tasks, manifest.inputs[0], test.arrays)))
+        return self._keep(name, Form(noise, evaluate(session, manifest.tasks, manifest.inputs, test.arrays)))
 
     def _keep(self, name: str, form: Form) -> Form:
         self._kept.forms[name] = form

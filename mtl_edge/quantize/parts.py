@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 import onnx
 
-from mtl_edge.quantize.placement import outputs_served
+from mtl_edge.quantize.placement import outputs_served, part_name
 
 By = Literal["layer", "stage", "part"]
 
@@ -51,10 +51,7 @@ def parts_of(graph: onnx.GraphProto, layers: Sequence[onnx.NodeProto], by: By) -
 def _part(outputs: tuple[str, ...], size: str, nodes: Sequence[onnx.NodeProto], every: int) -> Part:
     kinds = Counter(node.op_type for node in nodes)
     kind = ", ".join(f"{count} {name}" for name, count in kinds.most_common())
-    name = ", ".join(outputs)
-    if len(outputs) > 1:
-        name = "trunk" if len(outputs) == every else f"shared ({name})"
-    return Part(f"{name} {size}".rstrip(), kind, outputs, tuple(node.name for node in nodes))
+    return Part(f"{part_name(outputs, every)} {size}".rstrip(), kind, outputs, tuple(node.name for node in nodes))
 
 
 def _map_sizes(graph: onnx.GraphProto) -> dict[str, str]:
