@@ -8,21 +8,35 @@ from mtl_edge.tasks import Metric, Task
 
 @dataclass(frozen=True)
 class Cell:
-    """A value, what stands under it, and whether it calls for attention."""
+    """A value, what stands under it, and whether it calls for attention.
+
+    ``sort`` is what rows are ordered by, where that is another thing than the text; ``gain`` is how much better than
+    its base the value is, relative to it; ``within`` is whether it stays within its budget, where there is one.
+    """
 
     value: str
     note: str = ""
     warning: bool = False
+    sort: float | None = None
+    gain: float | None = None
+    within: bool | None = None
 
 
 @dataclass(frozen=True)
 class Table:
-    """Column titles and one row per model; ``prose`` where cells hold words rather than figures."""
+    """Column titles and rows, the first ``names`` cells of which say what the others are about.
+
+    ``prose`` where cells hold words rather than figures; ``summary`` are rows that sum up the others and stay below
+    them; ``caption`` says how to read it.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     prose: bool = False
+    summary: tuple[tuple[Cell, ...], ...] = ()
+    names: int = 1
+    caption: str = ""
 
 
 def comparison(benchmark: Benchmark, *, first_metric_only: bool = False) -> list[Table]:
@@ -38,7 +52,7 @@ def comparison(benchmark: Benchmark, *, first_metric_only: bool = False) -> list
         ),
         tuple(_cost(result, benchmark) for result in benchmark.results),
     )
-    tasks = _tasks(benchmark)
+    tasks = tasks_of(benchmark)
     if not tasks:
         return [cost]
     metrics = [(task, metric) for task in tasks for metric in task.metrics[: 1 if first_metric_only else None]]
@@ -69,7 +83,7 @@ def _is_too_slow(result: Result, benchmark: Benchmark, threads: int) -> bool:
     return len(result.paths) == 1 and benchmark.ratio(result, threads).verdict == "SLOWER"
 
 
-def _tasks(benchmark: Benchmark) -> tuple[Task, ...]:
+def tasks_of(benchmark: Benchmark) -> tuple[Task, ...]:
     """The tasks of the base, then those that only other models have; none without measured metrics."""
     tasks = {
         task.name: task
@@ -86,9 +100,13 @@ def _cost(result: Result, benchmark: Benchmark) -> tuple[Cell, ...]:
     return (
         Cell(result.name),
         *(_latency(result, benchmark, threads) for threads in benchmark.threads),
-        Cell(f"{result.peak_rss_bytes / 2**20:.1f} MiB", f"model {result.model_rss_bytes / 2**20:.1f}"),
-        Cell(f"{result.load_ms:.1f} ms"),
-        Cell(f"{result.file_bytes / 1024:.0f} KiB", share),
+        Cell(
+            f"{result.peak_rss_bytes / 2**20:.1f} MiB",
+            f"model {result.model_rss_bytes / 2**20:.1f}",
+            sort=result.peak_rss_bytes,
+        ),
+        Cell(f"{result.load_ms:.1f} ms", sort=result.load_ms),
+        Cell(f"{result.file_bytes / 1024:.0f} KiB", share, sort=result.file_bytes),
     )
 
 
@@ -107,9 +125,14 @@ def _latency(result: Result, benchmark: Benchmark, threads: int) -> Cell:
     value = f"{latency.p50_ms:.3f} ms"
     p90 = f"p90 {latency.p90_ms:.3f}"
     if result.name == benchmark.base:
-        return Cell(value, p90)
+        return Cell(value, p90, sort=latency.p50_ms)
     ratio = benchmark.ratio(result, threads)
-    return Cell(value, f"{p90}\n{ratio.median:.2f}x {ratio.verdict}", warning=_is_too_slow(result, benchmark, threads))
+    return Cell(
+        value,
+        f"{p90}\n{ratio.median:.2f}x {ratio.verdict}",
+        warning=_is_too_slow(result, benchmark, threads),
+        sort=latency.p50_ms,
+    )
 
 
 def _threads(count: int) -> str:

@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from mtl_edge.tasks.base import TaskFields, TaskKind
+from mtl_edge.tasks.base import Metric, TaskFields, TaskKind
 
 AnyTask = TypeVar("AnyTask", bound=TaskFields)
 
@@ -23,6 +23,15 @@ class Budget(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.amount:g} {self.unit}"
+
+    def loss(self, metric: Metric, value: float, base: float) -> float:
+        """How much worse than the base a value is, in this budget's unit; negative where it is better."""
+        return 100 * (base - value) if self.unit == "pt" else -100 * metric.gain(value, base)
+
+    def limit(self, metric: Metric, base: float) -> float:
+        """The worst value that is still within it."""
+        change = self.amount / 100 * (1.0 if self.unit == "pt" else abs(base) or 1.0)
+        return base - change if metric.higher_is_better else base + change
 
 
 def read_budget(text: str, task: TaskKind) -> Budget:

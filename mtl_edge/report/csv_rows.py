@@ -1,0 +1,48 @@
+"""The figures as CSV, one a line, for spreadsheets and scripts."""
+
+import csv
+import io
+from collections.abc import Iterator
+
+from mtl_edge.bench.results import Benchmark, Result
+
+COLUMNS = ("model", "quantity", "task", "threads", "value", "unit", "relative_to_base")
+"""``relative_to_base`` is the value over the base's; of a latency, the median of the ratios of the same rounds."""
+
+_Row = tuple[str, str, str, int | str, float, str, float | str]
+
+
+def to_csv(benchmark: Benchmark) -> str:
+    """A header, and a line for each figure of each model; values are as exact as in the JSON."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for result in benchmark.results:
+        writer.writerows(_rows(result, benchmark))
+    return text.getvalue()
+
+
+def _rows(result: Result, benchmark: Benchmark) -> Iterator[_Row]:
+    base = benchmark.base_result
+    for task in result.tasks:
+        values = (result.metrics or {}).get(task.name, {})
+        reference = (base.metrics or {}).get(task.name, {})
+        for metric in task.metrics:
+            if metric.name in values:
+                value = values[metric.name]
+                yield result.name, metric.name, task.name, "", value, metric.unit, _over(value, reference.get(metric.name))
+    for threads in benchmark.threads:
+        latency, ratio = result.latency(threads), benchmark.ratio(result, threads).median
+        yield result.name, "latency_p50", "", threads, latency.p50_ms, "ms", ratio
+        yield result.name, "latency_p90", "", threads, latency.p90_ms, "ms", _over(latency.p90_ms, base.latency(threads).p90_ms)
+    for name, mine, theirs, unit in (
+        ("load", result.load_ms, base.load_ms, "ms"),
+        ("peak_rss", result.peak_rss_bytes, base.peak_rss_bytes, "bytes"),
+        ("model_rss", result.model_rss_bytes, base.model_rss_bytes, "bytes"),
+        ("file", result.file_bytes, base.file_bytes, "bytes"),
+    ):
+        yield result.name, name, "", "", mine, unit, _over(mine, theirs)
+
+
+def _over(value: float, base: float | None) -> float | str:
+    return value / base if base else ""
