@@ -18,8 +18,9 @@ from typing import Any
 import msgspec
 
 from mtl_edge.artifact import Manifest
+from mtl_edge.bench.latency import Latency
 from mtl_edge.bench.machine import this_machine
-from mtl_edge.bench.results import Benchmark, ColdStart, Latency, Result
+from mtl_edge.bench.results import Benchmark, ColdStart, Result
 from mtl_edge.errors import BenchError
 from mtl_edge.progress import progress_bar
 
@@ -123,7 +124,6 @@ def benchmark(
     return Benchmark(
         machine=this_machine(),
         base=base.name,
-        batch=settings.batch,
         results=tuple(
             Result(
                 name=model.name,
@@ -135,6 +135,8 @@ def benchmark(
                 latencies=tuple(
                     Latency(
                         threads=threads,
+                        batch=settings.batch,
+                        dims=dict(settings.dims),
                         rounds_ms=tuple(map(tuple, rounds[model][threads])),
                         base_ms=tuple(pace[model][threads]),
                     )

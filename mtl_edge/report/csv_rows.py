@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from mtl_edge.bench.results import Benchmark, Result
 
-COLUMNS = ("model", "quantity", "task", "threads", "value", "unit", "relative_to_base")
+COLUMNS = ("model", "quantity", "task", "threads", "batch", "value", "unit", "relative_to_base")
 """``relative_to_base`` is the value over the base's; of a latency, the median of the ratios of the same rounds."""
 
-_Row = tuple[str, str, str, int | str, float, str, float | str]
+_Row = tuple[str, str, str, int | str, int | str, float, str, float | str]
 
 
 def to_csv(benchmark: Benchmark) -> str:
@@ -30,18 +30,21 @@ def _rows(result: Result, benchmark: Benchmark) -> Iterator[_Row]:
         for metric in task.metrics:
             if metric.name in values:
                 value = values[metric.name]
-                yield result.name, metric.name, task.name, "", value, metric.unit, _over(value, reference.get(metric.name))
-    for threads in benchmark.threads:
-        latency, ratio = result.latency(threads), benchmark.ratio(result, threads).median
-        yield result.name, "latency_p50", "", threads, latency.p50_ms, "ms", ratio
-        yield result.name, "latency_p90", "", threads, latency.p90_ms, "ms", _over(latency.p90_ms, base.latency(threads).p90_ms)
+                yield result.name, metric.name, task.name, "", "", value, metric.unit, _over(value, reference.get(metric.name))
+    for point in benchmark.points:
+        latency, reference = result.latency(point), base.latency(point)
+        at = point.threads, point.batch
+        yield result.name, "latency_p50", "", *at, latency.p50_ms, "ms", benchmark.ratio(result, point).median
+        for share in (90, 99):
+            if (late := latency.percentile_ms(share)) is not None:
+                yield result.name, f"latency_p{share}", "", *at, late, "ms", _over(late, reference.percentile_ms(share))
     for name, mine, theirs, unit in (
         ("load", result.load_ms, base.load_ms, "ms"),
         ("peak_rss", result.peak_rss_bytes, base.peak_rss_bytes, "bytes"),
         ("model_rss", result.model_rss_bytes, base.model_rss_bytes, "bytes"),
         ("file", result.file_bytes, base.file_bytes, "bytes"),
     ):
-        yield result.name, name, "", "", mine, unit, _over(mine, theirs)
+        yield result.name, name, "", "", "", mine, unit, _over(mine, theirs)
 
 
 def _over(value: float, base: float | None) -> float | str:

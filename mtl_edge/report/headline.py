@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from mtl_edge.bench.results import Benchmark, Result
 from mtl_edge.report.methods import gain
+from mtl_edge.report.points import point_titles
 from mtl_edge.report.verdicts import chosen, verdicts
 
 
@@ -28,13 +29,13 @@ class Headline:
 
 def headline(benchmark: Benchmark) -> Headline | None:
     """The chosen model; without budgets the fastest. None where there is nothing to compare."""
-    base, threads = benchmark.base_result, benchmark.threads[0]
+    base, point = benchmark.base_result, benchmark.points[0]
     best = chosen(benchmark)
     if best is not None:
         reason = f"the fastest of those within all {len(verdicts(benchmark, best))} budgets"
     else:
         alone = [result for result in benchmark.results if len(result.paths) == 1]
-        best = min(alone, key=lambda result: result.latency(threads).p50_ms)
+        best = min(alone, key=lambda result: result.latency(point).p50_ms)
         budgets = any(verdicts(benchmark, result) for result in benchmark.results)
         reason = "the fastest; no model is within all budgets" if budgets else "the fastest; no task has a budget"
     if best is base:
@@ -48,13 +49,13 @@ def budget_held(benchmark: Benchmark) -> bool:
 
 
 def _figures(best: Result, base: Result, benchmark: Benchmark) -> tuple[Figure, ...]:
-    threads = benchmark.threads[0]
-    ratio = benchmark.ratio(best, threads)
-    mine, theirs = best.latency(threads).p50_ms, base.latency(threads).p50_ms
+    point = benchmark.points[0]
+    ratio = benchmark.ratio(best, point)
+    mine, theirs = best.latency(point).p50_ms, base.latency(point).p50_ms
     found = [
         Figure(
             f"{ratio.median:.2f}x",
-            f"latency, {threads} thread{'s' * (threads > 1)}",
+            f"latency, {point_titles(benchmark)[point]}",
             f"{theirs:.3f} → {mine:.3f} ms, {ratio.verdict}",
             ratio.verdict == "SLOWER",
         ),

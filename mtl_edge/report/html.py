@@ -85,13 +85,14 @@ def _render(
     drawn = benchmark.results[:_MOST]
     stacks = {result.name: _memory_parts(result) for result in drawn}
     best = chosen(benchmark)
+    noise = benchmark.conditions.noise if benchmark.conditions is not None else ()
     return environment.get_template("report.html.j2").render(
         name=name,
         benchmark=benchmark,
         report=report,
         headline=headline(benchmark),
         chosen=best.name if best else None,
-        warnings=[*slower_than_base(benchmark), *remarks],
+        warnings=[*noise, *slower_than_base(benchmark), *remarks],
         series={result.name: (index % len(PAGE.series), shape(index)) for index, result in enumerate(benchmark.results)},
         against=AGAINST,
         panels=frontier(benchmark, PAGE),

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mtl_edge.bench.results import Benchmark, Result
+from mtl_edge.report.points import point_titles
 
 _CLEAR = 0.005
 """Sizes and memory that differ by less are called the same."""
@@ -36,9 +37,9 @@ def _step(parent: Result, child: Result, benchmark: Benchmark) -> Step:
     gave: list[str] = []
     took: list[str] = []
     same: list[str] = []
-    for threads in benchmark.threads:
-        ratio = benchmark.ratio(child, threads, parent)
-        line = f"latency {ratio.median:.2f}x, {threads} thread{'s' * (threads > 1)}"
+    for point, title in point_titles(benchmark).items():
+        ratio = benchmark.ratio(child, point, parent)
+        line = f"latency {ratio.median:.2f}x, {title}"
         {"faster": gave, "SLOWER": took}.get(ratio.verdict, same).append(line)
     for name, mine, theirs in (
         ("file", child.file_bytes, parent.file_bytes),

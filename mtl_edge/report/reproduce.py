@@ -43,7 +43,8 @@ def of_benchmark(benchmark: Benchmark) -> Reproduction:
     latency = benchmark.base_result.latencies[0]
     paths = [path for result in benchmark.results for path in result.paths]
     options = ["--against", *benchmark.base_result.paths] if len(benchmark.base_result.paths) == 1 else []
-    options += ["--threads", ",".join(map(str, benchmark.threads)), "--batch", str(benchmark.batch)]
+    options += ["--threads", ",".join(map(str, benchmark.threads))]
+    options += ["--batch", ",".join(map(str, dict.fromkeys(point.batch for point in benchmark.points)))]
     options += ["--rounds", str(len(latency.base_ms))]
     return Reproduction((install(benchmark), shlex.join(["mtl-edge", "bench", *paths, *options])), "")
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from mtl_edge.bench.results import Benchmark, Result
 from mtl_edge.tasks import Metric, Task
 
+_VERDICTS = {"no significant difference": "no sig. difference"}
+"""Shorter, for narrow columns."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -123,15 +126,12 @@ def _metric(task: Task, metric: Metric, result: Result, base: Result) -> Cell:
 def _latency(result: Result, benchmark: Benchmark, threads: int) -> Cell:
     latency = result.latency(threads)
     value = f"{latency.p50_ms:.3f} ms"
-    p90 = f"p90 {latency.p90_ms:.3f}"
-    if result.name == benchmark.base:
-        return Cell(value, p90, sort=latency.p50_ms)
-    ratio = benchmark.ratio(result, threads)
+    notes = [] if latency.p90_ms is None else [f"p90 {latency.p90_ms:.3f}"]
+    if result.name != benchmark.base:
+        ratio = benchmark.ratio(result, threads)
+        notes += [f"{ratio.median:.2f}x {ratio.low:.2f}-{ratio.high:.2f}", _VERDICTS.get(ratio.verdict, ratio.verdict)]
     return Cell(
-        value,
-        f"{p90}\n{ratio.median:.2f}x {ratio.verdict}",
-        warning=_is_too_slow(result, benchmark, threads),
-        sort=latency.p50_ms,
+        value, "\n".join(notes), warning=_is_too_slow(result, benchmark, threads), sort=latency.p50_ms
     )
 
 

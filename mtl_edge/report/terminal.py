@@ -32,7 +32,7 @@ def caption(benchmark: Benchmark) -> str:
     rounds = len(benchmark.results[-1].latencies[0].rounds_ms)  # the first is the base, which takes part in all
     isa = ", ".join(machine.isa) or "no flags known"
     return (
-        f"batch {benchmark.batch}; ratios to {benchmark.base} are medians over {rounds} interleaved rounds; "
+        f"batch {benchmark.points[0].batch}; ratios to {benchmark.base} are medians over {rounds} interleaved rounds; "
         f"ONNX Runtime {machine.versions['onnxruntime']} on {machine.cpu}, {machine.cores} cores ({isa})"
     )
 

@@ -50,7 +50,7 @@ def verdicts(benchmark: Benchmark, result: Result) -> dict[str, Verdict]:
 
 
 def chosen(benchmark: Benchmark) -> Result | None:
-    """The fastest model within all budgets, with the first number of threads; None where no task has a budget."""
+    """The fastest model within all budgets, at the first point of the sweep; None where no task has a budget."""
     base = {task.name for task in benchmark.base_result.tasks}
     within = []
     for result in benchmark.results:
@@ -58,4 +58,4 @@ def chosen(benchmark: Benchmark) -> Result | None:
         whole = base <= {task.name for task in result.tasks} and len(result.paths) == 1
         if found and whole and all(verdict.holds for verdict in found.values()):
             within.append(result)
-    return min(within, key=lambda result: result.latency(benchmark.threads[0]).p50_ms, default=None)
+    return min(within, key=lambda result: result.latency(benchmark.points[0]).p50_ms, default=None)

@@ -3,7 +3,8 @@
 import pytest
 
 from mtl_edge.artifact import Manifest
-from mtl_edge.bench.results import ColdStart, Latency, Result
+from mtl_edge.bench.latency import Latency
+from mtl_edge.bench.results import ColdStart, Result
 
 
 @pytest.fixture

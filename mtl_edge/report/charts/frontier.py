@@ -8,6 +8,7 @@ import altair
 
 from mtl_edge.bench.results import Benchmark, Result
 from mtl_edge.report.charts.paint import HEIGHT, WIDTH, Paint, by_series, by_shape, to_svg, values
+from mtl_edge.report.points import point_titles
 from mtl_edge.report.table import tasks_of
 from mtl_edge.report.verdicts import budget_of, chosen
 from mtl_edge.tasks import Metric, Task
@@ -56,7 +57,7 @@ def cost(benchmark: Benchmark, result: Result, against: Against) -> float:
     """What is on the horizontal axis: milliseconds, KiB or MiB."""
     match against:
         case "latency":
-            return result.latency(benchmark.threads[0]).p50_ms
+            return result.latency(benchmark.points[0]).p50_ms
         case "size":
             return result.file_bytes / 1024
         case "memory":
@@ -149,10 +150,9 @@ def _domain(metric: Metric, found: Sequence[float], bound: float | None) -> list
 
 
 def _axis(benchmark: Benchmark, against: Against) -> str:
-    threads = benchmark.threads[0]
     match against:
         case "latency":
-            return f"latency p50, ms ({threads} thread{'s' * (threads > 1)})"
+            return f"latency p50, ms ({point_titles(benchmark)[benchmark.points[0]]})"
         case "size":
             return "file, KiB"
         case "memory":

@@ -6,8 +6,10 @@ from typing import Any
 import altair
 import numpy as np
 
+from mtl_edge.bench.latency import Point
 from mtl_edge.bench.results import Benchmark, Result
 from mtl_edge.report.charts.paint import WIDTH, Paint, by_series, to_svg, values
+from mtl_edge.report.points import point_titles
 
 _BINS = 72
 _ROW = 46
@@ -17,19 +19,22 @@ _SHARE = (0.1, 99.5)
 
 @dataclass(frozen=True)
 class Distribution:
-    """A picture for one number of threads."""
+    """A picture for one point of the sweep."""
 
-    threads: int
+    point: str
     svg: str
 
 
 def distributions(benchmark: Benchmark, results: tuple[Result, ...], paint: Paint) -> list[Distribution]:
-    """A picture for each number of threads."""
-    return [Distribution(threads, to_svg(_picture(benchmark, results, threads, paint), paint)) for threads in benchmark.threads]
+    """A picture for each point of the sweep."""
+    return [
+        Distribution(title, to_svg(_picture(benchmark, results, point, title, paint), paint))
+        for point, title in point_titles(benchmark).items()
+    ]
 
 
-def _picture(benchmark: Benchmark, results: tuple[Result, ...], threads: int, paint: Paint) -> Any:
-    samples = {result.name: np.concatenate(result.latency(threads).rounds_ms) for result in results}
+def _picture(benchmark: Benchmark, results: tuple[Result, ...], point: Point, title: str, paint: Paint) -> Any:
+    samples = {result.name: np.array(result.latency(point).samples_ms) for result in results}
     ends = np.array([np.percentile(found, _SHARE) for found in samples.values()])
     low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
     edges = np.geomspace(low * 0.97, max(high, low * 1.05) * 1.03, _BINS + 1)
@@ -43,16 +48,22 @@ def _picture(benchmark: Benchmark, results: tuple[Result, ...], threads: int, pa
             hills.append(
                 {"model": result.name, "ms": float(f"{start:.5g}"), "top": round(foot - 0.6 * height, 3), "foot": foot}
             )
-        latency = result.latency(threads)
-        text = (
-            f"{result.name}, {threads} thread{'s' * (threads > 1)}: p50 {latency.p50_ms:.3f} ms, "
-            f"p90 {latency.p90_ms:.3f} ms, {len(found):,} runs in {len(latency.rounds_ms)} rounds"
+        latency = result.latency(point)
+        low_ms, high_ms = latency.p50_interval_ms
+        shares = [("p90", latency.p90_ms), ("p99", latency.p99_ms)]
+        known = [f"{name} {value:.3f} ms" for name, value in shares if value is not None]
+        text = ", ".join(
+            [
+                f"{result.name}, {title}: p50 {latency.p50_ms:.3f} ms (95 % interval {low_ms:.3f} to {high_ms:.3f})",
+                *known,
+                f"{len(found):,} samples in {len(latency.rounds_ms)} rounds",
+            ]
         )
         marks.append(
             {
                 "model": result.name,
                 "p50": latency.p50_ms,
-                "p90": latency.p90_ms,
+                "p90": latency.p90_ms if latency.p90_ms is not None else latency.p50_ms,
                 "foot": foot,
                 "middle": foot - 0.3,
                 "name": foot - 0.76,
