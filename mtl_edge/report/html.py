@@ -15,6 +15,7 @@ from mtl_edge.report.charts.paint import PAGE, shape, to_svg
 from mtl_edge.report.csv_rows import to_csv
 from mtl_edge.report.fingerprint import fingerprint
 from mtl_edge.report.headline import headline
+from mtl_edge.report.footprint import memory_stacks
 from mtl_edge.report.lineage import steps
 from mtl_edge.report.methods import methods_table
 from mtl_edge.report.profiles import parts_by_model, profile_tables
@@ -83,7 +84,7 @@ def _render(
     methods = methods_table(benchmark)
     *gives, costs = comparison(benchmark)
     drawn = benchmark.results[:_MOST]
-    stacks = {result.name: _memory_parts(result) for result in drawn}
+    stacks = memory_stacks(drawn)
     best = chosen(benchmark)
     noise = benchmark.conditions.noise if benchmark.conditions is not None else ()
     return environment.get_template("report.html.j2").render(
@@ -116,14 +117,6 @@ def _render(
         caption=caption(benchmark),
         csv=base64.b64encode(to_csv(benchmark).encode()).decode(),
     )
-
-
-def _memory_parts(result: Result) -> dict[str, float]:
-    """MiB by part; the runtime first."""
-    return {
-        "runtime": (result.peak_rss_bytes - result.model_rss_bytes) / 2**20,
-        "model": result.model_rss_bytes / 2**20,
-    }
 
 
 def _damage(matrix: "DamageMatrix | None") -> dict[str, str]:

@@ -95,8 +95,8 @@ def _panel(
         worst = altair.Chart(values([{"value": bound, "text": f"budget {budget_of(benchmark, task)}"}])).encode(y=y)
         layers += [
             worst.mark_rule(stroke=paint.ink, strokeDash=[4, 3], strokeWidth=1, **quiet),
-            worst.mark_text(align="right", dx=-2, dy=-6, fontSize=11, fill=paint.faint, **quiet).encode(
-                x=altair.XValue(WIDTH), text="text:N"
+            worst.mark_text(align="left", dx=1, dy=-6, fontSize=11, fill=paint.faint, **quiet).encode(
+                x=altair.XValue(0), text="text:N"
             ),
         ]
     edge = _edge(rows, metric)

@@ -14,7 +14,7 @@ from mtl_edge.report.points import point_titles
 _BINS = 72
 _ROW = 46
 _SHARE = (0.1, 99.5)
-"""Per cent of the samples between which the axis lies; what is slower than the last is counted at its end."""
+"""Per cent of the samples between which the axis lies."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def _picture(benchmark: Benchmark, results: tuple[Result, ...], point: Point, ti
     hills, marks = [], []
     for row, result in enumerate(results):
         found = samples[result.name]
-        counts, _ = np.histogram(np.clip(found, edges[0], edges[-1]), edges)
+        counts, _ = np.histogram(found, edges)
         smooth = np.convolve(counts, [0.25, 0.5, 0.25], mode="same")
         foot = float(row + 1)
         for start, height in zip(edges[:-1] * np.sqrt(edges[1] / edges[0]), smooth / smooth.max(), strict=True):
