@@ -29,7 +29,7 @@ class Session(Protocol):
 
 
 def open_session(
-    model: Path | bytes, threads: int = 0, *, save_optimized: Path | None = None
+    model: Path | bytes, threads: int = 0, *, save_optimized: Path | None = None, profile_into: Path | None = None
 ) -> onnxruntime.InferenceSession:
     """Load a model with ONNX Runtime's default optimizations.
 
@@ -37,6 +37,7 @@ def open_session(
         model: a file, or a serialized model.
         threads: intra-op threads; 0 lets the runtime take one per core.
         save_optimized: where to write the graph that the runtime really runs.
+        profile_into: the runtime's own profiler writes a file whose name begins so.
 
     Raises:
         ModelError: the file cannot be read, is not an ONNX model, or is one that the runtime does not support.
@@ -47,6 +48,9 @@ def open_session(
     options.log_severity_level = 4
     if save_optimized is not None:
         options.optimized_model_filepath = str(save_optimized)
+    if profile_into is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile_into)
     place = str(model) if isinstance(model, Path) else "model"
     if isinstance(model, Path):
         try:

@@ -96,8 +96,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         path: the model.
         file_bytes: its size.
         threads, inputs: how it was run.
-        runs: how often it was run under the profiler.
-        latency_ms: of single runs without the profiler, in turn with those under it.
+        latency_ms: of single runs without the profiler, each in turn with one under it.
         profiled_ms: median of the time that nodes take in one run under the profiler.
         nodes: in the order in which they run; without the package onnx, only with name, operator and time.
         tasks: in the order of the model's outputs; empty without the package onnx.
@@ -108,7 +107,6 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     file_bytes: int
     threads: int
     inputs: str
-    runs: int
     latency_ms: Samples
     profiled_ms: float
     nodes: tuple[ProfiledNode, ...]
@@ -116,8 +114,13 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     remark: str = ""
 
     @property
+    def runs(self) -> int:
+        """How often it was run each way."""
+        return len(self.latency_ms)
+
+    @property
     def median_ms(self) -> float:
-        """Median latency; the nodes' ``ms`` add up to it."""
+        """Median latency: what the nodes' ``ms`` add up to, or a little less: the rest is the call itself."""
         return statistics.median(self.latency_ms)
 
     @property

@@ -96,7 +96,11 @@ def audit(model: bytes) -> Audit:
     with tempfile.TemporaryDirectory(prefix="mtl-edge-") as folder:
         path = Path(folder) / "optimized.onnx"
         open_session(model, save_optimized=path)
-        graph = onnx.load(path).graph
+        return audit_optimized(onnx.load(path).graph)
+
+
+def audit_optimized(graph: onnx.GraphProto) -> Audit:
+    """Look at a graph that ONNX Runtime has optimized."""
     makers = {name: node for node in graph.node for name in node.output}
     readers: dict[str, list[onnx.NodeProto]] = {}
     for node in graph.node:

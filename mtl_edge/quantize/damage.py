@@ -18,7 +18,7 @@ from mtl_edge.data.splits import Samples
 from mtl_edge.errors import ModelError
 from mtl_edge.progress import progress_bar
 from mtl_edge.quantize.noise import output_noise
-from mtl_edge.quantize.placement import outputs_served, quantizable_layers
+from mtl_edge.quantize.placement import outputs_served, part_name, quantizable_layers
 from mtl_edge.quantize.ranges import Method, find_ranges
 from mtl_edge.quantize.source import CalibratedSource
 from mtl_edge.quantize.static import insert_qdq
@@ -196,10 +196,7 @@ def _groups(graph: onnx.GraphProto, layers: Sequence[onnx.NodeProto], by: By) ->
 def _part(outputs: tuple[str, ...], nodes: Sequence[onnx.NodeProto], every: int) -> _Group:
     kinds = Counter(node.op_type for node in nodes)
     kind = ", ".join(f"{count} {name}" for name, count in kinds.most_common())
-    name = ", ".join(outputs)
-    if len(outputs) > 1:
-        name = "trunk" if len(outputs) == every else f"shared ({name})"
-    return _Group(name, kind, outputs, tuple(node.name for node in nodes))
+    return _Group(part_name(outputs, every), kind, outputs, tuple(node.name for node in nodes))
 
 
 class _Judge:
