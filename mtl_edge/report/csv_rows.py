@@ -26,11 +26,20 @@ def _rows(result: Result, benchmark: Benchmark) -> Iterator[_Row]:
     base = benchmark.base_result
     for task in result.tasks:
         values = (result.metrics or {}).get(task.name, {})
-        reference = (base.metrics or {}).get(task.name, {})
+        before = (base.metrics or {}).get(task.name, {})
         for metric in task.metrics:
             if metric.name in values:
                 value = values[metric.name]
-                yield result.name, metric.name, task.name, "", "", value, metric.unit, _over(value, reference.get(metric.name))
+                yield (
+                    result.name,
+                    metric.name,
+                    task.name,
+                    "",
+                    "",
+                    value,
+                    metric.unit,
+                    _over(value, before.get(metric.name)),
+                )
     for point in benchmark.points:
         latency, reference = result.latency(point), base.latency(point)
         at = point.threads, point.batch

@@ -4,7 +4,14 @@ import msgspec
 
 from mtl_edge.bench.results import Benchmark
 
-_WORDS = {"cpu": "processor", "isa": "instruction sets", "memory_bytes": "memory", "frequency_mhz": "frequency", "temperature_c": "temperature", "throttled": "times throttled"}
+_WORDS = {
+    "cpu": "processor",
+    "isa": "instruction sets",
+    "memory_bytes": "memory",
+    "frequency_mhz": "frequency",
+    "temperature_c": "temperature",
+    "throttled": "times throttled",
+}
 _SHOWN_APART = ("noise",)
 
 

@@ -29,6 +29,8 @@ class Headline:
 
 def headline(benchmark: Benchmark) -> Headline | None:
     """The chosen model; without budgets the fastest. None where there is nothing to compare."""
+    if len(benchmark.results) < 2:
+        return None
     base, point = benchmark.base_result, benchmark.points[0]
     best = chosen(benchmark)
     if best is not None:
@@ -39,13 +41,8 @@ def headline(benchmark: Benchmark) -> Headline | None:
         budgets = any(verdicts(benchmark, result) for result in benchmark.results)
         reason = "the fastest; no model is within all budgets" if budgets else "the fastest; no task has a budget"
     if best is base:
-        return Headline(best.name, f"{reason}; it is what the others are compared to", ()) if budget_held(benchmark) else None
+        return Headline(best.name, f"{reason}; it is what the others are compared to", ())
     return Headline(best.name, reason, _figures(best, base, benchmark))
-
-
-def budget_held(benchmark: Benchmark) -> bool:
-    """Whether some model was chosen."""
-    return chosen(benchmark) is not None
 
 
 def _figures(best: Result, base: Result, benchmark: Benchmark) -> tuple[Figure, ...]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import jinja2
 
-from mtl_edge.bench.results import Benchmark, Result
+from mtl_edge.bench.results import Benchmark
 from mtl_edge.profile.results import Profile
 from mtl_edge.report.charts.frontier import AGAINST, frontier
 from mtl_edge.report.charts.latency import distributions
@@ -14,8 +14,8 @@ from mtl_edge.report.charts.memory import memory, swatches
 from mtl_edge.report.charts.paint import PAGE, shape, to_svg
 from mtl_edge.report.csv_rows import to_csv
 from mtl_edge.report.fingerprint import fingerprint
-from mtl_edge.report.headline import headline
 from mtl_edge.report.footprint import memory_stacks
+from mtl_edge.report.headline import headline
 from mtl_edge.report.lineage import steps
 from mtl_edge.report.methods import methods_table
 from mtl_edge.report.profiles import parts_by_model, profile_tables
@@ -33,15 +33,14 @@ _MOST = 24
 """Models that have a row of their own in pictures; the tables have all."""
 
 
-def run_to_html(
-    report: "RunReport", *, damage: "DamageMatrix | None" = None, profiles: Sequence[Profile] = ()
-) -> str:
+def run_to_html(report: "RunReport", *, damage: "DamageMatrix | None" = None, profiles: Sequence[Profile] = ()) -> str:
     """The page of a finished run; ``damage`` and ``profiles`` where they were measured."""
     from mtl_edge.report.charts.training import curves
     from mtl_edge.report.outcomes import outcome_tables, outcome_warnings
 
     benchmark = report.benchmark
     names = [result.name for result in benchmark.results]
+    trained = {name: records for name, records in report.training.items() if name in names}
     return _render(
         report.name,
         benchmark,
@@ -51,7 +50,8 @@ def run_to_html(
         report=report,
         quantized=outcome_tables(report.quantized),
         remarks=outcome_warnings(report.quantized),
-        curves=curves(report.training, benchmark.base_result.tasks, names, PAGE),
+        curves=curves(trained, benchmark.base_result.tasks, names, PAGE),
+        trained=[network for network in trained if network in names],
     )
 
 
@@ -73,6 +73,7 @@ def _render(
     quantized: Sequence[object] = (),
     remarks: Sequence[str] = (),
     curves: Sequence[object] = (),
+    trained: Sequence[str] = (),
 ) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mtl_edge.report", "."),
@@ -81,6 +82,7 @@ def _render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    names = [result.name for result in benchmark.results]
     methods = methods_table(benchmark)
     *gives, costs = comparison(benchmark)
     drawn = benchmark.results[:_MOST]
@@ -94,7 +96,7 @@ def _render(
         headline=headline(benchmark),
         chosen=best.name if best else None,
         warnings=[*noise, *slower_than_base(benchmark), *remarks],
-        series={result.name: (index % len(PAGE.series), shape(index)) for index, result in enumerate(benchmark.results)},
+        series={name: (index % len(PAGE.series), shape(index)) for index, name in enumerate(names)},
         against=AGAINST,
         panels=frontier(benchmark, PAGE),
         tasks=[methods] if methods else gives,
@@ -111,6 +113,7 @@ def _render(
         damage=_damage(damage),
         quantized=quantized,
         curves=curves,
+        trained=trained,
         machine=fingerprint(benchmark),
         models=_models(benchmark),
         reproduction=reproduction,

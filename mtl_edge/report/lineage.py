@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from mtl_edge.bench.results import Benchmark, Result
 from mtl_edge.report.points import point_titles
+from mtl_edge.report.table import Cell, Table
 
 _CLEAR = 0.005
 """Sizes and memory that differ by less are called the same."""
@@ -11,14 +12,14 @@ _CLEAR = 0.005
 
 @dataclass(frozen=True)
 class Step:
-    """From a parent to its child; ``gave`` and ``took`` are sentences of one change each, ``same`` what did not move."""
+    """From a parent to its child: changes that are gains, changes that are losses, and those that are neither."""
 
     name: str
     parent: Result
     child: Result
     gave: tuple[str, ...]
     took: tuple[str, ...]
-    same: tuple[str, ...]
+    neither: tuple[str, ...]
 
 
 def steps(benchmark: Benchmark) -> list[Step]:
@@ -33,20 +34,34 @@ def steps(benchmark: Benchmark) -> list[Step]:
     return found
 
 
+def steps_table(benchmark: Benchmark) -> Table | None:
+    """A row for each step; None where there is none."""
+    rows = tuple(
+        (
+            Cell(step.name),
+            Cell(f"{step.parent.name} → {step.child.name}"),
+            *(Cell("\n".join(lines) or "-") for lines in (step.gave, step.took, step.neither)),
+        )
+        for step in steps(benchmark)
+    )
+    columns = ("step", "from → to", "gave", "took", "neither")
+    return Table("Step by step", columns, rows, prose=True, names=2) if rows else None
+
+
 def _step(parent: Result, child: Result, benchmark: Benchmark) -> Step:
     gave: list[str] = []
     took: list[str] = []
-    same: list[str] = []
+    neither: list[str] = []
     for point, title in point_titles(benchmark).items():
         ratio = benchmark.ratio(child, point, parent)
         line = f"latency {ratio.median:.2f}x, {title}"
-        {"faster": gave, "SLOWER": took}.get(ratio.verdict, same).append(line)
+        {"faster": gave, "SLOWER": took}.get(ratio.verdict, neither).append(line)
     for name, mine, theirs in (
         ("file", child.file_bytes, parent.file_bytes),
         ("memory of the model", child.model_rss_bytes, parent.model_rss_bytes),
     ):
         change = mine / theirs
-        place = same if abs(change - 1) < _CLEAR else gave if change < 1 else took
+        place = neither if abs(change - 1) < _CLEAR else gave if change < 1 else took
         place.append(f"{name} {change:.2f}x")
     for task in child.tasks:
         metric = task.metrics[0]
@@ -54,7 +69,7 @@ def _step(parent: Result, child: Result, benchmark: Benchmark) -> Step:
         if after is None or before is None:
             continue
         gain = metric.gain(after[metric.name], before[metric.name])
-        place = gave if gain > 0 else took if gain < 0 else same
+        place = gave if gain > 0 else took if gain < 0 else neither
         place.append(f"{task.name} {metric.title} {metric.change(after[metric.name], before[metric.name])}")
     names = dict.fromkeys(manifest.lineage.steps[-1] for manifest in child.manifests if manifest.lineage.steps)
-    return Step(", ".join(names), parent, child, tuple(gave), tuple(took), tuple(same))
+    return Step(", ".join(names), parent, child, tuple(gave), tuple(took), tuple(neither))

@@ -65,7 +65,7 @@ def _cell(task: Task, metric: Metric, result: Result, benchmark: Benchmark) -> C
     if result is base or found is None:
         return Cell(text, sort=value[metric.name])
     note = metric.change(value[metric.name], (base.metrics or {})[task.name][metric.name])
-    verdict = verdicts(benchmark, result).get(task.name) if metric is task.metrics[0] else None
+    verdict = verdicts(benchmark, result).get(task.name) if metric == task.metrics[0] else None
     if verdict is None:
         return Cell(text, note, sort=found, gain=found)
     note += f"\n{'within' if verdict.holds else 'MISSES'} {verdict.budget}"
@@ -81,7 +81,7 @@ def _summary(tasks: Sequence[Task], models: Sequence[Result], base: Result) -> t
     lines = [
         (f"mean of {len(pairs)} tasks", title, pairs)
         for title, pairs in shared.items()
-        if 1 < len(pairs) and len(tasks) > 1
+        if len(pairs) > 1 and len(tasks) > 1
     ]
     if len(tasks) > 1:
         lines.append(("mean of all tasks", "first metric", [(task, task.metrics[0]) for task in tasks]))

@@ -130,9 +130,7 @@ def _latency(result: Result, benchmark: Benchmark, threads: int) -> Cell:
     if result.name != benchmark.base:
         ratio = benchmark.ratio(result, threads)
         notes += [f"{ratio.median:.2f}x {ratio.low:.2f}-{ratio.high:.2f}", _VERDICTS.get(ratio.verdict, ratio.verdict)]
-    return Cell(
-        value, "\n".join(notes), warning=_is_too_slow(result, benchmark, threads), sort=latency.p50_ms
-    )
+    return Cell(value, "\n".join(notes), warning=_is_too_slow(result, benchmark, threads), sort=latency.p50_ms)
 
 
 def _threads(count: int) -> str:

@@ -7,23 +7,26 @@ from rich.text import Text
 
 from mtl_edge.bench.results import Benchmark
 from mtl_edge.report.sharing import sharing_tables
-from mtl_edge.report.table import Cell, comparison, slower_than_base
+from mtl_edge.report.table import Cell, Table, comparison, slower_than_base
 
 
 def show(benchmark: Benchmark, console: Console) -> None:
     """Print the comparison, what it was measured on, and each model that is slower than the base."""
     for table in (*comparison(benchmark, first_metric_only=True), *sharing_tables(benchmark)):
-        shown = RichTable(
-            box=box.SIMPLE_HEAD, show_lines=True, title=table.title, title_justify="left", title_style="bold"
-        )
-        for index, column in enumerate(table.columns):
-            shown.add_column(column, justify="right" if index else "left", overflow="fold", no_wrap=index == 0)
-        for row in table.rows:
-            shown.add_row(*map(_dress, row))
-        console.print(shown)
+        console.print(to_rich(table))
     console.print(caption(benchmark), style="dim", soft_wrap=True)
     for sentence in slower_than_base(benchmark):
         console.print(f"Warning: {sentence}", style="bold red", soft_wrap=True)
+
+
+def to_rich(table: Table) -> RichTable:
+    """A table of text as the terminal shows it."""
+    shown = RichTable(box=box.SIMPLE_HEAD, show_lines=True, title=table.title, title_justify="left", title_style="bold")
+    for index, column in enumerate(table.columns):
+        shown.add_column(column, justify="right" if index else "left", overflow="fold", no_wrap=index == 0)
+    for row in table.rows:
+        shown.add_row(*map(_dress, row))
+    return shown
 
 
 def caption(benchmark: Benchmark) -> str:

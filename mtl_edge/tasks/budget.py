@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal, TypeVar
 
 import msgspec
 
+from mtl_edge.errors import DataError
 from mtl_edge.tasks.base import Metric, TaskFields, TaskKind
 
 AnyTask = TypeVar("AnyTask", bound=TaskFields)
@@ -47,6 +48,23 @@ def read_budget(text: str, task: TaskKind) -> Budget:
     if found["unit"] == "pt" and metric.unit == "error":
         raise ValueError(f"{task.name} has an error ({metric.title}): must be in %, found {text!r}")
     return Budget(float(found["amount"]), "pt" if found["unit"] == "pt" else "%")
+
+
+def read_task_budget(text: str, tasks: Mapping[str, TaskKind]) -> tuple[str, Budget]:
+    """Read what stands in ``--max-drop``: ``left=0.5pt`` or ``count=2%``.
+
+    Raises:
+        DataError: it is not of this form, or names no task.
+    """
+    name, equals, amount = text.partition("=")
+    if not equals:
+        raise DataError(f"--max-drop: must be as in left=0.5pt or count=2%, found {text!r}")
+    if name not in tasks:
+        raise DataError(f"--max-drop: must name a task ({', '.join(tasks)}), found {name!r}")
+    try:
+        return name, read_budget(amount, tasks[name])
+    except ValueError as error:
+        raise DataError(f"--max-drop {name}: {error}") from error
 
 
 def budgets_of(tasks: Iterable[TaskKind]) -> dict[str, Budget]:

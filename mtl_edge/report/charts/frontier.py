@@ -23,10 +23,11 @@ _PER_ROW = 3
 
 @dataclass(frozen=True)
 class Panel:
-    """One task's picture, and what is said of it."""
+    """One task's picture, and what is said of it; ``turned`` where low values are up."""
 
     task: str
     metric: str
+    turned: bool
     against: Against
     svg: str
 
@@ -35,7 +36,13 @@ def frontier(benchmark: Benchmark, paint: Paint) -> list[Panel]:
     """A picture for each task and each kind of cost; none without metrics."""
     measured = [result for result in benchmark.results if result.metrics]
     return [
-        Panel(task.name, task.metrics[0].title, against, to_svg(_panel(benchmark, task, against, measured, paint), paint))
+        Panel(
+            task.name,
+            task.metrics[0].title,
+            not task.metrics[0].higher_is_better,
+            against,
+            to_svg(_panel(benchmark, task, against, measured, paint), paint),
+        )
         for against in AGAINST
         for task in tasks_of(benchmark)
     ]
@@ -77,37 +84,42 @@ def _panel(
     rows = _rows(benchmark, task, against, results)
     names = [result.name for result in benchmark.results]
     bound = _limit(benchmark, task)
-    y = altair.Y("value:Q").title(None).scale(
-        domain=_domain(metric, [row["value"] for row in rows], bound), reverse=not metric.higher_is_better, nice=False
+    y = (
+        altair.Y("value:Q")
+        .title(None)
+        .scale(
+            domain=_domain(metric, [row["value"] for row in rows], bound),
+            reverse=not metric.higher_is_better,
+            nice=False,
+        )
     )
     y = y.axis(format=".1%" if metric.unit == "share" else "~g", tickCount=5)
     x = altair.X("cost:Q").title(_axis(benchmark, against)).scale(zero=True, padding=10, nice=True)
     base = altair.Chart(values(rows)).encode(x=x.axis(grid=False, tickCount=5), y=y)
-    key = {"title": None, "columns": 2} if legend else None
+    key = altair.Legend(title=None, columns=2) if legend else None
     points = base.mark_point(filled=True, size=95, opacity=1).encode(
         color=altair.Color("model:N").scale(by_series(names, paint)).legend(key),
         shape=altair.Shape("model:N").scale(by_shape(names)).legend(key),
         description="text:N",
     )
-    quiet = {"aria": False}
     layers = []
     if bound is not None:
         worst = altair.Chart(values([{"value": bound, "text": f"budget {budget_of(benchmark, task)}"}])).encode(y=y)
         layers += [
-            worst.mark_rule(stroke=paint.ink, strokeDash=[4, 3], strokeWidth=1, **quiet),
-            worst.mark_text(align="left", dx=1, dy=-6, fontSize=11, fill=paint.faint, **quiet).encode(
-                x=altair.XValue(0), text="text:N"
+            worst.mark_rule(stroke=paint.ink, strokeDash=[4, 3], strokeWidth=1, aria=False),
+            worst.mark_text(align="left", dx=1, dy=-6, fontSize=11, fill=paint.faint, aria=False).encode(
+                x=altair.value(0), text="text:N"
             ),
         ]
     edge = _edge(rows, metric)
     line = altair.Chart(values(edge)).encode(x=x.axis(grid=False, tickCount=5), y=y, order="cost:Q")
-    layers.append(line.mark_line(stroke=paint.faint, strokeWidth=1, interpolate="step-after", opacity=0.6, **quiet))
+    layers.append(line.mark_line(stroke=paint.faint, strokeWidth=1, interpolate="step-after", opacity=0.6, aria=False))
     best = chosen(benchmark)
     ring = [row for row in rows if best is not None and row["model"] == best.name]
     if ring:
         layers.append(
             altair.Chart(values(ring))
-            .mark_point(filled=False, shape="circle", size=380, stroke=paint.ink, strokeWidth=1.5, **quiet)
+            .mark_point(filled=False, shape="circle", size=380, stroke=paint.ink, strokeWidth=1.5, aria=False)
             .encode(x=x.axis(grid=False, tickCount=5), y=y)
         )
     return altair.layer(*layers, points).properties(width=WIDTH, height=HEIGHT)
@@ -143,7 +155,10 @@ def _limit(benchmark: Benchmark, task: Task) -> float | None:
 
 def _domain(metric: Metric, found: Sequence[float], bound: float | None) -> list[float]:
     """From the lowest to the highest value, with some air, and not less than what is more than noise."""
-    low, high = min([*found, *([bound] if bound is not None else [])]), max(found) if bound is None else max(*found, bound)
+    low, high = (
+        min([*found, *([bound] if bound is not None else [])]),
+        max(found) if bound is None else max(*found, bound),
+    )
     least = _LEAST_SPAN[metric.unit] * (1.0 if metric.unit == "share" else max(abs(low), abs(high)))
     middle, span = (low + high) / 2, max(high - low, least) * 1.3
     return [middle - span / 2, middle + span / 2]

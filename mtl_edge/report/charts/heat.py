@@ -49,6 +49,8 @@ def damage_panels(matrix: DamageMatrix, paint: Paint, *, most: int | None = None
         squares = base.mark_rect(stroke=paint.paper, strokeWidth=1).encode(
             color=altair.Color(f"{field}:Q").scale(scale).legend(None), description=f"{text}:N"
         )
-        figures = base.mark_text(fontSize=11, fill=paint.ink, aria=False).encode(text=altair.Text(f"{field}:Q", format=".0f"))
+        figures = base.mark_text(fontSize=11, fill=paint.ink, aria=False).encode(
+            text=altair.Text(f"{field}:Q", format=".0f")
+        )
         panels[title] = (squares + figures).properties(title=title, **size)
     return panels

@@ -44,9 +44,9 @@ def _picture(benchmark: Benchmark, results: tuple[Result, ...], point: Point, ti
         counts, _ = np.histogram(found, edges)
         smooth = np.convolve(counts, [0.25, 0.5, 0.25], mode="same")
         foot = float(row + 1)
-        for start, height in zip(edges[:-1] * np.sqrt(edges[1] / edges[0]), smooth / smooth.max(), strict=True):
+        for start, rise in zip(edges[:-1] * np.sqrt(edges[1] / edges[0]), smooth / smooth.max(), strict=True):
             hills.append(
-                {"model": result.name, "ms": float(f"{start:.5g}"), "top": round(foot - 0.6 * height, 3), "foot": foot}
+                {"model": result.name, "ms": float(f"{start:.5g}"), "top": round(foot - 0.6 * rise, 3), "foot": foot}
             )
         latency = result.latency(point)
         low_ms, high_ms = latency.p50_interval_ms
@@ -81,27 +81,26 @@ def _picture(benchmark: Benchmark, results: tuple[Result, ...], point: Point, ti
         return altair.Y(f"{field}:Q").scale(y).axis(None)
 
     color = altair.Color("model:N").scale(by_series([result.name for result in benchmark.results], paint)).legend(None)
-    quiet = {"aria": False}
     hill = (
         altair.Chart(values(hills))
-        .mark_area(opacity=0.75, line=False, **quiet)
+        .mark_area(opacity=0.75, line=False, aria=False)
         .encode(x=altair.X("ms:Q").scale(scale).axis(axis), y=height("top"), y2="foot:Q", color=color, detail="model:N")
     )
     base = altair.Chart(values(marks))
-    median = base.mark_rule(stroke=paint.ink, strokeWidth=1.5, **quiet).encode(
+    median = base.mark_rule(stroke=paint.ink, strokeWidth=1.5, aria=False).encode(
         x=altair.X("p50:Q").scale(scale), y=height("top"), y2="foot:Q"
     )
-    late = base.mark_rule(stroke=paint.ink, strokeWidth=1, strokeDash=[2, 2], **quiet).encode(
+    late = base.mark_rule(stroke=paint.ink, strokeWidth=1, strokeDash=[2, 2], aria=False).encode(
         x=altair.X("p90:Q").scale(scale), y=height("middle"), y2="foot:Q"
     )
-    name = base.mark_text(align="left", baseline="middle", fontSize=11, fill=paint.ink, **quiet).encode(
-        x=altair.XValue(0), y=height("name"), text="model:N"
+    name = base.mark_text(align="left", baseline="middle", fontSize=11, fill=paint.ink, aria=False).encode(
+        x=altair.value(0), y=height("name"), text="model:N"
     )
-    figure = base.mark_text(align="right", baseline="middle", fontSize=11, fill=paint.faint, **quiet).encode(
-        x=altair.XValue(WIDTH + 30), y=height("name"), text="short:N"
+    figure = base.mark_text(align="right", baseline="middle", fontSize=11, fill=paint.faint, aria=False).encode(
+        x=altair.value(WIDTH + 30), y=height("name"), text="short:N"
     )
     row = base.mark_rect(opacity=0, fill=paint.ink).encode(
-        x=altair.XValue(0), x2=altair.X2Value(WIDTH + 30), y=height("name"), y2="foot:Q", description="text:N"
+        x=altair.value(0), x2=altair.value(WIDTH + 30), y=height("name"), y2="foot:Q", description="text:N"
     )
     return altair.layer(hill, median, late, name, figure, row).properties(width=WIDTH + 30, height=_ROW * len(results))
 

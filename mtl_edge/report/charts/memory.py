@@ -16,9 +16,7 @@ def memory(parts: Mapping[str, Mapping[str, float]], paint: Paint, *, unit: str 
     bars, names = [], []
     for row, (model, amounts) in enumerate(parts.items()):
         start = 0.0
-        names.append(
-            {"model": model, "name": row + 0.28, "total": f"{_figure(sum(amounts.values()))} {unit}"}
-        )
+        names.append({"model": model, "name": row + 0.28, "total": f"{_figure(sum(amounts.values()))} {unit}"})
         for kind, amount in amounts.items():
             bars.append(
                 {
@@ -51,10 +49,10 @@ def memory(parts: Mapping[str, Mapping[str, float]], paint: Paint, *, unit: str 
     )
     base = altair.Chart(values(names))
     name = base.mark_text(align="left", baseline="middle", fontSize=11, fill=paint.ink, aria=False).encode(
-        x=altair.XValue(0), y=height("name"), text="model:N"
+        x=altair.value(0), y=height("name"), text="model:N"
     )
     total = base.mark_text(align="right", baseline="middle", fontSize=11, fill=paint.faint, aria=False).encode(
-        x=altair.XValue(WIDTH + 30), y=height("name"), text="total:N"
+        x=altair.value(WIDTH + 30), y=height("name"), text="total:N"
     )
     picture = altair.layer(bar, name, total).properties(width=WIDTH + 30, height=_ROW * len(parts))
     return to_svg(picture, paint)

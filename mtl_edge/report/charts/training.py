@@ -28,17 +28,13 @@ def curves(
     found = []
     for task in tasks:
         metric = task.metrics[0]
-        rows = [
-            {
-                "model": network,
-                "epoch": epoch,
-                "value": record.metrics[task.name][metric.name],
-                "text": f"{network}, epoch {epoch}: {metric.title} {metric.format(record.metrics[task.name][metric.name])}",
-            }
-            for network, records in training.items()
-            for epoch, record in enumerate(records, 1)
-            if task.name in record.metrics
-        ]
+        rows = []
+        for network, records in training.items():
+            for epoch, record in enumerate(records, 1):
+                if task.name in record.metrics:
+                    value = record.metrics[task.name][metric.name]
+                    text = f"{network}, epoch {epoch}: {metric.title} {metric.format(value)}"
+                    rows.append({"model": network, "epoch": epoch, "value": value, "text": text})
         if not rows:
             continue
         y = altair.Y("value:Q").title(None).scale(zero=False, reverse=not metric.higher_is_better)
