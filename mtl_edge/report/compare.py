@@ -154,7 +154,7 @@ def _changes(
             change = _latency(name, titles[point], old.latency(point), new.latency(point), thresholds)
             yield change if judged else replace(change, verdict="not judged")
     memory = old.model_rss_bytes / 2**20, new.model_rss_bytes / 2**20
-    change = _amount(name, "memory of the model", *memory, "MiB", thresholds.memory)
+    change = _amount(name, "memory", *memory, "MiB", thresholds.memory)
     yield change if judged else replace(change, verdict="not judged")
     yield _amount(name, "file", old.file_bytes / 1024, new.file_bytes / 1024, "KiB", thresholds.size)
 
@@ -166,7 +166,7 @@ def _metrics(name: str, task: Task, old: Result, new: Result, thresholds: Thresh
         return
     allowed = thresholds.drops.get(task.name, _DROP)
     for metric in task.metrics:
-        what = f"{task.name} {metric.title}"
+        what = f"{task.name}, {metric.title}"
         if before is None or after is None:
             old_text, new_text = ("-" if side is None else metric.format(side[metric.name]) for side in (before, after))
             yield Change(name, what, old_text, new_text, "-", "not judged", first=metric == task.metrics[0])
@@ -187,7 +187,7 @@ def _latency(name: str, title: str, old: Latency, new: Latency, thresholds: Thre
     slower, faster = new_low > old_high and ratio > least, new_high < old_low and ratio < 1 / least
     return Change(
         name,
-        f"latency p50, {title}",
+        f"latency, {title}",
         f"{old.p50_ms:.3f} ms",
         f"{new.p50_ms:.3f} ms",
         f"{ratio:.2f}x",
