@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 
 from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE
+from mtl_edge.bench.contender import Contender
 from mtl_edge.bench.results import Benchmark
-from mtl_edge.bench.suite import Contender
 from mtl_edge.errors import RecipeError
 from mtl_edge.progress import console, spinner
 from mtl_edge.provenance import canonical_json, recipe_body

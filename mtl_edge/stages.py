@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE, Lineage, Manifest, Measured, ModelInput, write_artifact
+from mtl_edge.bench.contender import Contender
 from mtl_edge.bench.machine import this_machine
-from mtl_edge.bench.suite import Contender, Settings, benchmark
+from mtl_edge.bench.settings import Settings
+from mtl_edge.bench.suite import benchmark
 from mtl_edge.compress.prune import prune_channels
 from mtl_edge.data.fingerprint import source_fingerprint, source_libraries
 from mtl_edge.data.source import prepare

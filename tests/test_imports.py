@@ -24,6 +24,8 @@ def _loaded(statement: str, modules: tuple[str, ...]) -> set[str]:
         "errors",
         "kits.kit",
         "preprocessing",
+        "profile.measure",
+        "profile.worker",
         "progress",
         "recipe",
         "report.document",
@@ -47,7 +49,7 @@ def test_what_runs_on_a_target_box_imports_neither_torch_nor_scikit_learn(module
 
 def test_measuring_imports_no_onnx() -> None:
     """Of ONNX a target box has the runtime only."""
-    assert _loaded("import mtl_edge.bench.suite, mtl_edge.report.terminal", ("onnx",)) == set()
+    assert _loaded("import mtl_edge.bench.suite, mtl_edge.report.terminal, mtl_edge.report.profile", ("onnx",)) == set()
 
 
 def test_quantization_imports_no_torch() -> None:
@@ -61,7 +63,15 @@ def test_optimization_imports_no_torch() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["run", "--help"], ["bench", "--help"], ["zoo", "fetch", "--help"], ["--version"]]
+    "arguments",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["bench", "--help"],
+        ["inspect", "--help"],
+        ["zoo", "fetch", "--help"],
+        ["--version"],
+    ],
 )
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     """Help comes before any library that takes time to load."""

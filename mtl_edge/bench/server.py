@@ -1,9 +1,18 @@
 """Queries that come when they want: how many a second can be answered within a bound?"""
 
+import math
+from collections.abc import Callable
+
 import msgspec
 
-from mtl_edge.bench.bootstrap import percentile, supported
+from mtl_edge.bench.bootstrap import BEYOND, percentile, supported
 from mtl_edge.bench.latency import Point
+from mtl_edge.bench.settings import Settings
+
+_TRIALS = 7
+_HOPELESS = 20
+_HOPELESS_MS = 1000.0
+"""A query that took so many times the bound, and so long, shows that the queue only grows."""
 
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,3 +58,36 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
                 break
             highest = trial.rate_per_s
         return highest
+
+
+def find_rate(ask: Callable[..., list[float]], capacity: float, settings: Settings) -> tuple[Trial, ...]:
+    """Try the rate that was asked for; or look for the highest that keeps the bound.
+
+    Args:
+        ask: asks the measuring process.
+        capacity: queries per second if one follows the other; no higher rate can be kept.
+        settings: the bound and the rate.
+    """
+
+    def trial(rate: float) -> Trial:
+        latencies = ask(
+            "serve",
+            rate=rate,
+            seconds=settings.server_seconds,
+            least=math.ceil(BEYOND / (1 - settings.bound_share / 100)),
+            give_up_ms=max(_HOPELESS * settings.bound_ms, _HOPELESS_MS),
+        )
+        return Trial(rate_per_s=rate, latencies_ms=tuple(latencies))
+
+    if settings.rate_per_s is not None:
+        return (trial(settings.rate_per_s),)
+    low, high = 0.0, capacity
+    trials: list[Trial] = []
+    for _ in range(_TRIALS):
+        trials.append(trial((low + high) / 2))
+        found = trials[-1].percentile_ms(settings.bound_share)
+        if found is not None and found <= settings.bound_ms:
+            low = trials[-1].rate_per_s
+        else:
+            high = trials[-1].rate_per_s
+    return tuple(trials)

@@ -9,6 +9,7 @@ from mtl_edge.cli.bench import bench
 from mtl_edge.cli.compare import compare
 from mtl_edge.cli.damage import damage
 from mtl_edge.cli.export import export
+from mtl_edge.cli.inspect import inspect
 from mtl_edge.cli.optimize import optimize
 from mtl_edge.cli.quantize import quantize
 from mtl_edge.cli.recipes import run, train
@@ -40,5 +41,5 @@ def main(debug: bool) -> None:
     """From data with several targets to one small, fast, verified .onnx, measured on the runtime that will run it."""
 
 
-for command in (run, train, bench, compare, report, optimize, quantize, damage, export, zoo):
+for command in (run, train, bench, compare, report, inspect, optimize, quantize, damage, export, zoo):
     main.add_command(command)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from mtl_edge.cli.options import EXISTING
+from mtl_edge.cli.options import EXISTING, Dim
 
 
 class _Numbers(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.3
@@ -22,20 +22,6 @@ class _Numbers(click.ParamType):  # type: ignore[type-arg]  # generic only since
         return tuple(dict.fromkeys(map(int, value.split(","))))
 
 
-class _Dim(click.ParamType):  # type: ignore[type-arg]
-    """``name=size``."""
-
-    name = "NAME=SIZE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, tuple):
-            return value
-        name, _, size = value.partition("=")
-        if not name or not re.fullmatch(r"[1-9]\d*", size):
-            self.fail(f"must be a dimension's name and size such as seq=128, found {value!r}", param, ctx)
-        return name, int(size)
-
-
 @click.command()
 @click.argument("models", nargs=-1, required=True, type=EXISTING)
 @click.option("--against", type=EXISTING, help="What the others are compared to.  [default: the dense one]")
@@ -46,7 +32,7 @@ class _Dim(click.ParamType):  # type: ignore[type-arg]
 )
 @click.option("--threads", type=_Numbers(), default="1,2", show_default=True, help="Intra-op threads to measure with.")
 @click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Size of a symbolic first axis.")
-@click.option("--dim", "dims", type=_Dim(), multiple=True, help="Size of another symbolic axis, such as seq=128.")
+@click.option("--dim", "dims", type=Dim(), multiple=True, help="Size of another symbolic axis, such as seq=128.")
 @click.option("--rounds", type=click.IntRange(2), default=10, show_default=True, help="Interleaved rounds.")
 @click.option("--seconds", type=click.FloatRange(0.01), default=0.2, show_default=True, help="Length of a turn.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all raw samples.")
@@ -69,11 +55,20 @@ def bench(
     import msgspec
     from rich.console import Console
 
-    from mtl_edge.bench.suite import Settings, benchmark, contenders
+    from mtl_edge.bench.contender import contenders
+    from mtl_edge.bench.settings import Settings
+    from mtl_edge.bench.suite import benchmark
     from mtl_edge.report.terminal import show
     from mtl_edge.storage import write_atomically
 
-    settings = Settings(threads=threads, batch=batch, dims=dict(dims), rounds=rounds, round_seconds=seconds, data=data)
+    settings = Settings(
+        threads=threads,
+        batches=(batch,),
+        dims={name: (size,) for name, size in dims},
+        rounds=rounds,
+        round_seconds=seconds,
+        data=data,
+    )
     named = contenders((*([against] if against else []), *models))
     measured = benchmark(named, base=named[0] if against else None, settings=settings)
     show(measured, Console())

@@ -1,8 +1,26 @@
 """Options and types that several commands share."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import click
+
+
+class Dim(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.3
+    """``name=size``."""
+
+    name = "NAME=SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Name and size."""
+        if isinstance(value, tuple):
+            return value
+        name, _, size = value.partition("=")
+        if not name or not re.fullmatch(r"[1-9]\d*", size):
+            self.fail(f"must be a dimension's name and size such as seq=128, found {value!r}", param, ctx)
+        return name, int(size)
+
 
 EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 with_calib = click.option(

@@ -11,6 +11,7 @@ from mtl_edge.optimize.subset import cut_outputs
 from mtl_edge.profile.results import GraphNode
 from mtl_edge.quantize.audit import audit_optimized
 from mtl_edge.quantize.placement import outputs_served, part_name
+from mtl_edge.quantize.source import read_content
 
 _HELPERS = (
     "Cast",
@@ -55,11 +56,14 @@ def optimized_nodes(path: Path) -> tuple[GraphNode, ...]:
 
 
 def without_each_output(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Each output of a model, and the model without it; nothing for a model with one output."""
-    model = onnx.load(path)
-    names = [output.name for output in model.graph.output]
+    """Each output of a model, and the model without it; nothing for a model with one output.
+
+    Raises:
+        ModelError: the file cannot be read.
+    """
+    whole = read_content(path)
+    names = [output.name for output in onnx.load_from_string(whole).graph.output]
     if len(names) > 1:
-        whole = model.SerializeToString()
         for name in names:
             yield name, cut_outputs(whole, [other for other in names if other != name])
 

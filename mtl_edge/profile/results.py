@@ -2,10 +2,12 @@
 
 import statistics
 from collections.abc import Callable, Iterable
+from typing import Literal
 
 import msgspec
 
 Samples = tuple[float, ...]
+Precision = Literal["int8", "float", "boundary", "neutral"]
 
 
 class GraphNode(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +30,7 @@ class GraphNode(msgspec.Struct, frozen=True, kw_only=True):
     layer: str = ""
     part: str = ""
     serves: tuple[str, ...] = ()
-    precision: str = ""
+    precision: Precision = "float"
     reason: str = ""
     weight_bytes: int = 0
 
@@ -55,6 +57,32 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     weight_bytes: int
     ms: float | None = None
     output_bytes: int | None = None
+
+
+class Breakdown(msgspec.Struct, frozen=True, kw_only=True):
+    """Nodes in the order in which they run, and their costs together, the most expensive first."""
+
+    nodes: tuple[GraphNode, ...]
+
+    @property
+    def by_op_type(self) -> tuple[Cost, ...]:
+        """Operators."""
+        return total_costs(self.nodes, lambda node: node.op_type)
+
+    @property
+    def by_layer(self) -> tuple[Cost, ...]:
+        """Layers with what converts or moves values for them."""
+        return total_costs(self.nodes, lambda node: node.layer)
+
+    @property
+    def by_part(self) -> tuple[Cost, ...]:
+        """The trunk, what some tasks share, and each task's head."""
+        return total_costs(self.nodes, lambda node: node.part)
+
+    @property
+    def by_precision(self) -> tuple[Cost, ...]:
+        """What runs in int8, in float, converts or moves."""
+        return total_costs(self.nodes, lambda node: node.precision)
 
 
 class TaskCost(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,7 +117,7 @@ class TaskCost(msgspec.Struct, frozen=True, kw_only=True):
         return low, high
 
 
-class Profile(msgspec.Struct, frozen=True, kw_only=True):
+class Profile(Breakdown, frozen=True, kw_only=True):
     """Where the time of one model goes on this box.
 
     Attributes:
@@ -122,26 +150,6 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     def median_ms(self) -> float:
         """Median latency: what the nodes' ``ms`` add up to, or a little less: the rest is the call itself."""
         return statistics.median(self.latency_ms)
-
-    @property
-    def by_op_type(self) -> tuple[Cost, ...]:
-        """Operators, the most expensive first."""
-        return total_costs(self.nodes, lambda node: node.op_type)
-
-    @property
-    def by_layer(self) -> tuple[Cost, ...]:
-        """Layers with what converts or moves values for them, the most expensive first."""
-        return total_costs(self.nodes, lambda node: node.layer)
-
-    @property
-    def by_part(self) -> tuple[Cost, ...]:
-        """The trunk, what some tasks share, and each task's head, the most expensive first."""
-        return total_costs(self.nodes, lambda node: node.part)
-
-    @property
-    def by_precision(self) -> tuple[Cost, ...]:
-        """What runs in int8, in float, converts or moves, the most expensive first."""
-        return total_costs(self.nodes, lambda node: node.precision)
 
 
 def total_costs(nodes: Iterable[GraphNode], key: Callable[[GraphNode], str]) -> tuple[Cost, ...]:

@@ -24,7 +24,7 @@ _WARM_RUNS = 3
 _PROFILE_SHARE = 0.3
 """Of the time that there is; the rest goes to models without one of the tasks."""
 _MOST_RUNS = 300
-_ROUNDS = 9
+_ROUNDS, _FEWEST_ROUNDS = 25, 4
 _HOLDS_GRAPHS = ("If", "Loop", "Scan")
 
 
@@ -188,13 +188,15 @@ def _node_time(column: Sequence[_Event]) -> NodeTime:
 
 
 def _saved_ms(whole: _Runner, without: _Runner, seconds: float) -> tuple[float, ...]:
-    """Round by round, by how much the whole model takes longer."""
-    turn = seconds / _ROUNDS / 2
-    saved = []
-    for number in range(_ROUNDS):
-        first, second = (whole, without) if number % 2 else (without, whole)
-        one, other = first.median_ms(turn), second.median_ms(turn)
-        saved.append(round(one - other if number % 2 else other - one, 5))
+    """Round by round, by how much the whole model takes longer; each begins every other round."""
+    turn, saved = seconds / _ROUNDS / 2, list[float]()
+    end = time.perf_counter() + seconds
+    while len(saved) < _FEWEST_ROUNDS or time.perf_counter() < end:
+        if len(saved) % 2:
+            other, own = without.median_ms(turn), whole.median_ms(turn)
+        else:
+            own, other = whole.median_ms(turn), without.median_ms(turn)
+        saved.append(round(own - other, 5))
     return tuple(saved)
 
 

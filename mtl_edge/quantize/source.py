@@ -13,7 +13,7 @@ import onnxruntime
 from mtl_edge.artifact import Manifest
 from mtl_edge.data.archive import unpack_npz
 from mtl_edge.data.splits import Samples, load_samples
-from mtl_edge.errors import ModelError
+from mtl_edge.errors import ModelError, last_words
 from mtl_edge.progress import progress_bar, spinner
 from mtl_edge.quantize.calibrate import calibrate
 from mtl_edge.quantize.data import CalibrationData, calibration_data
@@ -90,11 +90,19 @@ def read_source(path: Path) -> tuple[onnxruntime.InferenceSession, bytes, Manife
         ModelError: it cannot be read.
     """
     session = open_session(path)
+    return session, read_content(path), manifest_of(path, session)
+
+
+def read_content(path: Path) -> bytes:
+    """A model's content as one file, with the weights that stand in files of their own.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
     try:
-        content = onnx.load(path).SerializeToString()  # with the weights that stand in files of their own
+        return bytes(onnx.load(path).SerializeToString())
     except Exception as error:  # protobuf's own exception types are not public
-        raise ModelError(f"{path}: cannot be read as one model: {error}") from error
-    return session, content, manifest_of(path, session)
+        raise ModelError(f"{path}: cannot be read as one model: {last_words(error)}") from error
 
 
 def calibrated(
