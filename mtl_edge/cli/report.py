@@ -22,7 +22,7 @@ from mtl_edge.errors import needs_extra
     "profiles",
     type=EXISTING,
     multiple=True,
-    help="Show where a model's time goes, too: a profile's JSON.  [several times]",
+    help="Show where a model's time goes, too: what inspect --profile --json wrote.  [several times]",
 )
 def report(results: Path, output: Path | None, damage: Path | None, profiles: tuple[Path, ...]) -> None:
     """Write report.html, .md, .svg and .csv of RESULTS.
@@ -31,13 +31,12 @@ def report(results: Path, output: Path | None, damage: Path | None, profiles: tu
     The page needs nothing but itself.
     """
     with needs_extra("report"):
-        from mtl_edge.profile.results import Profile
         from mtl_edge.report.files import bench_files, run_files
-        from mtl_edge.report.read import decode, read_results
+        from mtl_edge.report.read import decode, read_profile, read_results
         from mtl_edge.storage import write_atomically
 
     found = read_results(results)
-    profiled = [decode(path, path.read_bytes(), Profile) for path in profiles]
+    profiled = [read_profile(path) for path in profiles]
     matrix = None
     if damage is not None:
         with needs_extra("quantize"):

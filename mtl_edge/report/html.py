@@ -18,7 +18,7 @@ from mtl_edge.report.footprint import memory_stacks
 from mtl_edge.report.headline import headline
 from mtl_edge.report.lineage import steps
 from mtl_edge.report.methods import methods_table
-from mtl_edge.report.profiles import parts_by_model, profile_tables
+from mtl_edge.report.profile_tables import parts_by_model, profile_tables
 from mtl_edge.report.reproduce import Reproduction, of_benchmark, of_run
 from mtl_edge.report.sharing import sharing_tables
 from mtl_edge.report.table import Cell, Table, comparison, slower_than_base

@@ -8,9 +8,14 @@ import msgspec
 
 from mtl_edge.bench.results import Benchmark
 from mtl_edge.errors import ReportError
+from mtl_edge.profile.results import Profile
 
 REPORT_FILE = "report.json"
 _Read = TypeVar("_Read")
+
+
+class _Inspected(msgspec.Struct, frozen=True):
+    profile: Profile | None
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,18 @@ def read_results(path: Path) -> Results:
     if "results" in fields and "base" in fields:
         return Results(file.stem, file, _checked(file, decode(file, text, Benchmark)), None)
     raise ReportError(f"{file}: must be a run's {REPORT_FILE} or what bench --json writes, found {_keys(fields)}")
+
+
+def read_profile(path: Path) -> Profile:
+    """Read what ``mtl-edge inspect --profile --json`` writes.
+
+    Raises:
+        ReportError: it is something else, or the model was not run.
+    """
+    found = decode(path, path.read_bytes(), _Inspected).profile
+    if found is None:
+        raise ReportError(f"{path}: must have a profile, found none: inspect the model with --profile")
+    return found
 
 
 def decode(path: Path, text: "bytes | msgspec.Raw", kind: type[_Read]) -> _Read:
