@@ -79,7 +79,10 @@
       if (found.length) point(found[(now + step + found.length + (now < 0 && step < 0 ? 1 : 0)) % found.length]);
     });
   }
-  addEventListener("scroll", hide, { passive: true });
+  addEventListener("scroll", () => {
+    const mark = document.querySelector(".at");
+    if (mark) point(mark);
+  }, { passive: true });
 
   // Commands and the recipe can be copied, where the browser lets a page from a file do so.
   for (const block of all(".code")) {
