@@ -21,7 +21,7 @@ from mtl_edge.report.methods import methods_table
 from mtl_edge.report.profile_tables import parts_by_model, profile_tables
 from mtl_edge.report.reproduce import Reproduction, of_benchmark, of_run
 from mtl_edge.report.sharing import sharing_tables
-from mtl_edge.report.table import Cell, Table, comparison, slower_than_base
+from mtl_edge.report.table import Cell, Table, comparison, warnings
 from mtl_edge.report.terminal import caption
 from mtl_edge.report.verdicts import chosen
 
@@ -88,14 +88,13 @@ def _render(
     drawn = benchmark.results[:_MOST]
     stacks = memory_stacks(drawn)
     best = chosen(benchmark)
-    noise = benchmark.conditions.noise if benchmark.conditions is not None else ()
     return environment.get_template("report.html.j2").render(
         name=name,
         benchmark=benchmark,
         report=report,
         headline=headline(benchmark),
         chosen=best.name if best else None,
-        warnings=[*noise, *slower_than_base(benchmark), *remarks],
+        warnings=[*warnings(benchmark), *remarks],
         series={name: (index % len(PAGE.series), shape(index)) for index, name in enumerate(names)},
         against=AGAINST,
         panels=frontier(benchmark, PAGE),

@@ -8,7 +8,7 @@ from mtl_edge.report.headline import headline
 from mtl_edge.report.lineage import steps_table
 from mtl_edge.report.methods import methods_table
 from mtl_edge.report.sharing import sharing_tables
-from mtl_edge.report.table import Cell, Table, comparison, slower_than_base
+from mtl_edge.report.table import Cell, Table, comparison, warnings
 from mtl_edge.report.terminal import caption
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ def run_to_markdown(report: "RunReport", *, picture: str | None) -> str:
     """A finished run as Markdown tables, with a link to the picture's file."""
     from mtl_edge.report.outcomes import outcome_tables, outcome_warnings
 
-    tables, warnings = outcome_tables(report.quantized), outcome_warnings(report.quantized)
-    return _document(report.name, report.benchmark, picture, tables, warnings)
+    tables, remarks = outcome_tables(report.quantized), outcome_warnings(report.quantized)
+    return _document(report.name, report.benchmark, picture, tables, remarks)
 
 
 def bench_to_markdown(name: str, benchmark: Benchmark, *, picture: str | None) -> str:
@@ -43,7 +43,7 @@ def _document(
     benchmark: Benchmark,
     picture: str | None,
     quantized: Sequence[Table] = (),
-    warnings: Sequence[str] = (),
+    remarks: Sequence[str] = (),
 ) -> str:
     lines = [f"# {name}", ""]
     best = headline(benchmark)
@@ -63,8 +63,7 @@ def _document(
     for table in tables:
         lines += [f"## {table.title}", "", *to_markdown_table(table), ""]
         lines += [table.caption, ""] if table.caption else []
-    noise = benchmark.conditions.noise if benchmark.conditions is not None else ()
-    lines += [f"**Warning: {sentence}**\n" for sentence in (*noise, *slower_than_base(benchmark), *warnings)]
+    lines += [f"**Warning: {sentence}**\n" for sentence in (*warnings(benchmark), *remarks)]
     measured = any(result.metrics for result in benchmark.results)
     lines.append(f"{'Metrics on the test samples, from the runtime; ' if measured else ''}{caption(benchmark)}.")
     if picture is not None:

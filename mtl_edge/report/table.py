@@ -70,6 +70,13 @@ def comparison(benchmark: Benchmark, *, first_metric_only: bool = False) -> list
     return [gives, cost]
 
 
+def warnings(benchmark: Benchmark) -> list[str]:
+    """Why the figures are to be taken with care, what could not be measured, and what is slower than the base."""
+    noise = benchmark.conditions.noise if benchmark.conditions is not None else ()
+    failed = (f"{failure.name} could not be measured: {failure.reason}" for failure in benchmark.failures)
+    return [*noise, *failed, *slower_than_base(benchmark)]
+
+
 def slower_than_base(benchmark: Benchmark) -> list[str]:
     """One sentence for each model that came out slower than the base."""
     sentences = []

@@ -220,8 +220,14 @@ def profile() -> Profile:
         profiled_ms=0.2,
         nodes=tuple(
             ProfiledNode(
-                name=f"{part}/conv", op_type="Conv", layer=f"{part}/conv", part=part, weight_bytes=4000, ms=ms,
-                profiled_ms=ms, output_bytes=1000,
+                name=f"{part}/conv",
+                op_type="Conv",
+                layer=f"{part}/conv",
+                part=part,
+                weight_bytes=4000,
+                ms=ms,
+                profiled_ms=ms,
+                output_bytes=1000,
             )
             for part, ms in parts.items()
         ),

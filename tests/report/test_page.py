@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mtl_edge.quantize.damage import DamageMatrix
 from mtl_edge.profile.results import Profile
+from mtl_edge.quantize.damage import DamageMatrix
 from mtl_edge.report.document import RunReport
 from mtl_edge.report.html import run_to_html
 from mtl_edge.report.methods import methods_table
@@ -78,9 +78,7 @@ class Page:
 
 
 @pytest.fixture(scope="module")
-def path(
-    finished: RunReport, damage: DamageMatrix, profile: Profile, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def path(finished: RunReport, damage: DamageMatrix, profile: Profile, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a whole run with everything that a report can have."""
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(run_to_html(finished, damage=damage, profiles=[profile]), encoding="utf-8")
@@ -136,9 +134,13 @@ def test_the_figures_are_those_of_the_json(page: Page, finished: RunReport) -> N
 
 def test_budgets_are_judged_and_the_fastest_within_them_is_chosen(page: Page) -> None:
     """A missed budget says so; the faster model that missed it is not the chosen one."""
-    chosen = page.ask("return [...document.querySelectorAll('.frontier .legend .model:has(.badge)')].map((m) => m.innerText)")
+    chosen = page.ask(
+        "return [...document.querySelectorAll('.frontier .legend .model:has(.badge)')].map((m) => m.innerText)"
+    )
     assert [text.replace("\n", " ").split()[0] for text in chosen] == ["pruned"]
-    missed = page.ask("return [...document.querySelectorAll('[aria-label=\"Task by task\"] td.bad')].map((c) => c.innerText)")
+    missed = page.ask(
+        "return [...document.querySelectorAll('[aria-label=\"Task by task\"] td.bad')].map((c) => c.innerText)"
+    )
     assert len(missed) == 1
     assert "MISSES 0.5 pt" in missed[0]
     assert "pruned" in page.ask("return document.querySelector('.headline').innerText")
@@ -162,7 +164,9 @@ def test_tables_sort_by_keyboard(page: Page) -> None:
     assert values == sorted(values, reverse=True)
     page.ask("document.querySelector('[aria-label=\"Task by task\"] th:nth-child(5) button').focus()")
     page.press("SPACE")
-    last = page.ask("return document.querySelector('[aria-label=\"Task by task\"] table').rows[0].parentNode.nextElementSibling.nextElementSibling.tagName")
+    last = page.ask(
+        "return document.querySelector('[aria-label=\"Task by task\"] table').rows[0].parentNode.nextElementSibling.nextElementSibling.tagName"
+    )
     assert last == "TFOOT"
 
 
@@ -253,7 +257,9 @@ def test_on_paper_there_is_nothing_to_press(page: Page) -> None:
     """Buttons and links to sections go, and details are open."""
     page.open(medium="print", scheme="dark")
     page.ask("dispatchEvent(new Event('beforeprint'))")
-    seen = page.ask("return ['nav', '#theme', '.choice'].filter((name) => document.querySelector(name).checkVisibility())")
+    seen = page.ask(
+        "return ['nav', '#theme', '.choice'].filter((name) => document.querySelector(name).checkVisibility())"
+    )
     assert seen == []
     assert page.ask("return [...document.querySelectorAll('details')].every((block) => block.open)")
     assert page.ask("return getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"

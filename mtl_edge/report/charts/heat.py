@@ -15,7 +15,7 @@ _GAIN_DB = (0.5, 1.0, 3.0, 6.0)
 def damage_svg(matrix: DamageMatrix, paint: Paint, *, most: int | None = None) -> str:
     """Side by side: a layer alone in int8, and all but that layer."""
     panels = damage_panels(matrix, paint, most=most)
-    return to_svg(altair.hconcat(*panels.values()), paint)
+    return to_svg(altair.hconcat(*(panel.properties(title=title) for title, panel in panels.items())), paint)
 
 
 def damage_panels(matrix: DamageMatrix, paint: Paint, *, most: int | None = None) -> dict[str, Any]:
@@ -52,5 +52,5 @@ def damage_panels(matrix: DamageMatrix, paint: Paint, *, most: int | None = None
         figures = base.mark_text(fontSize=11, fill=paint.ink, aria=False).encode(
             text=altair.Text(f"{field}:Q", format=".0f")
         )
-        panels[title] = (squares + figures).properties(title=title, **size)
+        panels[title] = (squares + figures).properties(**size)
     return panels

@@ -12,7 +12,7 @@ from mtl_edge.report.charts.paint import WIDTH, Paint, by_series, to_svg, values
 from mtl_edge.report.points import point_titles
 
 _BINS = 72
-_ROW = 46
+_ROW = 50
 _SHARE = (0.1, 99.5)
 """Per cent of the samples between which the axis lies."""
 
@@ -66,7 +66,7 @@ def _picture(benchmark: Benchmark, results: tuple[Result, ...], point: Point, ti
                 "p90": latency.p90_ms if latency.p90_ms is not None else latency.p50_ms,
                 "foot": foot,
                 "middle": foot - 0.3,
-                "name": foot - 0.76,
+                "name": foot - 0.82,
                 "top": foot - 0.62,
                 "text": text,
                 "short": f"{latency.p50_ms:.3f} ms",
@@ -106,8 +106,15 @@ def _picture(benchmark: Benchmark, results: tuple[Result, ...], point: Point, ti
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Round numbers on a logarithmic axis: 1, 2 and 5 of each decade, or finer where the axis is short."""
-    steps = (1, 2, 5) if high / low > 3 else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
+    """Round numbers on a logarithmic axis, the more of each decade the shorter it is."""
+    ratio = high / low
+    steps = (
+        (1.0, 2.0, 5.0)
+        if ratio > 20
+        else (1.0, 2.0, 3.0, 5.0, 7.0)
+        if ratio > 3
+        else (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)
+    )
     powers = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
     found = [float(f"{step * 10.0**power:.3g}") for power in powers for step in steps]
     return [tick for tick in found if low <= tick <= high]

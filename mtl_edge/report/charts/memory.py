@@ -39,7 +39,7 @@ def memory(parts: Mapping[str, Mapping[str, float]], paint: Paint, *, unit: str 
         altair.Chart(values(bars))
         .mark_rect(stroke=paint.paper, strokeWidth=1)
         .encode(
-            x=altair.X("start:Q").title(unit).axis(tickCount=5).scale(zero=True, nice=False),
+            x=altair.X("start:Q").title(unit).axis(tickCount=5, grid=False).scale(zero=True, nice=False),
             x2="end:Q",
             y=height("top"),
             y2="foot:Q",
