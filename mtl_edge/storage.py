@@ -73,19 +73,27 @@ def cache_folder() -> Path:
             return (Path(chosen) if Path(chosen).is_absolute() else Path.home() / ".cache") / "mtl-edge"
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
+def write_atomically(path: Path, content: bytes | str | Iterator[bytes]) -> None:
     """Write a file so that a reader sees the old content or the new, whatever happens in between.
+
+    Content that is made as it is written, piece by piece, is never in memory as a whole.
 
     Raises:
         WorkdirError: the folder cannot be written to, or the disk is full; the old file is untouched.
     """
-    data = content.encode() if isinstance(content, str) else content
+    match content:
+        case str():
+            pieces = iter([content.encode()])
+        case bytes():
+            pieces = iter([content])
+        case _:
+            pieces = content
     with _storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(prefix=_UNFINISHED, dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as stream:
-                stream.write(data)
+                stream.writelines(pieces)
                 stream.flush()
                 os.fsync(stream.fileno())
             Path(temporary).chmod(0o666 & ~_umask())

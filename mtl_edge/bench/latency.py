@@ -80,7 +80,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def p50_interval_ms(self) -> tuple[float, float]:
-        """95 % confidence interval of the median, by the bootstrap over rounds."""
+        """99 % confidence interval of the median, by the bootstrap over rounds."""
         return median_interval(self.rounds_ms)
 
     @property
@@ -118,7 +118,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
 class Ratio(msgspec.Struct, frozen=True, kw_only=True):
     """How a model's latency stands to the base's, from the medians of the same rounds; below 1 is faster.
 
-    ``low`` and ``high`` are the 95 % confidence interval of the median, by the bootstrap over rounds.
+    ``low`` and ``high`` are the 99 % confidence interval of the median, by the bootstrap over rounds.
     """
 
     median: float

@@ -60,15 +60,12 @@ class Subject:
         paths = [Path(path) for path in request["paths"]]
         self._folders = list(dict.fromkeys(path.parent for path in paths))
         self._runtime_rss = peak_bytes()
-        self._stages: _Stages | None = None
-        if request.get("memory"):
-            np.random.default_rng(0).standard_normal(1)  # imported late by numpy, and not the model's
-            trim()
-            before = resident(self._folders)
+        before = _quiet_resident(self._folders) if request.get("memory") else None
         started = time.perf_counter()
         sessions = [open_session(path, request["threads"], arena=self._arena) for path in paths]
         self._load_ms = 1e3 * (time.perf_counter() - started)
-        if request.get("memory"):
+        self._stages: _Stages | None = None
+        if before is not None:
             load_peak = peak_bytes()
             trim()
             self._stages = _Stages(before, resident(self._folders), load_peak)
@@ -119,10 +116,14 @@ class Subject:
             "peak_rss_bytes": peak_bytes(),
         }
 
-    def _memory(self) -> dict[str, object]:
-        """Pages of the runtime's own files that only the model made resident count as the runtime's."""
+    def _memory(self) -> dict[str, object] | None:
+        """Where memory goes; None where the system does not tell.
+
+        Pages of the runtime's own files that only the model made resident count as the runtime's.
+        """
         stages = self._stages
-        assert stages is not None
+        if stages is None:
+            return None
         forget_peak()
         for _ in range(1 + _WARM_RUNS):
             self._try()
@@ -199,3 +200,14 @@ class Subject:
 def _ready(path: Path, session: onnxruntime.InferenceSession, request: Mapping[str, Any]) -> _Loaded:
     arrays = random_inputs(session.get_inputs(), batch=request["batch"], dims=request["dims"], place=str(path))
     return _Loaded(path, session, arrays, bind(session, arrays))
+
+
+def _quiet_resident(folders: list[Path]) -> Resident | None:
+    """What is resident before a model is loaded; None where the system does not tell."""
+    np.random.default_rng(0).standard_normal(1)  # numpy imports this late, and it is not the model's
+    trim()
+    try:
+        forget_peak()
+        return resident(folders)
+    except OSError:
+        return None

@@ -14,7 +14,6 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
         runtime_bytes: Python, numpy and the runtime, before the model is loaded.
         weights_bytes: what the loaded model keeps: weights, as the kernels want them, and the graph.
         run_bytes: what the runs keep in addition: with the arena on it holds their activations ready.
-        activations_bytes: the most that the runs need at a time beyond the loaded model.
         load_peak_bytes: the most while the model was loaded.
         run_peak_bytes: the most while it ran.
         pss_bytes: at the end, with shared pages divided among the processes that share them; None if not readable.
@@ -24,7 +23,6 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     runtime_bytes: int
     weights_bytes: int
     run_bytes: int
-    activations_bytes: int
     load_peak_bytes: int
     run_peak_bytes: int
     pss_bytes: int | None = None
@@ -33,6 +31,11 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     def resident_bytes(self) -> int:
         """What stays resident after the runs."""
         return self.runtime_bytes + self.weights_bytes + self.run_bytes
+
+    @property
+    def activations_bytes(self) -> int:
+        """The most that the runs needed at a time beyond the loaded model; with the arena on, what that reserved."""
+        return max(self.run_peak_bytes - self.runtime_bytes - self.weights_bytes, 0)
 
     @property
     def peak_rss_bytes(self) -> int:

@@ -5,14 +5,14 @@ from rich.console import Console
 from mtl_edge.report.compare import Change, Comparison
 from mtl_edge.report.markdown import to_markdown_table
 from mtl_edge.report.table import Cell, Table
-from mtl_edge.report.terminal import to_rich
+from mtl_edge.report.terminal import show_table
 
 _SHOUTED = ("better", "WORSE", "not judged")
 
 
 def show_comparison(found: Comparison, console: Console) -> None:
     """Print what changed, model by model, and what that means."""
-    console.print(to_rich(comparison_table(found)))
+    show_table(comparison_table(found), console)
     for line in remarks(found):
         console.print(line, soft_wrap=True)
     console.print(summary(found), style="bold red" if found.regressions else "bold", soft_wrap=True)

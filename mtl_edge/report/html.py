@@ -13,6 +13,7 @@ from mtl_edge.report.charts.latency import distributions
 from mtl_edge.report.charts.memory import memory, swatches
 from mtl_edge.report.charts.paint import PAGE, shape, to_svg
 from mtl_edge.report.csv_rows import to_csv
+from mtl_edge.report.details import detail_tables, remarks
 from mtl_edge.report.fingerprint import fingerprint
 from mtl_edge.report.footprint import memory_stacks
 from mtl_edge.report.headline import headline
@@ -49,7 +50,7 @@ def run_to_html(report: "RunReport", *, damage: "DamageMatrix | None" = None, pr
         profiles,
         report=report,
         quantized=outcome_tables(report.quantized),
-        remarks=outcome_warnings(report.quantized),
+        outcomes=outcome_warnings(report.quantized),
         curves=curves(trained, benchmark.base_result.tasks, names, PAGE),
         trained=[network for network in trained if network in names],
     )
@@ -71,7 +72,7 @@ def _render(
     *,
     report: "RunReport | None" = None,
     quantized: Sequence[object] = (),
-    remarks: Sequence[str] = (),
+    outcomes: Sequence[str] = (),
     curves: Sequence[object] = (),
     trained: Sequence[str] = (),
 ) -> str:
@@ -94,12 +95,13 @@ def _render(
         report=report,
         headline=headline(benchmark),
         chosen=best.name if best else None,
-        warnings=[*warnings(benchmark), *remarks],
+        warnings=[*warnings(benchmark), *outcomes],
         series={name: (index % len(PAGE.series), shape(index)) for index, name in enumerate(names)},
         against=AGAINST,
         panels=frontier(benchmark, PAGE),
         tasks=[methods] if methods else gives,
         costs=costs,
+        details=detail_tables(benchmark, "server" if any(result.server for result in benchmark.results) else "latency"),
         sharing=sharing_tables(benchmark),
         steps=steps(benchmark),
         distributions=distributions(benchmark, drawn, PAGE),
@@ -116,7 +118,7 @@ def _render(
         machine=fingerprint(benchmark),
         models=_models(benchmark),
         reproduction=reproduction,
-        caption=caption(benchmark),
+        caption="; ".join([caption(benchmark), *remarks(benchmark)]),
         csv=base64.b64encode(to_csv(benchmark).encode()).decode(),
     )
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from mtl_edge.bench.latency import Point
 from mtl_edge.bench.results import Benchmark, Result
 from mtl_edge.tasks import Metric, Task
 
@@ -44,17 +45,7 @@ class Table:
 
 def comparison(benchmark: Benchmark, *, first_metric_only: bool = False) -> list[Table]:
     """What each model gives (its tasks' metrics, where test data was given), and what it costs."""
-    cost = Table(
-        "What it costs",
-        (
-            "model",
-            *(f"latency p50\n{_threads(threads)}" for threads in benchmark.threads),
-            "peak memory",
-            "load",
-            "file",
-        ),
-        tuple(_cost(result, benchmark) for result in benchmark.results),
-    )
+    cost = cost_table(benchmark)
     tasks = tasks_of(benchmark)
     if not tasks:
         return [cost]
@@ -77,6 +68,21 @@ def warnings(benchmark: Benchmark) -> list[str]:
     return [*noise, *failed, *slower_than_base(benchmark)]
 
 
+def cost_table(benchmark: Benchmark) -> Table:
+    """Latency, memory, load time and file size of each model."""
+    return Table(
+        "What it costs",
+        (
+            "model",
+            *(f"latency p50\n{_threads(threads)}" for threads in benchmark.threads),
+            "peak memory",
+            "load",
+            "file",
+        ),
+        tuple(_cost(result, benchmark) for result in benchmark.results),
+    )
+
+
 def slower_than_base(benchmark: Benchmark) -> list[str]:
     """One sentence for each model that came out slower than the base."""
     sentences = []
@@ -88,9 +94,9 @@ def slower_than_base(benchmark: Benchmark) -> list[str]:
     return sentences
 
 
-def _is_too_slow(result: Result, benchmark: Benchmark, threads: int) -> bool:
+def _is_too_slow(result: Result, benchmark: Benchmark, point: Point | int) -> bool:
     """Of several models that work together nobody expects that they are as fast as one."""
-    return len(result.paths) == 1 and benchmark.ratio(result, threads).verdict == "SLOWER"
+    return len(result.paths) == 1 and benchmark.ratio(result, point).verdict == "SLOWER"
 
 
 def tasks_of(benchmark: Benchmark) -> tuple[Task, ...]:
@@ -109,7 +115,7 @@ def _cost(result: Result, benchmark: Benchmark) -> tuple[Cell, ...]:
     share = "" if result is base else f"{result.file_bytes / base.file_bytes:.2f}x"
     return (
         Cell(result.name),
-        *(_latency(result, benchmark, threads) for threads in benchmark.threads),
+        *(latency_cell(result, benchmark, threads) for threads in benchmark.threads),
         Cell(
             f"{result.peak_rss_bytes / 2**20:.1f} MiB",
             f"model {result.model_rss_bytes / 2**20:.1f}",
@@ -130,14 +136,15 @@ def _metric(task: Task, metric: Metric, result: Result, base: Result) -> Cell:
     return Cell(metric.format(value[metric.name]), metric.change(value[metric.name], compared[metric.name]))
 
 
-def _latency(result: Result, benchmark: Benchmark, threads: int) -> Cell:
-    latency = result.latency(threads)
+def latency_cell(result: Result, benchmark: Benchmark, point: Point | int) -> Cell:
+    """The median, and under it p90 where it is supported, the ratio to the base with its interval, and the verdict."""
+    latency = result.latency(point)
     value = f"{latency.p50_ms:.3f} ms"
     notes = [] if latency.p90_ms is None else [f"p90 {latency.p90_ms:.3f}"]
     if result.name != benchmark.base:
-        ratio = benchmark.ratio(result, threads)
+        ratio = benchmark.ratio(result, point)
         notes += [f"{ratio.median:.2f}x {ratio.low:.2f}-{ratio.high:.2f}", _VERDICTS.get(ratio.verdict, ratio.verdict)]
-    return Cell(value, "\n".join(notes), warning=_is_too_slow(result, benchmark, threads), sort=latency.p50_ms)
+    return Cell(value, "\n".join(notes), warning=_is_too_slow(result, benchmark, point), sort=latency.p50_ms)
 
 
 def _threads(count: int) -> str:
