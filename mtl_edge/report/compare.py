@@ -161,23 +161,23 @@ def _changes(
 
 def _metrics(name: str, task: Task, old: Result, new: Result, thresholds: Thresholds) -> Iterator[Change]:
     """Every metric of a task; the threshold is for the first, the others have no verdict."""
-    before, after = (old.metrics or {}).get(task.name), (new.metrics or {}).get(task.name)
-    if before is None and after is None:
-        return
+    before, after = ((side.metrics or {}).get(task.name, {}) for side in (old, new))
     allowed = thresholds.drops.get(task.name, _DROP)
     for metric in task.metrics:
-        what = f"{task.name}, {metric.title}"
-        if before is None or after is None:
-            old_text, new_text = ("-" if side is None else metric.format(side[metric.name]) for side in (before, after))
-            yield Change(name, what, old_text, new_text, "-", "not judged", first=metric == task.metrics[0])
+        what, first = f"{task.name}, {metric.title}", metric == task.metrics[0]
+        base, value = before.get(metric.name), after.get(metric.name)
+        if base is None and value is None:
             continue
-        value, base = after[metric.name], before[metric.name]
+        if base is None or value is None:
+            shown = ["-" if side is None else metric.format(side) for side in (base, value)]
+            yield Change(name, what, shown[0], shown[1], "-", "not judged", first=first)
+            continue
         verdict: Verdict = "not judged"
-        if metric == task.metrics[0]:
+        if first:
             loss = allowed.loss(metric, value, base)
             verdict = "WORSE" if loss > allowed.amount else "better" if -loss > allowed.amount else "same"
-        texts = metric.format(base), metric.format(value), metric.change(value, base)
-        yield Change(name, what, *texts, verdict, first=metric == task.metrics[0])
+        change = metric.change(value, base)
+        yield Change(name, what, metric.format(base), metric.format(value), change, verdict, first=first)
 
 
 def _latency(name: str, title: str, old: Latency, new: Latency, thresholds: Thresholds) -> Change:

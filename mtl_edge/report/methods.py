@@ -25,6 +25,7 @@ def methods_table(benchmark: Benchmark) -> Table | None:
         (Cell(task.name), Cell(metric.title), *(_cell(task, metric, result, benchmark) for result in models))
         for task in tasks
         for metric in task.metrics
+        if any(_value(task, metric, result) is not None for result in models)
     )
     return Table(
         "Task by task",
@@ -39,8 +40,8 @@ def methods_table(benchmark: Benchmark) -> Table | None:
 
 def gain(task: Task, metric: Metric, result: Result, base: Result) -> float | None:
     """How much better than the base a model is, relative to it; None where one of them was not measured."""
-    mine, theirs = (result.metrics or {}).get(task.name), (base.metrics or {}).get(task.name)
-    return None if mine is None or theirs is None else metric.gain(mine[metric.name], theirs[metric.name])
+    mine, theirs = _value(task, metric, result), _value(task, metric, base)
+    return None if mine is None or theirs is None else metric.gain(mine, theirs)
 
 
 def mean_gain(pairs: Sequence[tuple[Task, Metric]], result: Result, base: Result) -> float | None:
@@ -55,21 +56,23 @@ def signed_percent(share: float) -> str:
     return f"{round(100 * share, 2) + 0.0:+.2f} %"
 
 
+def _value(task: Task, metric: Metric, result: Result) -> float | None:
+    return (result.metrics or {}).get(task.name, {}).get(metric.name)
+
+
 def _cell(task: Task, metric: Metric, result: Result, benchmark: Benchmark) -> Cell:
-    value = (result.metrics or {}).get(task.name)
+    value, reference = _value(task, metric, result), _value(task, metric, benchmark.base_result)
     if value is None:
         return Cell("-")
-    base = benchmark.base_result
-    found = gain(task, metric, result, base)
-    text = metric.format(value[metric.name])
-    if result is base or found is None:
-        return Cell(text, sort=value[metric.name])
-    note = metric.change(value[metric.name], (base.metrics or {})[task.name][metric.name])
+    text = metric.format(value)
+    if result is benchmark.base_result or reference is None:
+        return Cell(text, sort=value)
+    found, note = metric.gain(value, reference), metric.change(value, reference)
     verdict = verdicts(benchmark, result).get(task.name) if metric == task.metrics[0] else None
     if verdict is None:
         return Cell(text, note, sort=found, gain=found)
     note += f"\n{'within' if verdict.holds else 'MISSES'} {verdict.budget}"
-    return Cell(text, note, warning=not verdict.holds, sort=found, gain=found, within=verdict.holds)
+    return Cell(text, note, warning=not verdict.holds, sort=found, gain=found)
 
 
 def _summary(tasks: Sequence[Task], models: Sequence[Result], base: Result) -> tuple[tuple[Cell, ...], ...]:

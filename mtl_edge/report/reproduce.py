@@ -88,7 +88,7 @@ def _without_nulls(value: Any) -> Any:
     match value:
         case dict():
             return {key: _without_nulls(item) for key, item in value.items() if item is not None}
-        case list():
+        case list() | tuple():
             return [_without_nulls(item) for item in value]
         case _:
             return value

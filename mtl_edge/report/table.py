@@ -15,7 +15,7 @@ class Cell:
     """A value, what stands under it, and whether it calls for attention.
 
     ``sort`` is what rows are ordered by, where that is another thing than the text; ``gain`` is how much better than
-    its base the value is, relative to it; ``within`` is whether it stays within its budget, where there is one.
+    its base the value is, relative to it.
     """
 
     value: str
@@ -23,7 +23,6 @@ class Cell:
     warning: bool = False
     sort: float | None = None
     gain: float | None = None
-    within: bool | None = None
 
 
 @dataclass(frozen=True)

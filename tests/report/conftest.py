@@ -120,7 +120,6 @@ def _measured(variant: str) -> Result:
             runtime_bytes=55 * 2**20,
             weights_bytes=file_bytes,
             run_bytes=2**20 * (3 if arena else 1),
-            activations_bytes=2**20,
             load_peak_bytes=62 * 2**20 + file_bytes,
             run_peak_bytes=60 * 2**20,
         )
@@ -193,7 +192,7 @@ def damage() -> DamageMatrix:
             layer=layer,
             kind="Conv",
             serves=serves,
-            alone=Form({name: level for name, level in everything.items()}),
+            alone=Form(everything),
             others=Form({name: level + relief for name, level in everything.items()}),
         )
         for layer, serves, relief in (
