@@ -45,7 +45,8 @@
 
   // What a mark of a picture stands for: under the pointer, or by the arrow keys in a picture that has the focus.
   const tip = document.getElementById("tip");
-  const marks = (chart) => all('[aria-roledescription$="mark"][aria-label]', chart);
+  const symbol = '[role="graphics-symbol"][aria-label]:not([aria-roledescription="axis"])';
+  const marks = (chart) => all(symbol, chart);
   const hide = () => {
     tip.hidden = true;
     for (const mark of all(".at")) mark.classList.remove("at");
@@ -64,7 +65,7 @@
   };
   for (const chart of all(".chart")) {
     chart.addEventListener("pointerover", (event) => {
-      const mark = event.target.closest('[aria-roledescription$="mark"][aria-label]');
+      const mark = event.target.closest(symbol);
       if (mark) point(mark);
     });
     chart.addEventListener("pointerleave", hide);
