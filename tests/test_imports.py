@@ -54,7 +54,7 @@ def test_measuring_imports_no_onnx() -> None:
 
 def test_a_measuring_process_imports_the_runtime_and_little_else() -> None:
     """What it needs for manifests and metrics it imports when it is asked for them."""
-    later = ("msgspec", "psutil", "rich", "click", "mtl_edge.tasks", "mtl_edge.artifact", "mtl_edge.data")
+    later = ("msgspec", "psutil", "rich", "click", "statistics", "mtl_edge.tasks", "mtl_edge.artifact", "mtl_edge.data")
     assert _loaded("import mtl_edge.bench.worker, mtl_edge.bench.measure", later) == set()
 
 
