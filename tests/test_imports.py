@@ -18,6 +18,8 @@ def _loaded(statement: str, modules: tuple[str, ...]) -> set[str]:
     "module",
     [
         "artifact",
+        "bench.many",
+        "bench.measure",
         "bench.suite",
         "bench.worker",
         "cli",
@@ -50,6 +52,12 @@ def test_what_runs_on_a_target_box_imports_neither_torch_nor_scikit_learn(module
 def test_measuring_imports_no_onnx() -> None:
     """Of ONNX a target box has the runtime only."""
     assert _loaded("import mtl_edge.bench.suite, mtl_edge.report.terminal, mtl_edge.report.profile", ("onnx",)) == set()
+
+
+def test_a_measuring_process_imports_the_runtime_and_little_else() -> None:
+    """What it needs for manifests and metrics it imports when it is asked for them."""
+    later = ("msgspec", "psutil", "rich", "click", "statistics", "mtl_edge.tasks", "mtl_edge.artifact", "mtl_edge.data")
+    assert _loaded("import mtl_edge.bench.worker, mtl_edge.bench.measure", later) == set()
 
 
 def test_quantization_imports_no_torch() -> None:

@@ -69,11 +69,13 @@ def warnings(benchmark: Benchmark) -> list[str]:
 
 def cost_table(benchmark: Benchmark) -> Table:
     """Latency, memory, load time and file size of each model."""
+    swept = len(benchmark.points) > len(benchmark.threads)
+    size = f", batch {benchmark.points[0].batch}" if swept else ""
     return Table(
         "What it costs",
         (
             "model",
-            *(f"latency p50\n{_threads(threads)}" for threads in benchmark.threads),
+            *(f"latency p50\n{_threads(threads)}{size}" for threads in benchmark.threads),
             "peak memory",
             "load",
             "file",
