@@ -6,6 +6,7 @@ import click
 
 from mtl_edge import __version__
 from mtl_edge.cli.bench import bench
+from mtl_edge.cli.compare import compare
 from mtl_edge.cli.damage import damage
 from mtl_edge.cli.export import export
 from mtl_edge.cli.inspect import inspect
@@ -13,6 +14,7 @@ from mtl_edge.cli.manifest import manifest
 from mtl_edge.cli.optimize import optimize
 from mtl_edge.cli.quantize import quantize
 from mtl_edge.cli.recipes import run, train
+from mtl_edge.cli.report import report
 from mtl_edge.cli.sign import keygen, sign
 from mtl_edge.cli.subset import subset
 from mtl_edge.cli.verify import verify
@@ -47,15 +49,17 @@ _COMMANDS = (
     run,
     train,
     bench,
+    compare,
+    report,
+    inspect,
     optimize,
     quantize,
     damage,
-    inspect,
+    subset,
     export,
     manifest,
     keygen,
     sign,
-    subset,
     verify,
     zoo,
 )

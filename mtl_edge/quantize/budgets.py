@@ -193,8 +193,7 @@ def spend(task: Task, budget: Budget, fp32: Mapping[str, float], int8: Mapping[s
     """What becomes of a task's budget, from its metrics before and after."""
     metric: Metric = task.metrics[0]
     value, base = int8[metric.name], fp32[metric.name]
-    loss = 100 * (base - value) if budget.unit == "pt" else -100 * metric.gain(value, base)
-    return Spent(task.name, budget, base, value, loss)
+    return Spent(task.name, budget, base, value, budget.loss(metric, value, base))
 
 
 def _excess(spent: Spent) -> float:
