@@ -187,13 +187,21 @@ class Student(nn.Module):
     def _step(self, node: onnx.NodeProto, makers: Mapping[str, onnx.NodeProto]) -> _Step:
         match node.op_type:
             case "QuantizeLinear":
-                if node.input[2] not in self._zeros:
-                    raise unknown(node, "activations with a zero point for each channel")
-                zero, ends = self._zeros[node.input[2]], self._ends[node.input[2]]
-                return _Step(node, lambda a, x, scale, *_: fake_quantize(x, scale, zero, *ends), {})
+                return _Step(node, self._quantize(node, makers), {})
             case "DequantizeLinear":
                 return _Step(node, self._dequantize(node, makers), attributes_of(node))
         return _Step(node, operator_of(node), attributes_of(node))
+
+    def _quantize(self, node: onnx.NodeProto, makers: Mapping[str, onnx.NodeProto]) -> Operator:
+        if node.input[2] not in self._zeros:
+            raise unknown(node, "activations with a zero point for each channel")
+        zero, ends = self._zeros[node.input[2]], self._ends[node.input[2]]
+        maker = makers.get(node.input[0])
+        before = makers.get(maker.input[0]) if maker is not None and maker.op_type == "Softmax" else None
+        if before is not None and before.op_type == "DequantizeLinear":
+            # ONNX Runtime's kernel takes the reciprocal of the scale for a whole number.
+            return lambda a, x, scale, *_: fake_quantize(x * (scale * (1 / scale).floor()).detach(), scale, zero, *ends)
+        return lambda a, x, scale, *_: fake_quantize(x, scale, zero, *ends)
 
     def _dequantize(self, node: onnx.NodeProto, makers: Mapping[str, onnx.NodeProto]) -> Operator:
         maker = makers.get(node.input[0])
@@ -209,7 +217,8 @@ class Student(nn.Module):
 def _dequantized(a: Mapping[str, int], x: Tensor, scale: Tensor, zero: Tensor | None = None) -> Tensor:
     """A constant; with a scale for each channel, or one for all."""
     shape = [-1 if axis == a.get("axis", 1) % x.ndim else 1 for axis in range(x.ndim)] if scale.ndim else []
-    shifted = x if zero is None else x - zero.to(x.dtype if x.is_floating_point() else torch.int32).reshape(shape)
+    numbers = x.to(torch.float32)
+    shifted = numbers if zero is None else numbers - zero.to(torch.float32).reshape(shape)
     return shifted * scale.reshape(shape)
 
 
