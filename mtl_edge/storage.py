@@ -96,6 +96,39 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         _fsync_folder(path.parent)
 
 
+def write_folder(folder: Path, content: Mapping[str, bytes]) -> None:
+    """Write a folder of files so that it is there as a whole or not at all; what was there before is replaced.
+
+    Args:
+        folder: the folder to write.
+        content: path in the folder, with slashes -> content of the file.
+
+    Raises:
+        WorkdirError: the folder cannot be written to, or the disk is full; what was there is untouched.
+    """
+    with _storage_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder.parent))
+        try:
+            for name, part in content.items():
+                path = temporary / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(part)
+                _fsync(path)
+            temporary.chmod(0o777 & ~_umask())
+            if folder.exists():
+                replaced = temporary.with_name(f"{temporary.name}-replaced")
+                folder.replace(replaced)
+                temporary.replace(folder)
+                shutil.rmtree(replaced, ignore_errors=True)
+            else:
+                temporary.replace(folder)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        _fsync_folder(folder.parent)
+
+
 @dataclass(frozen=True)
 class Stage:
     """A finished stage: where its files are, and the hash of what is in them."""

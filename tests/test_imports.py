@@ -22,6 +22,7 @@ def _loaded(statement: str, modules: tuple[str, ...]) -> set[str]:
         "bench.worker",
         "cli",
         "errors",
+        "kits.kit",
         "preprocessing",
         "progress",
         "recipe",

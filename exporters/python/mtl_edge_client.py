@@ -239,6 +239,7 @@ class Model:
 
     Attributes:
         name, variant: which model it is, such as ``mnist-pairs`` and ``pruned-int8``.
+        sha256: of the file without these digits, as its manifest states it.
         input: what it reads.
         tasks: what it answers: task name -> kind, such as ``multiclass`` or ``dense-regression``.
 
@@ -263,6 +264,7 @@ class Model:
         try:
             self.name = str(manifest["name"])
             self.variant = str(manifest["variant"])
+            self.sha256 = str(manifest["sha256"])
             (entry,) = manifest["inputs"]
             self.input = Input(str(entry["name"]), tuple(entry["shape"]), _preprocessing(entry["preprocessing"]))
             self.tasks = {str(task["name"]): str(task["kind"]) for task in manifest["tasks"]}
@@ -287,6 +289,40 @@ class Model:
         outputs = self._session.run(list(self.tasks), {self.input.name: inputs})
         columns = [_DECODERS[kind](output) for kind, output in zip(self.tasks.values(), outputs, strict=True)]
         return [dict(zip(self.tasks, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def check(self, goldens: str | Path) -> int:
+        """Compare what this device answers with golden vectors; do so once before you trust it. Gives their number.
+
+        Args:
+            goldens: the folder with ``goldens.json``.
+
+        Raises:
+            ModelFileError: the vectors cannot be read or are another model's, or an answer is off; the worst is named.
+        """
+        folder = Path(goldens)
+        try:
+            listed = json.loads((folder / "goldens.json").read_bytes())
+            cases = [
+                {
+                    part: [(entry, _golden(folder, entry)) for entry in case[part]]
+                    for part in ("raw", "inputs", "outputs")
+                }
+                for case in listed["cases"]
+            ]
+            model = listed["model_sha256"]
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            raise ModelFileError(f"{folder}: the golden vectors cannot be read: {error!r}") from error
+        if model != self.sha256 or not cases:
+            raise ModelFileError(f"{folder}: golden vectors must be of the model {self.sha256}, found {model}")
+        for number, case in enumerate(cases):
+            ((_, raw),) = case["raw"]
+            ((_, wanted),) = case["inputs"]
+            inputs = self.input.preprocess(raw)
+            _compare(f"{folder}: case {number}: input {self.input.name!r}", inputs, wanted, 1e-5)
+            found = self._session.run([entry["name"] for entry, _ in case["outputs"]], {self.input.name: inputs})
+            for (entry, expected), output in zip(case["outputs"], found, strict=True):
+                _compare(f"{folder}: case {number}: output {entry['name']!r}", output, expected, float(entry["atol"]))
+        return len(cases)
 
 
 def _multiclass(logits: np.ndarray) -> list[Answer]:
@@ -369,6 +405,29 @@ def _verified_manifest(path: str | Path, content: bytes, text: str | None) -> di
     return dict(manifest)
 
 
+def _golden(folder: Path, entry: Mapping[str, Any]) -> np.ndarray:
+    """A golden vector's array: raw little-endian values in C order."""
+    file = str(entry["file"])
+    if Path(file).name != file:
+        raise ValueError(f"must be a file's name, found {file!r}")
+    return np.fromfile(folder / file, np.dtype(entry["dtype"]).newbyteorder("<")).reshape(entry["shape"])
+
+
+def _compare(place: str, found: np.ndarray, expected: np.ndarray, tolerance: float) -> None:
+    """Both arrays are equal but for the tolerance; NaN, where both have it, is equal."""
+    if found.shape != expected.shape or found.dtype != expected.dtype:
+        raise ModelFileError(
+            f"{place}: must be {expected.dtype} {_shown(expected.shape)}, found {found.dtype} {_shown(found.shape)}"
+        )
+    apart = np.abs(found.astype(np.float64) - expected.astype(np.float64))
+    apart[np.isnan(apart)] = np.where(np.isnan(found) & np.isnan(expected), 0, np.inf)[np.isnan(apart)]
+    if apart.size and apart.max() > tolerance:
+        worst = tuple(int(at) for at in np.unravel_index(apart.argmax(), apart.shape))
+        raise ModelFileError(
+            f"{place}: must be within {tolerance:g} of {expected[worst]:g} at {_shown(worst)}, found {found[worst]:g}"
+        )
+
+
 def _shown(shape: tuple[int | str, ...]) -> str:
     return f"({', '.join(map(str, shape))})"
 
@@ -394,13 +453,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Print a model's answers for the first samples of a file.")
     parser.add_argument("model", type=Path, help="the model.onnx")
     parser.add_argument(
-        "samples", type=Path, help=".npz with raw samples under the input's name, .csv of rows, or .txt of texts"
+        "samples",
+        type=Path,
+        nargs="?",
+        help=".npz with raw samples under the input's name, .csv of rows, or .txt of texts",
+    )
+    parser.add_argument(
+        "--check", type=Path, metavar="GOLDENS", help="compare with this folder of golden vectors first"
     )
     parser.add_argument("-n", "--count", type=int, default=5, help="how many samples (default: 5)")
     args = parser.parse_args()
     try:
         model = Model(args.model)
-        answers = model.predict(_first_samples(args.samples, model.input.name, args.count))
+        if args.check is not None:
+            print(f"{model.name} {model.variant}: {model.check(args.check)} golden vectors agree on this device")
+        given = args.samples is not None
+        answers = model.predict(_first_samples(args.samples, model.input.name, args.count)) if given else []
     except (ModelFileError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
     print(f"{model.name} {model.variant}: reads {model.input.name}, {model.input.dtype} {_shown(model.input.shape)}")

@@ -7,6 +7,7 @@ import click
 from mtl_edge import __version__
 from mtl_edge.cli.bench import bench
 from mtl_edge.cli.damage import damage
+from mtl_edge.cli.export import export
 from mtl_edge.cli.optimize import optimize
 from mtl_edge.cli.quantize import quantize
 from mtl_edge.cli.recipes import run, train
@@ -37,5 +38,5 @@ def main(debug: bool) -> None:
     """From data with several targets to one small, fast, verified .onnx, measured on the runtime that will run it."""
 
 
-for command in (run, train, bench, optimize, quantize, damage, zoo):
+for command in (run, train, bench, optimize, quantize, damage, export, zoo):
     main.add_command(command)

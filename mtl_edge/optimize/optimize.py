@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 
 from mtl_edge.errors import ModelError
-from mtl_edge.optimize.merge import find_groups, merge
+from mtl_edge.optimize.merge import find_groups, find_parallel_groups, merge, merge_all
 from mtl_edge.optimize.rewrite import rewritten
 from mtl_edge.quantize.audit import is_quantized
 from mtl_edge.quantize.race import is_faster, latency_ratio, one_run
@@ -60,18 +60,28 @@ def optimize_graph(model: bytes, batch: Mapping[str, np.ndarray]) -> Optimized:
     def moved(candidate: bytes) -> float:
         return max(difference(model, candidate, samples) for samples in sizes)
 
-    def try_it(name: str, candidate: bytes) -> None:
-        nonlocal best
-        if moved(candidate) <= _TOLERANCE and is_faster(candidate, best, batch):
-            best = candidate
-            applied.append(name)
-        else:
-            refused.append(name)
+    def is_better(candidate: bytes) -> bool:
+        return moved(candidate) <= _TOLERANCE and is_faster(candidate, best, batch)
 
     if (simpler := rewritten(model)) != model:
-        try_it("rewritten", simpler)
-    for group in find_groups(best):
-        try_it("+".join(branch.name for branch in group), merge(best, group))
+        if is_better(simpler):
+            best = simpler
+            applied.append("rewritten")
+        else:
+            refused.append("rewritten")
+    whole = merge_all(best)
+    for find in (find_groups, find_parallel_groups):
+        for group in find(best):
+            merged = merge(best, group)
+            if is_better(merged.model):
+                best = merged.model
+                applied += merged.names
+            else:
+                refused += merged.names
+    if set(whole.names) - set(applied) and is_better(whole.model):
+        best = whole.model  # a merge may pay only with that of the layers behind
+        applied = [*(name for name in applied if name not in whole.names), *whole.names]
+        refused = [name for name in refused if name not in whole.names]
     ratio = latency_ratio(model, best, batch) if applied else 1.0
     if ratio >= 1:  # what seemed to be faster was noise
         best, applied, refused, ratio = model, [], [*applied, *refused], 1.0

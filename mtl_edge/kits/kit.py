@@ -1,0 +1,106 @@
+"""Write a kit: the model, its manifest, golden vectors, the destination's client, and what is generated for it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import msgspec
+
+from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE, Manifest
+from mtl_edge.errors import ModelError, WorkdirError
+from mtl_edge.kits.goldens import GOLDENS_FOLDER, Goldens, golden_samples, make_goldens
+from mtl_edge.runtime import manifest_of, open_session
+from mtl_edge.storage import sha256_of, write_folder
+
+KIT_FILE = "kit.json"
+DESTINATIONS = ("python",)
+"""The folders of ``exporters/``; each is a place that a model goes to."""
+
+_INSTALLED = Path(str(files("mtl_edge"))) / "exporters"
+_CHECKOUT = Path(str(files("mtl_edge"))).parent / "exporters"
+_GOLDEN_CASES = 4
+
+
+class KitRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What ``kit.json`` says: where the kit goes, and the SHA-256 of every other file in it, by its path."""
+
+    format: int = 1
+    destination: str
+    files: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Kit:
+    """A folder that is ready to be copied."""
+
+    folder: Path
+    destination: str
+    files: tuple[str, ...]
+
+
+def write_kit(
+    model: Path,
+    destination: str,
+    folder: Path,
+    *,
+    data: Path | None = None,
+    goldens: int = _GOLDEN_CASES,
+    overwrite: bool = False,
+) -> Kit:
+    """Write a self-contained folder for one destination; it appears as a whole or not at all.
+
+    Args:
+        model: an ``.onnx`` with a manifest.
+        destination: one of :data:`DESTINATIONS`.
+        folder: what to write; it must not exist, be empty, or be a kit that may be overwritten.
+        data: an ``.npz`` or folder of ``.npy`` files to take golden vectors from; random samples if not given.
+        goldens: how many golden vectors.
+        overwrite: replace a kit that is there.
+
+    Raises:
+        ModelError: the model cannot be read or has no manifest.
+        DataError: the data do not hold what the model reads.
+        WorkdirError: something else is in the folder, or it cannot be written.
+    """
+    _check_free(folder, overwrite)
+    session = open_session(model)
+    manifest = manifest_of(model, session)
+    if manifest is None:
+        raise ModelError(f"{model}: must carry mtl-edge's manifest, which says what its outputs mean, found none")
+    made = make_goldens(session, manifest, golden_samples(manifest.inputs[0], goldens, data))
+    content: dict[str, bytes] = {
+        MODEL_FILE: model.read_bytes(),
+        MANIFEST_FILE: msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n",
+        **{f"{GOLDENS_FOLDER}/{name}": array for name, array in made.files.items()},
+        **_client(destination),
+        **{name: text.encode() for name, text in _generated(destination, manifest, made.goldens).items()},
+    }
+    record = KitRecord(destination=destination, files={name: sha256_of(part) for name, part in sorted(content.items())})
+    content[KIT_FILE] = msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+    write_folder(folder, content)
+    return Kit(folder, destination, tuple(sorted(content)))
+
+
+def _generated(destination: str, manifest: Manifest, goldens: Goldens) -> Mapping[str, str]:
+    """What depends on the model: path in the kit -> text."""
+    match destination:
+        case _:
+            return {}
+
+
+def _client(destination: str) -> dict[str, bytes]:
+    """The files of ``exporters/<destination>``, by their path in it."""
+    home = (_INSTALLED if _INSTALLED.is_dir() else _CHECKOUT) / destination
+    found = (path for path in sorted(home.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
+    return {path.relative_to(home).as_posix(): path.read_bytes() for path in found}
+
+
+def _check_free(folder: Path, overwrite: bool) -> None:
+    if folder.is_dir() and any(folder.iterdir()):
+        if not (folder / KIT_FILE).is_file():
+            raise WorkdirError(f"{folder}: must be a new or empty folder, or a kit, found other files in it")
+        if not overwrite:
+            raise WorkdirError(f"{folder}: a kit is there already; --overwrite replaces it")
+    elif folder.exists() and not folder.is_dir():
+        raise WorkdirError(f"{folder}: must be a folder, found a file")
