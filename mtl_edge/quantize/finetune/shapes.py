@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 
+import numpy as np
 import torch
 from onnx import numpy_helper
 from torch import Tensor
@@ -42,8 +43,8 @@ def _unsqueeze(a: Attributes, x: Tensor, axes: Tensor) -> Tensor:
 def _split(a: Attributes, x: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, ...]:
     axis = a.get("axis", 0)
     if sizes is not None:
-        return x.split(sizes.tolist(), axis)
-    return x.split(-(-x.shape[axis] // a["num_outputs"]), axis)
+        return torch.split(x, sizes.tolist(), axis)
+    return torch.split(x, -(-x.shape[axis] // a["num_outputs"]), axis)
 
 
 def _slice(
@@ -80,7 +81,7 @@ def _filled(a: Attributes, shape: Tensor) -> Tensor:
 
 
 def _expand(a: Attributes, x: Tensor, shape: Tensor) -> Tensor:
-    return x.expand(torch.broadcast_shapes(x.shape, tuple(shape.tolist())))
+    return x.expand(np.broadcast_shapes(x.shape, tuple(shape.tolist())))
 
 
 def _pad(a: Attributes, x: Tensor, pads: Tensor, value: Tensor | None = None, axes: Tensor | None = None) -> Tensor:

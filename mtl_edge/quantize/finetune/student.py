@@ -11,7 +11,7 @@ What the file could not say again, such as scales that the quantizer sets by its
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from mtl_edge.quantize.finetune.fake import fake_quantize, rounded
 from mtl_edge.quantize.finetune.operators import Operator, attributes_of, operator_of, unknown
+from mtl_edge.quantize.form import Form
 from mtl_edge.quantize.int8_layers import constants_of
 from mtl_edge.quantize.layers import with_constants
-from mtl_edge.quantize.narrow import ChannelEnds
 from mtl_edge.quantize.weights import channel_axis, layer_weight
 
 _QMAX = 127
@@ -31,21 +31,6 @@ _SAME = 1e-5
 _ENDS = {np.dtype(np.uint8): (0, 255), np.dtype(np.int8): (-128, 127)}
 _FORMS = (("_quantized", "_scale"), ("_int8", "_scale_of_weight"))
 """What comes after a weight's name in those of its 8-bit numbers and of their scales: in int8, and in float layers."""
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What an int8 model is written from.
-
-    Attributes:
-        prepared: the fp32 model with the weights that 8 bits hold, and with the biases that go with them.
-        pinned: weight -> the axis of its channels, and the largest magnitude of each that its 8 bits cover.
-        ranges: tensor name -> the lowest and the highest value that its 8 bits represent.
-    """
-
-    prepared: bytes
-    pinned: Mapping[str, ChannelEnds]
-    ranges: Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -90,11 +75,11 @@ class Student(nn.Module):
         ModelError: it has an operator that cannot be trained.
     """
 
-    def __init__(self, graph: onnx.GraphProto, start: Trained, *, saturates: bool) -> None:
+    def __init__(self, graph: onnx.GraphProto, start: Form, *, saturates: bool) -> None:
         super().__init__()
         self._start, self._saturates = start, saturates
         constants = constants_of(graph)
-        originals = constants_of(onnx.load_from_string(start.prepared).graph)
+        originals = constants_of(onnx.load_from_string(start.model).graph)
         makers = {name: node for node in graph.node for name in node.output}
         self._outputs = [value.name for value in graph.output]
         self._weights = _weights(graph, constants, originals, makers)
@@ -149,7 +134,7 @@ class Student(nn.Module):
                 _fit_pairs(numbers, weight.layer)
 
     @torch.no_grad()
-    def trained(self) -> Trained:
+    def trained(self) -> Form:
         """What the int8 model is to be written from."""
         values, pinned, ranges = {}, dict(self._start.pinned), dict(self._start.ranges)
         for weight, numbers, log, (_, axis) in zip(
@@ -165,7 +150,8 @@ class Student(nn.Module):
             scale = float(self._fixed[name] * log.exp())
             zero, (low, high) = self._ranged[name]
             ranges[name.removesuffix("_scale")] = (low - zero) * scale, (high - zero) * scale
-        return Trained(with_constants(self._start.prepared, values), pinned, ranges)
+        model = with_constants(self._start.model, values)
+        return replace(self._start, model=model, ranges=ranges, pinned=pinned)
 
     def _bias_values(self) -> list[Tensor]:
         return [

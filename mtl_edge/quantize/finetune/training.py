@@ -14,8 +14,9 @@ from mtl_edge.progress import progress_bar
 from mtl_edge.quantize.data import CalibrationData
 from mtl_edge.quantize.finetune.course import Course, Finetuned
 from mtl_edge.quantize.finetune.loss import Loss
-from mtl_edge.quantize.finetune.student import Student, Trained
-from mtl_edge.quantize.static import insert_qdq, with_qdq
+from mtl_edge.quantize.finetune.student import Student
+from mtl_edge.quantize.form import Form
+from mtl_edge.quantize.static import insert_form, with_qdq
 from mtl_edge.quantize.target import Target
 from mtl_edge.runtime import open_session
 
@@ -40,12 +41,12 @@ class _Batch:
 
 
 def finetune(
-    start: Trained,
+    start: Form,
     kept: frozenset[str],
     target: Target,
     course: Course,
     holds: Callable[[bytes], bool] | None = None,
-) -> tuple[Trained, Finetuned]:
+) -> tuple[Form, Finetuned]:
     """Train the weights, biases and ranges of an int8 model.
 
     Args:
@@ -63,14 +64,14 @@ def finetune(
         ModelError: the graph has something that cannot be trained.
         DataError: there are too few samples.
     """
-    graph = with_qdq(start.prepared, start.ranges, target, kept=kept, pinned=start.pinned).graph
+    graph = with_qdq(start.model, start.ranges, target, kept=kept, pinned=start.pinned).graph
     student = Student(graph, start, saturates=target.saturates)
     with torch.random.fork_rng(devices=[]):
         return _Training(student, start, kept, target, course).run(holds)
 
 
 class _Training:
-    def __init__(self, student: Student, start: Trained, kept: frozenset[str], target: Target, course: Course) -> None:
+    def __init__(self, student: Student, start: Form, kept: frozenset[str], target: Target, course: Course) -> None:
         self._student, self._start, self._kept, self._target, self._course = student, start, kept, target, course
         self._learned, self._watched = _parted(course)
         floats = self._names = [item.name for item in course.teacher.get_outputs() if item.type == "tensor(float)"]
@@ -78,7 +79,7 @@ class _Training:
         known = {name: np.concatenate([batch[name].numpy() for batch in taught]) for name in floats}
         self._loss = Loss(course, floats, known)
 
-    def run(self, holds: Callable[[bytes], bool] | None) -> tuple[Trained, Finetuned]:
+    def run(self, holds: Callable[[bytes], bool] | None) -> tuple[Form, Finetuned]:
         model = self._write(self._start)
         self._compare(model)
         before, losses = self._judge(model)
@@ -96,7 +97,7 @@ class _Training:
                 optimizer.zero_grad()
                 found = self._student(batch.inputs)
                 loss = self._loss.total(*self._loss.parts(found, batch.taught, batch.labels))
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
                 schedule.step()
                 self._student.settle()
@@ -123,8 +124,8 @@ class _Training:
             remark="" if least < 1 else "no better than before on samples that were not learned from",
         )
 
-    def _write(self, trained: Trained) -> bytes:
-        return insert_qdq(trained.prepared, trained.ranges, self._target, kept=self._kept, pinned=trained.pinned)
+    def _write(self, form: Form) -> bytes:
+        return insert_form(form, self._target, self._kept)
 
     def _compare(self, model: bytes) -> None:
         """Make sure that what is trained is what ships.
