@@ -12,7 +12,7 @@ from mtl_edge.cli.options import EXISTING
 @click.option(
     "--for",
     "destination",
-    type=click.Choice(["python"]),
+    type=click.Choice(["cpp", "python"]),
     required=True,
     help="Where it goes.",
 )

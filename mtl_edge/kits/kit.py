@@ -9,12 +9,13 @@ import msgspec
 
 from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE, Manifest
 from mtl_edge.errors import ModelError, WorkdirError
+from mtl_edge.kits.cpp import generate_cpp
 from mtl_edge.kits.goldens import GOLDENS_FOLDER, Goldens, golden_samples, make_goldens
 from mtl_edge.runtime import manifest_of, open_session
 from mtl_edge.storage import sha256_of, write_folder
 
 KIT_FILE = "kit.json"
-DESTINATIONS = ("python",)
+DESTINATIONS = ("cpp", "python")
 """The folders of ``exporters/``; each is a place that a model goes to."""
 
 _INSTALLED = Path(str(files("mtl_edge"))) / "exporters"
@@ -85,6 +86,8 @@ def write_kit(
 def _generated(destination: str, manifest: Manifest, goldens: Goldens) -> Mapping[str, str]:
     """What depends on the model: path in the kit -> text."""
     match destination:
+        case "cpp":
+            return generate_cpp(manifest, goldens)
         case _:
             return {}
 
