@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from mtl_edge import __version__
 from mtl_edge.artifact import Manifest, ModelInput
 from mtl_edge.errors import ModelError
 from mtl_edge.kits.goldens import GoldenCase, Goldens
@@ -131,6 +132,7 @@ struct Spec {{
   static constexpr const char* kVariant = {literal(manifest.variant)};
   static constexpr const char* kSha256 = {literal(manifest.sha256)};
   static constexpr const char* kInput = {literal(source.name)};
+  static constexpr const char* kWrittenBy = {literal(__version__)};
   static constexpr const char* kRawType = {literal(source.preprocessing.raw_dtype)};
 
   /// The shape of the input; -1 is a size of your choice, the first one the number of samples.

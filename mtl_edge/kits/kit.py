@@ -15,8 +15,6 @@ from mtl_edge.runtime import manifest_of, open_session
 from mtl_edge.storage import sha256_of, write_folder
 
 KIT_FILE = "kit.json"
-DESTINATIONS = ("cpp", "python")
-"""The folders of ``exporters/``; each is a place that a model goes to."""
 
 _INSTALLED = Path(str(files("mtl_edge"))) / "exporters"
 _CHECKOUT = Path(str(files("mtl_edge"))).parent / "exporters"
@@ -53,7 +51,7 @@ def write_kit(
 
     Args:
         model: an ``.onnx`` with a manifest.
-        destination: one of :data:`DESTINATIONS`.
+        destination: one of :data:`~mtl_edge.kits.destinations.DESTINATIONS`.
         folder: what to write; it must not exist, be empty, or be a kit that may be overwritten.
         data: an ``.npz`` or folder of ``.npy`` files to take golden vectors from; random samples if not given.
         goldens: how many golden vectors.
