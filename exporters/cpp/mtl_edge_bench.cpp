@@ -295,7 +295,7 @@ std::string benchmark_json(const Settings& settings, const std::string& runtime_
   std::error_code ignored;
   const auto bytes = static_cast<double>(std::filesystem::file_size(settings.model, ignored));
   return "{\"machine\":" + machine(runtime_version) + ",\"base\":" + quoted(kit::Spec::kVariant) +
-         ",\"results\":[{\"name\":" + quoted(kit::Spec::kVariant) + ",\"paths\":[" + quoted(settings.model) +
+         ",\"batch\":" + std::to_string(shape[0]) + ",\"results\":[{\"name\":" + quoted(kit::Spec::kVariant) + ",\"paths\":[" + quoted(settings.model) +
          "],\"file_bytes\":" + whole(bytes) + ",\"manifests\":[" + manifest(settings.model) +
          "],\"inputs\":" + quoted(kit::Spec::kInput + type + sizes) +
          ",\"cold_starts\":" + listed(cold_starts, cold_start_json) + ",\"latencies\":" +

@@ -1,8 +1,7 @@
 """Fetch what the tests of real clients run with: headers of ONNX Runtime, other versions of it, and an ARM64 system.
 
-Run as a script, ``python tests/clients/fetch.py``, once; what is there already is left alone. Needs a Debian
-with pip. Nothing is installed: all of it lies in a folder of the
-user's cache.
+Run as a script, ``python tests/clients/fetch.py``, once; what is there already is left alone. Needs Debian, and pip.
+Nothing is installed: all of it lies in a folder of the user's cache.
 """
 
 import hashlib
@@ -22,8 +21,8 @@ TOOLS = cache_folder() / "client-tools"
 HEADERS = TOOLS / "onnxruntime-headers-1.21.0"
 """``usr/include/onnxruntime``, which no wheel has."""
 
-OTHER_RUNTIMES = {version: TOOLS / f"onnxruntime-{version}" for version in ("1.17.3", "1.30.0")}
-"""Version -> what its wheel holds. The first is the oldest that mtl-edge supports."""
+OTHER_RUNTIMES = {version: TOOLS / f"onnxruntime-{version}" for version in ("1.19.2", "1.30.0")}
+"""Version -> what its wheel holds. The first is the oldest wheel that holds the library by itself."""
 
 ARM64 = TOOLS / "arm64"
 """A root folder with Python and the C++ library, for ``qemu -L``."""

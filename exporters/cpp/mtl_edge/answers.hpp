@@ -1,5 +1,6 @@
 // What a model answers, one type for each kind of task. `read` takes one sample's part of the network's output.
-#pragma once
+#ifndef MTL_EDGE_ANSWERS_HPP
+#define MTL_EDGE_ANSWERS_HPP
 
 #include <array>
 #include <cmath>
@@ -209,3 +210,5 @@ inline std::string to_string(const DenseRegression& answer) {
 }
 
 }  // namespace mtl_edge
+
+#endif  // MTL_EDGE_ANSWERS_HPP

@@ -1,6 +1,7 @@
 // Samples that are run together, and all memory that they need: from the second run on, nothing is allocated but what
 // ONNX Runtime itself allocates.
-#pragma once
+#ifndef MTL_EDGE_BATCH_HPP
+#define MTL_EDGE_BATCH_HPP
 
 #include <array>
 #include <cstddef>
@@ -232,3 +233,5 @@ Result<void> Batch<Spec>::infer() {
 }
 
 }  // namespace mtl_edge
+
+#endif  // MTL_EDGE_BATCH_HPP

@@ -1,5 +1,6 @@
 // Files, and whether a model's file is the one that was exported.
-#pragma once
+#ifndef MTL_EDGE_FILE_HPP
+#define MTL_EDGE_FILE_HPP
 
 #include <cstddef>
 #include <cstdint>
@@ -44,3 +45,5 @@ inline Result<void> verify(const std::filesystem::path& path, View<char> content
 }
 
 }  // namespace mtl_edge::detail
+
+#endif  // MTL_EDGE_FILE_HPP

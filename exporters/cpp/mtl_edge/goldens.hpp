@@ -1,5 +1,6 @@
 // Golden vectors: inputs and what the model answered to them where it was exported.
-#pragma once
+#ifndef MTL_EDGE_GOLDENS_HPP
+#define MTL_EDGE_GOLDENS_HPP
 
 #include <array>
 #include <cmath>
@@ -110,3 +111,5 @@ Result<void> check(Batch& batch, const Golden& golden, const std::filesystem::pa
 
 }  // namespace detail
 }  // namespace mtl_edge
+
+#endif  // MTL_EDGE_GOLDENS_HPP

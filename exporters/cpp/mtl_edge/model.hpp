@@ -1,5 +1,6 @@
 // A model that is verified and loaded. `Spec` is what the kit's model.hpp says of it.
-#pragma once
+#ifndef MTL_EDGE_MODEL_HPP
+#define MTL_EDGE_MODEL_HPP
 
 #include <cstddef>
 #include <cstdint>
@@ -96,3 +97,5 @@ class Model {
 };
 
 }  // namespace mtl_edge
+
+#endif  // MTL_EDGE_MODEL_HPP

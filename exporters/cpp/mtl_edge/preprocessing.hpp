@@ -1,5 +1,6 @@
 // What is done to raw samples before they enter the network: pixels are scaled, texts and categories looked up.
-#pragma once
+#ifndef MTL_EDGE_PREPROCESSING_HPP
+#define MTL_EDGE_PREPROCESSING_HPP
 
 #include <algorithm>
 #include <array>
@@ -132,3 +133,5 @@ struct Vocabulary {
 
 #undef MTL_EDGE_ROUND_EACH_STEP
 #undef MTL_EDGE_NO_FUSED_STEPS
+
+#endif  // MTL_EDGE_PREPROCESSING_HPP

@@ -1,5 +1,6 @@
 // A value or an error, and a view of an array: what C++17's library lacks.
-#pragma once
+#ifndef MTL_EDGE_RESULT_HPP
+#define MTL_EDGE_RESULT_HPP
 
 #include <cassert>
 #include <cstddef>
@@ -93,3 +94,5 @@ class View {
 };
 
 }  // namespace mtl_edge
+
+#endif  // MTL_EDGE_RESULT_HPP

@@ -1,6 +1,7 @@
 // ONNX Runtime, loaded when the program runs: one binary works with every version from 1.17 on, and says what is wrong
 // where there is none. Only the header of its C interface is needed to build, of any version from 1.17 on.
-#pragma once
+#ifndef MTL_EDGE_RUNTIME_HPP
+#define MTL_EDGE_RUNTIME_HPP
 
 #include <onnxruntime_c_api.h>
 
@@ -125,3 +126,5 @@ inline Result<Runtime> Runtime::load(std::string file) {
 }
 
 }  // namespace mtl_edge
+
+#endif  // MTL_EDGE_RUNTIME_HPP

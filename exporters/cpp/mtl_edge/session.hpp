@@ -1,5 +1,6 @@
 // A model's file, verified and loaded; what is shared by all batches that are run with it.
-#pragma once
+#ifndef MTL_EDGE_SESSION_HPP
+#define MTL_EDGE_SESSION_HPP
 
 #include <filesystem>
 #include <memory>
@@ -63,3 +64,5 @@ inline Result<std::shared_ptr<const Session>> open_session(const std::filesystem
 }
 
 }  // namespace mtl_edge::detail
+
+#endif  // MTL_EDGE_SESSION_HPP

@@ -1,5 +1,6 @@
 // SHA-256 (FIPS 180-4). Written out, because it is the only thing that a cryptographic library would be needed for.
-#pragma once
+#ifndef MTL_EDGE_SHA256_HPP
+#define MTL_EDGE_SHA256_HPP
 
 #include <algorithm>
 #include <array>
@@ -93,3 +94,5 @@ class Sha256 {
 };
 
 }  // namespace mtl_edge
+
+#endif  // MTL_EDGE_SHA256_HPP

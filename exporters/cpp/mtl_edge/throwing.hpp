@@ -1,5 +1,6 @@
 // Exceptions, for those who want them: `auto model = or_throw(kit::Model::load("model.onnx"));`
-#pragma once
+#ifndef MTL_EDGE_THROWING_HPP
+#define MTL_EDGE_THROWING_HPP
 
 #include <stdexcept>
 #include <utility>
@@ -27,3 +28,5 @@ T or_throw(Result<T> result) {
 }
 
 }  // namespace mtl_edge
+
+#endif  // MTL_EDGE_THROWING_HPP
