@@ -9,13 +9,12 @@ import msgspec
 
 from mtl_edge.artifact import MANIFEST_FILE, METADATA_KEY, MODEL_FILE, Manifest
 from mtl_edge.errors import ModelError, WorkdirError
+from mtl_edge.kits.cpp import generate_cpp
 from mtl_edge.kits.goldens import GOLDENS_FOLDER, Goldens, golden_samples, make_goldens
 from mtl_edge.runtime import manifest_of, open_session
 from mtl_edge.storage import sha256_of, write_folder
 
 KIT_FILE = "kit.json"
-DESTINATIONS = ("python",)
-"""The folders of ``exporters/``; each is a place that a model goes to."""
 
 _INSTALLED = Path(str(files("mtl_edge"))) / "exporters"
 _CHECKOUT = Path(str(files("mtl_edge"))).parent / "exporters"
@@ -52,7 +51,7 @@ def write_kit(
 
     Args:
         model: an ``.onnx`` with a manifest.
-        destination: one of :data:`DESTINATIONS`.
+        destination: one of :data:`~mtl_edge.kits.destinations.DESTINATIONS`.
         folder: what to write; it must not exist, be empty, or be a kit that may be overwritten.
         data: an ``.npz`` or folder of ``.npy`` files to take golden vectors from; random samples if not given.
         goldens: how many golden vectors.
@@ -86,6 +85,8 @@ def write_kit(
 def _generated(destination: str, manifest: Manifest, goldens: Goldens) -> Mapping[str, str]:
     """What depends on the model: path in the kit -> text."""
     match destination:
+        case "cpp":
+            return generate_cpp(manifest, goldens)
         case _:
             return {}
 
