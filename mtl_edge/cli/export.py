@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from mtl_edge.cli.options import EXISTING
+from mtl_edge.kits.destinations import DESTINATIONS
 
 
 @click.command()
@@ -12,7 +13,7 @@ from mtl_edge.cli.options import EXISTING
 @click.option(
     "--for",
     "destination",
-    type=click.Choice(["python"]),
+    type=click.Choice(DESTINATIONS),
     required=True,
     help="Where it goes.",
 )

@@ -1,0 +1,7 @@
+"""The places that a model goes to; imports nothing, so that a help text may name them."""
+
+DESTINATIONS = ("python", "node", "web")
+"""A folder of ``exporters/`` each."""
+
+SHARED = {"node": "javascript", "web": "javascript"}
+"""Destination -> the folder of ``exporters/`` whose files it has too."""
