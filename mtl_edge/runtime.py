@@ -29,7 +29,7 @@ class Session(Protocol):
 
 
 def open_session(
-    model: Path | bytes, threads: int = 0, *, save_optimized: Path | None = None
+    model: Path | bytes, threads: int = 0, *, save_optimized: Path | None = None, exact: bool = False
 ) -> onnxruntime.InferenceSession:
     """Load a model with ONNX Runtime's default optimizations.
 
@@ -37,6 +37,7 @@ def open_session(
         model: a file, or a serialized model.
         threads: intra-op threads; 0 lets the runtime take one per core.
         save_optimized: where to write the graph that the runtime really runs.
+        exact: compute each node as it is written, without optimizations: int8 kernels of x86 without VNNI cut off sums.
 
     Raises:
         ModelError: the file cannot be read, is not an ONNX model, or is one that the runtime does not support.
@@ -45,6 +46,8 @@ def open_session(
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
+    if exact:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if save_optimized is not None:
         options.optimized_model_filepath = str(save_optimized)
     place = str(model) if isinstance(model, Path) else "model"

@@ -5,3 +5,6 @@ DESTINATIONS = ("python", "node", "web")
 
 SHARED = {"node": "javascript", "web": "javascript"}
 """Destination -> the folder of ``exporters/`` whose files it has too."""
+
+EXACT = ("web",)
+"""Where no kernel cuts off sums of int8, as x86 without VNNI does, on which the kit may be written."""

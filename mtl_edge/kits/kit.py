@@ -9,7 +9,7 @@ import msgspec
 
 from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE, Manifest
 from mtl_edge.errors import ModelError, WorkdirError
-from mtl_edge.kits.destinations import SHARED
+from mtl_edge.kits.destinations import EXACT, SHARED
 from mtl_edge.kits.goldens import GOLDENS_FOLDER, Goldens, golden_samples, make_goldens
 from mtl_edge.kits.typescript import TYPES_FILE, typescript_types
 from mtl_edge.runtime import manifest_of, open_session
@@ -64,7 +64,7 @@ def write_kit(
         WorkdirError: something else is in the folder, or it cannot be written.
     """
     _check_free(folder, overwrite)
-    session = open_session(model)
+    session = open_session(model, exact=destination in EXACT)
     manifest = manifest_of(model, session)
     if manifest is None:
         raise ModelError(f"{model}: must carry mtl-edge's manifest, which says what its outputs mean, found none")

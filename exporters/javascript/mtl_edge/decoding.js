@@ -73,7 +73,7 @@ function highest(values, start, step, count) {
 
 /** @param {Floats} logits */
 function softmax(logits) {
-  const top = logits.reduce((a, b) => Math.max(a, b), -Infinity);
+  const top = logits[highest(logits, 0, 1, logits.length)] ?? NaN;
   const weights = Array.from(logits, (logit) => Math.exp(logit - top));
   const total = weights.reduce((a, b) => a + b, 0);
   return weights.map((weight) => weight / total);

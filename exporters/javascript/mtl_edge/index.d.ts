@@ -1,6 +1,6 @@
 // The client's types. `kit.d.ts` narrows them to one model's tasks and samples.
 
-import type { PixelsSteps, TableSteps, TokensSteps } from "./manifest.d.ts";
+import type { PixelsSteps, TableSteps, TokensSteps } from "./manifest_types.d.ts";
 
 export type TypedArray =
   | Uint8Array | Int8Array | Uint16Array | Int16Array | Uint32Array | Int32Array

@@ -2,7 +2,7 @@
 
 import { ModelFileError } from "./errors.js";
 
-/** @import { Manifest } from "./manifest.d.ts" */
+/** @import { Manifest } from "./manifest_types.d.ts" */
 
 const KEY = "mtl_edge.manifest";
 const FORMAT = 1;

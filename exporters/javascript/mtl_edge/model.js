@@ -8,7 +8,7 @@ import { verifiedManifest } from "./manifest.js";
 import { inputOf, preprocess } from "./preprocessing.js";
 
 /** @import { ModelInput, NdArray, Runtime, Session, TaskInfo, Tensor } from "./index.d.ts" */
-/** @import { Manifest } from "./manifest.d.ts" */
+/** @import { Manifest } from "./manifest_types.d.ts" */
 
 const INPUT_TOLERANCE = 1e-5;
 

@@ -5,7 +5,7 @@ import { ModelFileError, SampleError } from "./errors.js";
 import { encodeTable } from "./table.js";
 
 /** @import { ModelInput, NdArray, TypedArray } from "./index.d.ts" */
-/** @import { ManifestInput, PixelsSteps, TokensSteps } from "./manifest.d.ts" */
+/** @import { ManifestInput, PixelsSteps, TokensSteps } from "./manifest_types.d.ts" */
 
 const KINDS = ["pixels", "table", "tokens"];
 

@@ -3,7 +3,7 @@
 import { SampleError } from "./errors.js";
 
 /** @import { NdArray } from "./index.d.ts" */
-/** @import { TableSteps } from "./manifest.d.ts" */
+/** @import { TableSteps } from "./manifest_types.d.ts" */
 
 const LARGEST = 3.4028234663852886e38; // that float32 holds
 
