@@ -1,10 +1,10 @@
 """The places that a model goes to; imports nothing, so that a help text may name them."""
 
-DESTINATIONS = ("python", "node", "web")
+DESTINATIONS = ("python", "node", "web", "android", "ios")
 """A folder of ``exporters/`` each."""
 
 SHARED = {"node": "javascript", "web": "javascript"}
 """Destination -> the folder of ``exporters/`` whose files it has too."""
 
-EXACT = ("web",)
+EXACT = ("web", "android", "ios")
 """Where no kernel cuts off sums of int8, as x86 without VNNI does, on which the kit may be written."""

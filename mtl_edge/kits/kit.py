@@ -11,6 +11,8 @@ from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE, Manifest
 from mtl_edge.errors import ModelError, WorkdirError
 from mtl_edge.kits.destinations import EXACT, SHARED
 from mtl_edge.kits.goldens import GOLDENS_FOLDER, Goldens, golden_samples, make_goldens
+from mtl_edge.kits.kotlin import KOTLIN_FILE, kotlin_types
+from mtl_edge.kits.swift import SWIFT_FILE, swift_types
 from mtl_edge.kits.typescript import TYPES_FILE, typescript_types
 from mtl_edge.runtime import manifest_of, open_session
 from mtl_edge.storage import sha256_of, write_folder
@@ -87,6 +89,10 @@ def _generated(destination: str, manifest: Manifest, goldens: Goldens) -> Mappin
     match destination:
         case "node" | "web":
             return {TYPES_FILE: typescript_types(manifest)}
+        case "android":
+            return {KOTLIN_FILE: kotlin_types(manifest)}
+        case "ios":
+            return {SWIFT_FILE: swift_types(manifest)}
         case _:
             return {}
 

@@ -2,7 +2,6 @@
 
 import base64
 import functools
-import importlib.util
 import json
 import re
 import shutil
@@ -10,95 +9,40 @@ import subprocess
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 from clients.npm import JAVASCRIPT, packages, program
-from clients.small_models import TABLE, TOKENS, every_kind, int8, sum_of
-from PIL import Image
+from clients.small_models import every_kind
+from clients.trials import (
+    REFERENCE,
+    ROWS,
+    SMALL,
+    TEXTS,
+    WRONG_ROWS,
+    assert_answers_are_those_of_python,
+    assert_pictures_are_as_in_training,
+    golden_outputs,
+    python_client,
+    write_kits,
+)
 
-from mtl_edge.artifact import MODEL_FILE, write_artifact
-from mtl_edge.kits.goldens import GOLDENS_FOLDER, Goldens
+from mtl_edge.artifact import MODEL_FILE
 from mtl_edge.kits.kit import write_kit
 
-ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
-REFERENCE = ("mnist-pairs", "adult-mmoe", "reviews", "fashion-scenes")  # pixels, a table, tokens, dense outputs
 pytestmark = pytest.mark.slow
 CHROMIUM = "apt-get install --no-install-recommends chromium"
 
-ROWS = [
-    {"age": 41.5, "the city": "Bern", "class": 2},
-    {"age": " -3e0 ", "the city": None, "class": 0.5},
-    {"age": None, "the city": "Oslo", "class": True},
-    {"age": "", "the city": "", "class": "1"},
-]
-WRONG_ROWS = [
-    ([{"age": 1, "class": 1}], 'SampleError: row 0: must have the column "the city", found age, class'),
-    ([{**ROWS[0], "age": "old"}], 'SampleError: row 0: "age" must be a finite number, found "old"'),
-    ([{**ROWS[0], "age": 1e39}], 'SampleError: row 0: "age" must be a finite number, found 1e+39'),
-    (ROWS[0], "SampleError: x: samples must be in a list or an array, found one alone"),
-]
-TEXTS = ["My parcel ISN'T here, my dear!", "", None, "parcel?", "\u00e9t\u00e9 my"]
-IMAGES = ((40, 30, (1, 9, 12)), (7, 5, (3, 16, 16)), (12, 9, (3, 9, 12)), (33, 50, (1, 50, 20)))
-"""Width and height of a picture, and channels, height and width of what the model reads."""
-
 
 @pytest.fixture(scope="module")
-def pictures() -> list[np.ndarray]:
-    """Noise with an alpha of its own."""
-    rng = np.random.default_rng(5)
-    return [rng.integers(0, 256, (height, width, 4), np.uint8) for width, height, _ in IMAGES]
-
-
-@pytest.fixture(scope="module")
-def kits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Models of all kinds, ``<name>/model.onnx``, and the reference ones."""
-    folder = tmp_path_factory.mktemp("models")
-    made = {"every-kind": every_kind(), "int8": int8(), "table": sum_of(TABLE, 3), "tokens": sum_of(TOKENS, 4)}
-    for name, (model, manifest) in made.items():
-        write_artifact(folder / name, model, manifest)
-    for name in REFERENCE:
-        shutil.copytree(ROOT / "models" / name, folder / name)
-    return folder
-
-
-def _write_kits(models: Path, destination: str, folder: Path, pictures: list[np.ndarray]) -> None:
-    """A kit of each model, with what the probe is to try on it."""
-    for model in sorted(models.iterdir()):
-        kit = write_kit(model / MODEL_FILE, destination, folder / model.name).folder
-        request: dict[str, object] = {}
-        match model.name:
-            case "table":
-                request = {"samples": ROWS, "wrong": [samples for samples, _ in WRONG_ROWS]}
-            case "tokens":
-                request = {"samples": TEXTS, "wrong": ["my parcel", ["my", 3]]}
-            case "int8":
-                images = [
-                    {"data": image.ravel().tolist(), "width": width, "height": height, "shape": shape}
-                    for image, (width, height, shape) in zip(pictures, IMAGES, strict=True)
-                ]
-                request = {"images": images, "wrong": [[[1, 2]]]}
-        (kit / "request.json").write_text(json.dumps(request))
-    for name, part in (("tampered-model", MODEL_FILE), ("tampered-golden", f"{GOLDENS_FOLDER}/1-output-2.bin")):
-        kit = shutil.copytree(folder / "mnist-pairs", folder / name)
-        content = bytearray((kit / part).read_bytes())
-        content[2 if part != MODEL_FILE else len(content) // 2] ^= 64
-        (kit / part).write_bytes(content)
-    shutil.copytree(folder / "mnist-pairs", folder / "other-goldens")
-    shutil.copytree(folder / "int8" / GOLDENS_FOLDER, folder / "other-goldens" / GOLDENS_FOLDER, dirs_exist_ok=True)
-
-
-@pytest.fixture(scope="module")
-def node(kits: Path, pictures: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def node(models: Path, pictures: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What Node answers, by kit."""
     program("node", "apt-get install nodejs")
     folder = tmp_path_factory.mktemp("node")
     (folder / "node_modules").symlink_to(packages(JAVASCRIPT))
-    _write_kits(kits, "node", folder, pictures)
+    write_kits(models, "node", folder, pictures)
     names = json.dumps(sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name != "node_modules"))
     shutil.copy(HERE / "probe.js", folder / "probe.mjs")
     (folder / "main.mjs").write_text(
@@ -120,11 +64,11 @@ def node(kits: Path, pictures: list[np.ndarray], tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture(scope="module")
-def web(kits: Path, pictures: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def web(models: Path, pictures: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What Chromium answers, by kit."""
     program("chromium", CHROMIUM)
     folder = tmp_path_factory.mktemp("web")
-    _write_kits(kits, "web", folder, pictures)
+    write_kits(models, "web", folder, pictures)
     _with_runtime(folder / "mnist-pairs")
     shutil.move(folder / "mnist-pairs" / "ort", folder / "ort")
     names = json.dumps(sorted(path.name for path in folder.iterdir() if path.name != "ort"))
@@ -194,32 +138,10 @@ def answers(request: pytest.FixtureRequest) -> dict[str, Any]:
     return request.getfixturevalue(request.param)
 
 
-@pytest.fixture(scope="module")
-def python() -> ModuleType:
-    """The Python client, which is the reference."""
-    path = ROOT / "exporters" / "python" / "mtl_edge_client.py"
-    spec = importlib.util.spec_from_file_location("mtl_edge_client", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def _cases(kit: Path) -> tuple[Goldens, list[list[np.ndarray]]]:
-    """The golden vectors, and the outputs of each case."""
-    goldens = msgspec.json.decode((kit / GOLDENS_FOLDER / "goldens.json").read_bytes(), type=Goldens)
-    read = [
-        [np.fromfile(kit / GOLDENS_FOLDER / entry.file, entry.dtype).reshape(entry.shape) for entry in case.outputs]
-        for case in goldens.cases
-    ]
-    return goldens, read
-
-
-@pytest.mark.parametrize("name", [*REFERENCE, "every-kind", "int8", "table", "tokens"])
+@pytest.mark.parametrize("name", [*REFERENCE, *SMALL])
 def test_outputs_are_those_of_python(answers: dict[str, Any], name: str) -> None:
     """Equal for int8, within 1e-6 for fp32; of the reference models, part int8 and part float, within their bounds."""
-    goldens, expected = _cases(answers["folder"] / name)
+    goldens, expected = golden_outputs(answers["folder"] / name)
     for case, outputs, golden in zip(goldens.cases, expected, answers[name]["goldens"], strict=True):
         for entry, output in zip(case.outputs, outputs, strict=True):
             found = golden["outputs"][entry.name]
@@ -229,38 +151,28 @@ def test_outputs_are_those_of_python(answers: dict[str, Any], name: str) -> None
             assert apart <= bound.get(name, entry.atol)
 
 
-@pytest.mark.parametrize("name", [*REFERENCE, "every-kind", "int8", "table", "tokens"])
+@pytest.mark.parametrize("name", [*REFERENCE, *SMALL])
 def test_self_checks_pass(answers: dict[str, Any], name: str) -> None:
     """All golden vectors agree."""
     assert answers[name]["check"] == 4
 
 
-@pytest.mark.parametrize("name", [*REFERENCE, "every-kind"])
-def test_answers_are_those_of_the_python_client(answers: dict[str, Any], python: Any, name: str) -> None:
+@pytest.mark.parametrize("name", [*REFERENCE, *SMALL])
+def test_answers_are_those_of_the_python_client(answers: dict[str, Any], name: str) -> None:
     """Every kind of task is decoded to the same labels, probabilities and values."""
-    kit = answers["folder"] / name
-    goldens, expected = _cases(kit)
-    kinds = python.Model(kit / MODEL_FILE).tasks
-    for case, outputs, golden in zip(goldens.cases, expected, answers[name]["goldens"], strict=True):
-        (found,) = golden["answers"]
-        assert list(found) == list(kinds)
-        for entry, output in zip(case.outputs, outputs, strict=True):
-            (wanted,) = python._DECODERS[kinds[entry.name]](output)
-            answer = found[entry.name]
-            assert answer["kind"] == kinds[entry.name]
-            for field, value in vars(wanted).items():
-                got = np.array(answer[field], np.float64).ravel()
-                if field in ("label", "labels", "rank", "yes"):
-                    flips = np.mean(got != np.array(value, np.float64).ravel()) if np.size(value) else 0
-                    assert flips <= (0.02 if np.ndim(value) == 2 else 0)  # pixels between two classes
-                else:
-                    np.testing.assert_allclose(got, np.array(value, np.float64).ravel(), rtol=1e-6, atol=entry.atol)
+    found = [golden["answers"] for golden in answers[name]["goldens"]]
+    assert_answers_are_those_of_python(answers["folder"] / name, found)
 
 
-def test_rows_and_texts_are_encoded_as_in_training(answers: dict[str, Any], python: Any) -> None:
+def test_pictures_become_samples_as_in_training(answers: dict[str, Any], pictures: list[np.ndarray]) -> None:
+    """In every pixel."""
+    assert_pictures_are_as_in_training(answers["int8"]["images"], pictures)
+
+
+def test_rows_and_texts_are_encoded_as_in_training(answers: dict[str, Any]) -> None:
     """Whatever form numbers and categories have, and whatever is missing."""
     for name, samples in (("table", ROWS), ("tokens", TEXTS)):
-        wanted = python.Model(answers["folder"] / name / MODEL_FILE).predict(samples)
+        wanted = python_client().Model(answers["folder"] / name / MODEL_FILE).predict(samples)
         found = [float(answer["total"]["value"]) for answer in answers[name]["given"]]
         np.testing.assert_allclose(found, [answer["total"].value for answer in wanted], rtol=1e-6)
         assert answers[name]["empty"] == []
@@ -274,17 +186,6 @@ def test_samples_that_the_model_does_not_read_are_refused(answers: dict[str, Any
         "SampleError: samples must be texts, found 3",
     ]
     assert answers["int8"]["wrong"] == ["SampleError: x: sample 0: dtype must be uint8, found object"]
-
-
-def test_pictures_become_samples_as_in_training(answers: dict[str, Any], pictures: list[np.ndarray]) -> None:
-    """Every pixel is the one that Pillow computes from the same picture, larger or smaller, grey or in colour."""
-    for found, picture, (_, _, (channels, height, width)) in zip(
-        answers["int8"]["images"], pictures, IMAGES, strict=True
-    ):
-        image = Image.fromarray(picture).convert("L" if channels == 1 else "RGB")
-        wanted = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
-        wanted = wanted.reshape(height, width, channels).transpose(2, 0, 1)
-        np.testing.assert_array_equal(np.array(found).reshape(wanted.shape), wanted)
 
 
 def test_what_was_changed_is_refused(answers: dict[str, Any]) -> None:
@@ -348,11 +249,11 @@ def test_the_page_checks_itself_and_answers(
 
 
 @pytest.mark.parametrize("destination", ["node", "web"])
-def test_types_know_the_tasks(kits: Path, tmp_path: Path, destination: str) -> None:
+def test_types_know_the_tasks(models: Path, tmp_path: Path, destination: str) -> None:
     """An app in strict TypeScript compiles, and so does the client; one with a misspelt task or column does not."""
     modules = packages(JAVASCRIPT)
     for name in ("every-kind", "table", "tokens"):
-        write_kit(kits / name / MODEL_FILE, destination, tmp_path / name)
+        write_kit(models / name / MODEL_FILE, destination, tmp_path / name)
     (tmp_path / "node_modules").symlink_to(modules)
     library = json.dumps(["es2022", "dom", "dom.iterable"])
     (tmp_path / "tsconfig.json").write_text(
