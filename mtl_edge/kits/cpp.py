@@ -34,7 +34,129 @@ _RAW_TYPES = {
 }
 
 _TAKEN = frozenset(
-    ["alignas", "alignof", "and", "and_eq", "asm", "auto", "bitand", "bitor", "bool", "break", "case", "catch", "char", "char8_t", "char16_t", "char32_t", "class", "compl", "concept", "const", "consteval", "constexpr", "constinit", "const_cast", "continue", "co_await", "co_return", "co_yield", "decltype", "default", "delete", "do", "double", "dynamic_cast", "else", "enum", "explicit", "export", "extern", "false", "float", "for", "friend", "goto", "if", "inline", "int", "long", "mutable", "namespace", "new", "noexcept", "not", "not_eq", "nullptr", "operator", "or", "or_eq", "private", "protected", "public", "register", "reinterpret_cast", "requires", "return", "short", "signed", "sizeof", "static", "static_assert", "static_cast", "struct", "switch", "template", "this", "thread_local", "throw", "true", "try", "typedef", "typeid", "typename", "union", "unsigned", "using", "virtual", "void", "volatile", "wchar_t", "while", "xor", "xor_eq", "near", "far", "interface", "small", "linux", "unix", "errno", "assert", "major", "minor", "stdin", "stdout", "stderr", "signals", "slots", "emit", "foreach", "forever", "std", "mtl_edge", "kit", "main", "Answers", "Row", "Model", "Batch", "Spec", "answers", "f"]
+    [
+        "alignas",
+        "alignof",
+        "and",
+        "and_eq",
+        "asm",
+        "auto",
+        "bitand",
+        "bitor",
+        "bool",
+        "break",
+        "case",
+        "catch",
+        "char",
+        "char8_t",
+        "char16_t",
+        "char32_t",
+        "class",
+        "compl",
+        "concept",
+        "const",
+        "consteval",
+        "constexpr",
+        "constinit",
+        "const_cast",
+        "continue",
+        "co_await",
+        "co_return",
+        "co_yield",
+        "decltype",
+        "default",
+        "delete",
+        "do",
+        "double",
+        "dynamic_cast",
+        "else",
+        "enum",
+        "explicit",
+        "export",
+        "extern",
+        "false",
+        "float",
+        "for",
+        "friend",
+        "goto",
+        "if",
+        "inline",
+        "int",
+        "long",
+        "mutable",
+        "namespace",
+        "new",
+        "noexcept",
+        "not",
+        "not_eq",
+        "nullptr",
+        "operator",
+        "or",
+        "or_eq",
+        "private",
+        "protected",
+        "public",
+        "register",
+        "reinterpret_cast",
+        "requires",
+        "return",
+        "short",
+        "signed",
+        "sizeof",
+        "static",
+        "static_assert",
+        "static_cast",
+        "struct",
+        "switch",
+        "template",
+        "this",
+        "thread_local",
+        "throw",
+        "true",
+        "try",
+        "typedef",
+        "typeid",
+        "typename",
+        "union",
+        "unsigned",
+        "using",
+        "virtual",
+        "void",
+        "volatile",
+        "wchar_t",
+        "while",
+        "xor",
+        "xor_eq",
+        "near",
+        "far",
+        "interface",
+        "small",
+        "linux",
+        "unix",
+        "errno",
+        "assert",
+        "major",
+        "minor",
+        "stdin",
+        "stdout",
+        "stderr",
+        "signals",
+        "slots",
+        "emit",
+        "foreach",
+        "forever",
+        "std",
+        "mtl_edge",
+        "kit",
+        "main",
+        "Answers",
+        "Row",
+        "Model",
+        "Batch",
+        "Spec",
+        "answers",
+        "f",
+    ]
 )
 """Keywords, macros in lower case that some system's headers define, and the generated code's own names."""
 
@@ -228,7 +350,9 @@ struct Row {{
 {_lines(row)}
 }};
 """
-    return before, f"""\
+    return (
+        before,
+        f"""\
   using Raw = float;
   using Value = float;
   using Sample = Row;
@@ -239,14 +363,17 @@ struct Row {{
     return {{}};
   }}
 
-{_copied(2)}"""
+{_copied(2)}""",
+    )
 
 
 def _tokens(tokens: Tokens) -> tuple[str, str]:
     kind, content = _codes(list(tokens.vocabulary), first=FIRST_WORD)
     longest = max((len(word.encode()) for word in tokens.vocabulary), default=1)
     words = len(tokens.vocabulary)
-    return "", f"""\
+    return (
+        "",
+        f"""\
   using Raw = std::int64_t;
   using Value = std::int64_t;
   using Sample = std::string_view;
@@ -260,7 +387,8 @@ def _tokens(tokens: Tokens) -> tuple[str, str]:
     return {{}};
   }}
 
-{_copied(2)}"""
+{_copied(2)}""",
+    )
 
 
 def _copied(rank: int) -> str:
