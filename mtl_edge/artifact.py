@@ -21,7 +21,7 @@ from mtl_edge.errors import ModelError
 from mtl_edge.intake.structure import Structure, structure_of
 from mtl_edge.intake.wire import encoded_pair
 from mtl_edge.preprocessing import Preprocessing, RawCategories, RawNumbers, RawPixels, misfit
-from mtl_edge.storage import sha256_of, write_atomically
+from mtl_edge.storage import sha256_of, sha256_of_file, write_atomically
 from mtl_edge.tasks import Decoding, Task
 
 METADATA_KEY = "mtl_edge.manifest"
@@ -125,7 +125,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     them; ``target`` is the kind of processor that an int8 model is made for. ``outputs``, ``opset`` and ``ir_version``
     are what the graph says; ``runtime`` is the ONNX Runtime that has run it. ``part`` tells the trunk and the heads of
     a model that was split from one that is whole. ``answers`` are further outputs, in which the graph decodes those of
-    the tasks; none where that is left to the client.
+    the tasks; none where that is left to the client. ``files`` are those beside the model that belong to it, with their
+    SHA-256: weights that are not in the model's own file, other forms of it.
     """
 
     format: int = _FORMAT
@@ -144,6 +145,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     runtime: str | None = None
     target: str | None = None
     part: Literal["trunk", "head"] | None = None
+    files: dict[str, Sha256] = {}
     sha256: Sha256 = ""
 
 
@@ -163,15 +165,20 @@ def write_artifact(folder: Path, model: bytes, manifest: Manifest) -> Artifact:
     return Artifact(folder / MODEL_FILE, sealed)
 
 
-def seal(model: bytes, manifest: Manifest) -> tuple[bytes, Manifest]:
+def seal(model: bytes, manifest: Manifest, folder: Path | None = None) -> tuple[bytes, Manifest]:
     """The content of a model's file with the manifest inside, and the manifest as it is there.
 
     That has the content's SHA-256, and what the graph says of itself.
 
+    Args:
+        model: serialized.
+        manifest: what else is true of it.
+        folder: where the weights are that are not in the model; None where all of them are.
+
     Raises:
         ModelError: the model is no ONNX model.
     """
-    described = _described(manifest, structure_of(model))
+    described = _described(manifest, structure_of(model, folder=folder))
     blank = msgspec.structs.replace(described, sha256="0" * _DIGITS)
     entry = encoded_pair(_METADATA_FIELD, METADATA_KEY.encode(), msgspec.json.encode(blank))
     before, after = _around_digits(model + entry)
@@ -216,6 +223,9 @@ def read_manifest(path: Path, metadata: Mapping[str, str]) -> Manifest | None:
     content = path.read_bytes()
     if not content.endswith(text.encode()) or sha256_of(*_around_digits(content)) != manifest.sha256:
         raise ModelError(f"{path}: the file must have the SHA-256 that its manifest names: it was changed after export")
+    for name in structure_of(content, str(path), path.parent).external:
+        if manifest.files.get(name) != sha256_of_file(path.parent / name):
+            raise ModelError(f"{path.parent / name}: must be the weights that were exported with {path.name}")
     return manifest
 
 

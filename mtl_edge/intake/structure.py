@@ -65,13 +65,13 @@ def read_structure(path: Path) -> Structure:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def structure_of(model: bytes, place: str = "model") -> Structure:
-    """The same of a model in memory, which can have no files beside it.
+def structure_of(model: bytes, place: str = "model", folder: Path | None = None) -> Structure:
+    """The same of a model in memory, which can have no files beside it unless a folder is named.
 
     Raises:
         ModelError: it is no ONNX model, or says what cannot be.
     """
-    return _structure_of(memoryview(model), place, None)
+    return _structure_of(memoryview(model), place, folder)
 
 
 def _structure_of(view: memoryview, place: str, folder: Path | None) -> Structure:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import msgspec
 
-from mtl_edge.bench.suite import Contender, Settings, benchmark
+from mtl_edge.bench.contender import Contender
+from mtl_edge.bench.settings import Settings
+from mtl_edge.bench.suite import benchmark
 from mtl_edge.optimize.subset_file import Whole, cut_tasks
 
 _SETTINGS = Settings(threads=(1,), rounds=7, round_seconds=0.05, cold_starts=1)

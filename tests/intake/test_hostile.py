@@ -27,6 +27,7 @@ COMMANDS = {
     "bench": [],
     "optimize": ["-o", "out.onnx"],
     "quantize": ["--calib", "samples.npz", "-o", "out.onnx"],
+    "inspect": [],
     "damage": ["--calib", "samples.npz"],
     "export": ["--for", "python", "-o", "kit"],
     "subset": ["--tasks", "y", "-o", "out.onnx"],
