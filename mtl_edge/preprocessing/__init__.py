@@ -6,6 +6,7 @@ preprocess by themselves; ``features`` are no samples, but what another part of 
 """
 
 from mtl_edge.preprocessing.features import Features
+from mtl_edge.preprocessing.misfit import misfit
 from mtl_edge.preprocessing.pixels import Pixels, fit_pixels
 from mtl_edge.preprocessing.raw import RawCategories, RawNumbers, RawPixels
 from mtl_edge.preprocessing.table import CategoricalColumn, NumericColumn, Table, fit_table
@@ -27,4 +28,5 @@ __all__ = [
     "fit_pixels",
     "fit_table",
     "fit_tokens",
+    "misfit",
 ]
