@@ -60,8 +60,21 @@ def test_optimization_imports_no_torch() -> None:
     assert _loaded("import mtl_edge.optimize.file, mtl_edge.report.optimized", ("torch", "sklearn")) == set()
 
 
+def test_exporting_a_model_imports_no_torch() -> None:
+    """Only a network of one's own needs it."""
+    assert _loaded("import mtl_edge.export.folder, mtl_edge.report.exported", ("torch", "sklearn")) == set()
+
+
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["run", "--help"], ["bench", "--help"], ["zoo", "fetch", "--help"], ["--version"]]
+    "arguments",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["bench", "--help"],
+        ["export", "--help"],
+        ["zoo", "fetch", "--help"],
+        ["--version"],
+    ],
 )
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     """Help comes before any library that takes time to load."""
