@@ -186,7 +186,7 @@ def test_what_onnx_cannot_have_is_named_with_its_line(name: str, code: str, hint
     line = next(number for number, text in enumerate(CODE.splitlines(), 1) if text.strip() == code)
     with pytest.raises(ModelError, match=hint) as caught:
         export(name)
-    assert f"own_nets:{name}: cannot be written as ONNX at own_nets.py:{line}, {code}" in str(caught.value)
+    assert f"own_nets:{name}: cannot be written as ONNX at own_nets.py:{line} ({code})" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
