@@ -1,4 +1,4 @@
-"""ONNX Runtime on CPU: sessions, predictions and every task's metrics from the runtime's own outputs."""
+"""ONNX Runtime on CPU: manifests, predictions and every task's metrics from the runtime's own outputs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,8 @@ import onnxruntime
 
 from mtl_edge.artifact import Manifest, ModelInput, read_manifest
 from mtl_edge.data.check import check_labels
-from mtl_edge.errors import DataError, ModelError, last_words, needs_extra
+from mtl_edge.errors import DataError, ModelError, needs_extra
+from mtl_edge.session import open_session as open_session
 from mtl_edge.tasks import Task
 
 Metrics = dict[str, dict[str, float]]
@@ -26,41 +27,6 @@ class Session(Protocol):
 
     def run(self, names: Sequence[str] | None, feeds: Mapping[str, np.ndarray], /) -> Sequence[np.ndarray]:
         """Compute the outputs of these names."""
-
-
-def open_session(
-    model: Path | bytes, threads: int = 0, *, save_optimized: Path | None = None
-) -> onnxruntime.InferenceSession:
-    """Load a model with ONNX Runtime's default optimizations.
-
-    Args:
-        model: a file, or a serialized model.
-        threads: intra-op threads; 0 lets the runtime take one per core.
-        save_optimized: where to write the graph that the runtime really runs.
-
-    Raises:
-        ModelError: the file cannot be read, is not an ONNX model, or is one that the runtime does not support.
-    """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    if save_optimized is not None:
-        options.optimized_model_filepath = str(save_optimized)
-    place = str(model) if isinstance(model, Path) else "model"
-    if isinstance(model, Path):
-        try:
-            with model.open("rb"):
-                pass
-        except OSError as error:
-            raise ModelError(f"{place}: cannot be read: {error.strerror}") from error
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the runtime's own exception types are not public
-        said = last_words(error)
-        if "nchwc" in str(error) and "not a registered function/op" in str(error):
-            said = "it is an .ort for x86 only, whose convolutions exist nowhere else: use the .ort for arm here"
-        raise ModelError(f"{place}: ONNX Runtime cannot load it: {said}") from error
 
 
 def manifest_of(path: Path, session: onnxruntime.InferenceSession) -> Manifest | None:

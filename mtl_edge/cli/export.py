@@ -8,6 +8,7 @@ import click
 
 from mtl_edge.cli.graph_options import with_graph_options
 from mtl_edge.errors import DataError, ModelError, needs_extra
+from mtl_edge.kits.destinations import DESTINATIONS
 
 if TYPE_CHECKING:
     from mtl_edge.export.folder import ExportOptions, Source
@@ -21,7 +22,7 @@ _OF_GRAPHS = ("preprocess", "decode", "opset", "batch", "for_runtime")
 @click.option(
     "--for",
     "destination",
-    type=click.Choice(["python"]),
+    type=click.Choice(DESTINATIONS),
     help="Write a kit for this place: a folder with all that an app needs.",
 )
 @click.option(
@@ -60,6 +61,10 @@ def export(
     name = Path(source).absolute().parent.name if is_file else source.rpartition(":")[2].lower()
     beside = Path(source).absolute().parent.parent if is_file else Path()
     folder = output or beside / f"{name}-{destination or 'export'}"
+    if is_file:
+        from mtl_edge.intake.admit import admit
+
+        admit(Path(source))
     if destination is not None and is_file and not any(map(_was_given, options)):
         _write_kit(Path(source), destination, folder, data, goldens, overwrite)
         return

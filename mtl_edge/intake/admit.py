@@ -13,5 +13,5 @@ def admit(path: Path) -> Structure:
         ModelError: it cannot be read, says what cannot be, or ONNX Runtime cannot load it or does not survive it.
     """
     structure = read_structure(path)
-    probe(path)
+    probe(path, sum(file.stat().st_size for file in (path, *(path.parent / name for name in structure.external))))
     return structure

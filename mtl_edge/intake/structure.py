@@ -59,8 +59,8 @@ def read_structure(path: Path) -> Structure:
                 raise ModelError(f"{path}: a model's file must be below 2 GiB, found {size} bytes")
             if not size:
                 raise ModelError(f"{path}: is not an ONNX model: it is empty")
-            with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as view:
-                return _structure_of(view, str(path), path.parent)
+            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+        return _structure_of(memoryview(mapped), str(path), path.parent)  # which is let go with its last reader
     except OSError as error:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
 
@@ -121,6 +121,8 @@ class _Reader:
                     self._function(content(value))
         if graph is None:
             raise WireError("it holds no graph")
+        if not graph.outputs:
+            raise ModelError(f"{self._place}: the graph must have an output, found none")
         self._check_order(graph)
         for kind, values in (("input", graph.inputs), ("output", graph.outputs)):
             for named in values:
@@ -220,7 +222,7 @@ class _Reader:
         bits = next((bits for known, bits in BITS.values() if known == named.dtype), 0)
         if any(size < 0 for size in sizes) or math.prod(sizes) * (bits or 8) > 8 * _LARGEST_VALUE:
             found = f"{named.dtype} {list(named.shape or ())}"
-            raise ModelError(f"{self._place}: {kind} {named.name!r} must be below 2 GiB, found {found}")
+            raise ModelError(f"{self._place}: {kind} {named.name!r} must have from 0 bytes to 2 GiB, found {found}")
 
     def _check_order(self, graph: _Graph) -> None:
         if cycle := find_cycle(graph.steps):
