@@ -52,7 +52,7 @@ def compare(
     """Compare the models of BEFORE and AFTER: metrics, latency, memory, size.
 
     Each is the folder of a run, its report.json, or what bench --json wrote. Models are matched by their names. A
-    latency is worse if the 95 % intervals of the medians are apart, and the medians by more than --latency.
+    latency is worse if the 99 % intervals of the medians are apart, and the medians by more than --latency.
     """
     import msgspec
     from rich.console import Console
