@@ -30,6 +30,7 @@ def _loaded(statement: str, modules: tuple[str, ...]) -> set[str]:
         "profile.worker",
         "progress",
         "recipe",
+        "remote.there",
         "report.document",
         "report.finished",
         "report.html",
@@ -53,6 +54,7 @@ def test_what_runs_on_a_target_box_imports_neither_torch_nor_scikit_learn(module
 
 def test_measuring_imports_no_onnx() -> None:
     """Of ONNX a target box has the runtime only."""
+    assert _loaded("import mtl_edge.remote.there", ("onnx", "asyncssh")) == set()
     assert _loaded("import mtl_edge.bench.suite, mtl_edge.report.terminal, mtl_edge.report.profile", ("onnx",)) == set()
 
 

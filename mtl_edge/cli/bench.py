@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from mtl_edge.cli.options import EXISTING
+from mtl_edge.cli.boxes import with_boxes
+from mtl_edge.cli.options import EXISTING, Dims
 
 _PICTURES = (".svg", ".png", ".html")
 _ANY = click.Path(exists=True, path_type=Path)
@@ -23,20 +24,6 @@ class _Numbers(click.ParamType):  # type: ignore[type-arg]  # generic only since
         if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", value):
             self.fail(f"must be whole numbers above zero with commas between, found {value!r}", param, ctx)
         return tuple(dict.fromkeys(map(int, value.split(","))))
-
-
-class _Dim(click.ParamType):  # type: ignore[type-arg]
-    """``name=size,size``."""
-
-    name = "NAME=N,N,…"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if isinstance(value, tuple):
-            return value
-        name, _, sizes = value.partition("=")
-        if not name or not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", sizes):
-            self.fail(f"must be a dimension's name and sizes such as seq=64,128, found {value!r}", param, ctx)
-        return name, tuple(dict.fromkeys(map(int, sizes.split(","))))
 
 
 class _Picture(click.Path):
@@ -61,7 +48,7 @@ class _Picture(click.Path):
 @click.option(
     "--batch", "batches", type=_Numbers(), default="1", show_default=True, help="Sizes of a symbolic first axis."
 )
-@click.option("--dim", "dims", type=_Dim(), multiple=True, help="Sizes of another symbolic axis, such as seq=64,128.")
+@click.option("--dim", "dims", type=Dims(), multiple=True, help="Sizes of another symbolic axis, such as seq=64,128.")
 @click.option("--rounds", type=click.IntRange(2), default=10, show_default=True, help="Interleaved rounds.")
 @click.option(
     "--seconds", type=click.FloatRange(0.01), default=0.2, show_default=True, help="A turn is at least so long, and"
@@ -105,9 +92,11 @@ class _Picture(click.Path):
 @click.option(
     "--plot", "plot_file", type=_Picture(dir_okay=False, path_type=Path), help="Draw latencies: .svg, .png or .html."
 )
+@with_boxes
 @click.pass_context
 def bench(
     ctx: click.Context,
+    /,
     models: tuple[Path, ...],
     against: Path | None,
     data: Path | None,
@@ -127,8 +116,9 @@ def bench(
     timeout: float,
     json_file: Path | None,
     plot_file: Path | None,
+    **boxes: Any,
 ) -> None:
-    """Measure MODELS (any .onnx, or folders of them) under ONNX Runtime on this CPU.
+    """Measure MODELS (any .onnx, or folders of them) under ONNX Runtime on this CPU, or on others (--on).
 
     Each model runs in fresh processes, in turn with the one that it is compared to. Inputs are random, of the shapes
     and dtypes that the graph names. Of several models, one that fails is a line of the result, and the exit code is 1.
@@ -137,6 +127,7 @@ def bench(
     """
     from mtl_edge.bench.settings import SCENARIOS, Settings
     from mtl_edge.cli.benching import bench_folders, bench_models
+    from mtl_edge.cli.boxes import bench_boxes
 
     if scenario == "server" and bound_ms is None:
         raise click.UsageError("--scenario server needs --bound-ms", ctx)
@@ -160,7 +151,9 @@ def bench(
         timeout_s=timeout,
         keep_going=len(models) > 1 or models[0].is_dir(),
     )
-    if any(path.is_dir() for path in models):
+    if boxes["on"] or boxes["hosts"]:
+        failed = bench_boxes(models, against, settings, json_file, **boxes)
+    elif any(path.is_dir() for path in models):
         failed = bench_folders(models, against, settings, json_file)
     else:
         failed = bench_models(models, against, settings, json_file, plot_file)

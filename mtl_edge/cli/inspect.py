@@ -23,7 +23,7 @@ def inspect(
     timed: bool,
     threads: int,
     batch: int,
-    dims: tuple[tuple[str, int], ...],
+    dims: tuple[tuple[str, tuple[int]], ...],
     seconds: float,
     json_file: Path | None,
 ) -> None:
@@ -53,7 +53,8 @@ def inspect(
     if timed:
         from mtl_edge.profile.measure import profile as measure
 
-        profile = measure(model, batch=batch, dims=dict(dims), threads=threads, seconds=seconds)
+        sizes = {name: size for name, (size,) in dims}
+        profile = measure(model, batch=batch, dims=sizes, threads=threads, seconds=seconds)
         show_profile(profile, console)
     if json_file is not None:
         document = {"model": found, "profile": profile}

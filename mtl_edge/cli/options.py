@@ -7,19 +7,32 @@ from typing import Any
 import click
 
 
-class Dim(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.3
+class Dims(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.3
+    """``name=size,size``."""
+
+    name = "NAME=N,N,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Name and sizes."""
+        if isinstance(value, tuple):
+            return value
+        name, _, sizes = value.partition("=")
+        if not name or not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", sizes):
+            self.fail(f"must be a dimension's name and sizes such as seq=64,128, found {value!r}", param, ctx)
+        return name, tuple(dict.fromkeys(map(int, sizes.split(","))))
+
+
+class Dim(Dims):
     """``name=size``."""
 
     name = "NAME=SIZE"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Name and size."""
-        if isinstance(value, tuple):
-            return value
-        name, _, size = value.partition("=")
-        if not name or not re.fullmatch(r"[1-9]\d*", size):
-            self.fail(f"must be a dimension's name and size such as seq=128, found {value!r}", param, ctx)
-        return name, int(size)
+        name, sizes = super().convert(value, param, ctx)
+        if len(sizes) > 1:
+            self.fail(f"must be one size, found {value!r}", param, ctx)
+        return name, sizes
 
 
 EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)

@@ -10,7 +10,7 @@ import pytest
 from mtl_edge.profile.results import Profile
 from mtl_edge.quantize.damage import DamageMatrix
 from mtl_edge.report.document import RunReport
-from mtl_edge.report.html import run_to_html
+from mtl_edge.report.html import Additions, run_to_html
 from mtl_edge.report.methods import methods_table
 from mtl_edge.report.table import comparison
 
@@ -82,7 +82,7 @@ class Page:
 def path(finished: RunReport, damage: DamageMatrix, profile: Profile, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a whole run with everything that a report can have."""
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(run_to_html(finished, damage=damage, profiles=[profile]), encoding="utf-8")
+    path.write_text(run_to_html(finished, Additions(damage=damage, profiles=(profile,))), encoding="utf-8")
     return path
 
 
