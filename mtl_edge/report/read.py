@@ -60,6 +60,24 @@ def read_results(path: Path) -> Results:
     raise ReportError(f"{file}: must be a run's {REPORT_FILE} or what bench --json writes, found {_keys(fields)}")
 
 
+def read_side(path: Path, box: str | None) -> Benchmark:
+    """The benchmark to compare: of results of several boxes, that of the box which is named.
+
+    Raises:
+        ReportError: as for :func:`read_results`; or the box has to be named, is not there, or has no figures.
+    """
+    found = read_results(path)
+    if found.boxes is None:
+        return found.benchmark
+    names = ", ".join(each.name for each in found.boxes.boxes)
+    chosen = next((each for each in found.boxes.boxes if each.name == box), None)
+    if chosen is None:
+        raise ReportError(f"{found.path}: --box must name one of {names}, found {box or 'none'}")
+    if chosen.benchmark is None:
+        raise ReportError(f"{found.path}: box {chosen.name} has no figures: {chosen.failure}")
+    return chosen.benchmark
+
+
 def read_profile(path: Path) -> Profile:
     """Read what ``mtl-edge inspect --profile --json`` writes.
 
