@@ -153,7 +153,7 @@ def test_an_unknown_recipe_lists_the_reference_recipes(folder: Path) -> None:
 def test_an_unreadable_model_is_one_line(folder: Path) -> None:
     """A text file with a model's name."""
     (folder / "model.onnx").write_text("not a model")
-    _fails_in_one_line(_run("bench", "model.onnx"), "model.onnx: ONNX Runtime cannot load it")
+    _fails_in_one_line(_run("bench", "model.onnx"), "model.onnx: is not an ONNX model")
 
 
 def test_a_missing_model_is_a_usage_error(folder: Path) -> None:
@@ -193,7 +193,7 @@ def test_a_folder_with_a_broken_model_is_measured_and_the_exit_code_says_so(fold
     assert result.exit_code == 1
     assert "good" in result.stdout
     assert "1 measured, 1 failed" in result.stdout
-    assert "Failed: broken: models/broken.onnx: ONNX Runtime cannot load it" in result.stdout
+    assert "Failed: broken: models/broken.onnx: is not an ONNX model" in result.stdout
 
 
 def test_a_manifest_that_names_a_missing_output_is_one_line(folder: Path) -> None:

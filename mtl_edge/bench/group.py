@@ -20,7 +20,8 @@ from mtl_edge.bench.process import Process
 from mtl_edge.bench.results import ColdStart, Failure, Result
 from mtl_edge.bench.server import Server, find_rate
 from mtl_edge.bench.settings import Settings
-from mtl_edge.errors import BenchError
+from mtl_edge.errors import BenchError, ModelError
+from mtl_edge.intake.structure import read_structure
 from mtl_edge.progress import Bar
 
 
@@ -52,8 +53,14 @@ def describe(model: Contender, settings: Settings) -> Described:
     Without them the process is one like any other cold start, and counts as one.
 
     Raises:
-        BenchError: it cannot be loaded or run, or contradicts its manifest.
+        BenchError: its file says what cannot be, it cannot be loaded or run, or contradicts its manifest.
     """
+    try:
+        for path in model.paths:
+            if path.suffix != ".ort":  # the runtime's own format
+                read_structure(path)
+    except ModelError as error:
+        raise BenchError(str(error)) from error
     metrics = cold_start = None
     with _process(model, settings, settings.points[0], threads=1 if settings.data is None else 0) as process:
         if settings.data is None:

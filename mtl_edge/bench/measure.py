@@ -172,7 +172,7 @@ class Subject:
             manifest = manifest_of(model.path, model.session)
             if manifest is None:
                 return None
-            metrics |= evaluate(model.session, manifest.tasks, manifest.inputs[0], arrays)
+            metrics |= evaluate(model.session, manifest.tasks, manifest.inputs, arrays)
         return metrics
 
     def _run(self) -> Callable[[], object]:

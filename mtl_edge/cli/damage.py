@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from mtl_edge.cli.options import EXISTING, with_cache, with_calib, with_method, with_samples, with_target
+from mtl_edge.cli.options import MODEL, Guarded, with_cache, with_calib, with_method, with_samples, with_target
 from mtl_edge.errors import needs_extra
 
 
-@click.command()
-@click.argument("model", type=EXISTING)
+@click.command(cls=Guarded)
+@click.argument("model", type=MODEL)
 @with_calib
 @click.option(
     "--data",
@@ -24,10 +24,10 @@ from mtl_edge.errors import needs_extra
 @click.option("--all", "every", is_flag=True, help="Compute the metrics of every layer.")
 @click.option(
     "--by",
-    type=click.Choice(["layer", "part"]),
+    type=click.Choice(["layer", "stage", "part"]),
     default="layer",
     show_default=True,
-    help="What is quantized alone: each layer; or the trunk, what some tasks share, and each head.",
+    help="What is quantized alone: each layer; or the trunk, what some tasks share, and each head; or their stages.",
 )
 @with_target
 @with_method

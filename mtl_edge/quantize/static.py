@@ -22,6 +22,7 @@ from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
 from mtl_edge.errors import DataError
 from mtl_edge.graph import sort_nodes
+from mtl_edge.quantize.alone import Alone
 from mtl_edge.quantize.bias import correct_biases
 from mtl_edge.quantize.calibrate import calibrate
 from mtl_edge.quantize.equalize import equalize
@@ -167,11 +168,14 @@ def place(form: Form, target: Target, batch: Mapping[str, np.ndarray], known: Pa
     one = one_run(form.model, batch)
     wide = side_by_side(form)
 
+    patterns = known and known / "patterns"
+
     def search() -> Placement:
-        if wide is None or not best_is_faster(_extremes(wide, target), _extremes(form, target), one):
-            return find_placement(form.model, partial(insert_form, form, target), one)
-        build = partial(insert_form, wide, target)
-        return dataclasses.replace(find_placement(wide.model, build, one, base=form.model), merged=True)
+        merged = wide is not None and best_is_faster(_extremes(wide, target), _extremes(form, target), one)
+        chosen = wide if merged and wide is not None else form
+        alone = Alone(chosen.model, target, one, patterns).ratio
+        build, base = partial(insert_form, chosen, target), form.model if merged else None
+        return dataclasses.replace(find_placement(chosen.model, build, one, base=base, alone=alone), merged=merged)
 
     found = search() if known is None else remembered(known, form.model, target, one, search)
     chosen = wide if found.merged and wide is not None else form
@@ -199,7 +203,21 @@ def insert_qdq(
     small: bool = True,
     pinned: Mapping[str, ChannelEnds] = MappingProxyType({}),
 ) -> bytes:
-    """Write a prepared model with Q/DQ pairs, whose scales cover these ranges.
+    """Write a prepared model with Q/DQ pairs, whose scales cover these ranges; arguments as of :func:`with_qdq`."""
+    return trimmed(with_qdq(prepared, ranges, target, only=only, kept=kept, small=small, pinned=pinned))
+
+
+def with_qdq(
+    prepared: bytes,
+    ranges: Mapping[str, tuple[float, float]],
+    target: Target,
+    *,
+    only: Collection[str] = (),
+    kept: Collection[str] = (),
+    small: bool = True,
+    pinned: Mapping[str, ChannelEnds] = MappingProxyType({}),
+) -> onnx.ModelProto:
+    """As :func:`insert_qdq`, with the names that tell which tensor each scale is of.
 
     Args:
         prepared: what :func:`mtl_edge.quantize.prepare.prepare` gave.
@@ -240,7 +258,7 @@ def insert_qdq(
     for position, value in passed_on.items():
         proto.graph.output.insert(position, value)
     let_outputs_be_float(proto.graph)
-    return trimmed(with_small_weights(proto, pinned) if small else proto)
+    return with_small_weights(proto, pinned) if small else proto
 
 
 def find_narrowing(prepared: bytes, target: Target, kept: Collection[str] = ()) -> Narrowing:
