@@ -43,7 +43,10 @@ def manifest_of(path: Path, session: onnxruntime.InferenceSession) -> Manifest |
     if manifest is not None:
         wanted = {
             "input": ([item.name for item in manifest.inputs], [item.name for item in session.get_inputs()]),
-            "output": ([task.name for task in manifest.tasks], [item.name for item in session.get_outputs()]),
+            "output": (
+                [*(task.name for task in manifest.tasks), *(answer.output for answer in manifest.answers)],
+                [item.name for item in session.get_outputs()],
+            ),
         }
         for kind, (named, present) in wanted.items():
             for name in named:
@@ -54,7 +57,11 @@ def manifest_of(path: Path, session: onnxruntime.InferenceSession) -> Manifest |
     return manifest
 
 
-def predict(session: Session, source: ModelInput, raw: np.ndarray, batch_size: int = _BATCH) -> dict[str, np.ndarray]:
+Inputs = ModelInput | Sequence[ModelInput]
+"""A model's input; or several, all made of the same array."""
+
+
+def predict(session: Session, source: Inputs, raw: np.ndarray, batch_size: int = _BATCH) -> dict[str, np.ndarray]:
     """Run a model over raw samples, batch after batch.
 
     Args:
@@ -73,7 +80,7 @@ def predict(session: Session, source: ModelInput, raw: np.ndarray, batch_size: i
 def evaluate(
     session: Session,
     tasks: Sequence[Task],
-    source: ModelInput,
+    source: Inputs,
     arrays: Mapping[str, np.ndarray],
 ) -> Metrics:
     """Every task's metrics over all samples, computed from ONNX Runtime's outputs.
@@ -92,16 +99,17 @@ def evaluate(
     """
     with needs_extra("metrics"):
         import sklearn.metrics  # noqa: F401 - at once, not after all samples have been computed
-    for name in (source.name, *(task.target for task in tasks)):
+    first = _several(source)[0]
+    for name in (first.array, *(task.target for task in tasks)):
         if name not in arrays:
             raise DataError(f"test data: no array {name!r}, found {', '.join(sorted(arrays))}")
-        if not len(arrays[name]) or len(arrays[name]) != len(arrays[source.name]):
+        if not len(arrays[name]) or len(arrays[name]) != len(arrays[first.array]):
             raise DataError(f"test data: {name!r} must have one entry per sample, found {len(arrays[name])}")
-    raw = arrays[source.name]
-    if raw.ndim != len(source.shape) or any(
-        isinstance(wanted, int) and wanted != found for wanted, found in zip(source.shape, raw.shape, strict=True)
+    raw, shape = arrays[first.array], first.raw_shape
+    if raw.ndim != len(shape) or any(
+        isinstance(wanted, int) and wanted != found for wanted, found in zip(shape, raw.shape, strict=True)
     ):
-        raise DataError(f"test data: {source.name!r} must have the shape {source.shape}, found {raw.shape}")
+        raise DataError(f"test data: {first.array!r} must have the shape {shape}, found {raw.shape}")
     for task in tasks:
         check_labels(task, arrays[task.target], raw.shape, f"test data: {task.target!r}")
     parts: dict[str, list[np.ndarray]] = {task.name: [] for task in tasks}
@@ -111,8 +119,13 @@ def evaluate(
     return {task.name: task.measure(np.concatenate(parts[task.name]), arrays[task.target]) for task in tasks}
 
 
-def _outputs(session: Session, source: ModelInput, raw: np.ndarray, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
+def _several(source: Inputs) -> Sequence[ModelInput]:
+    return (source,) if isinstance(source, ModelInput) else source
+
+
+def _outputs(session: Session, source: Inputs, raw: np.ndarray, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
     names = [item.name for item in session.get_outputs()]
     for start in range(0, len(raw), batch_size):
-        inputs = source.preprocessing.apply(raw[start : start + batch_size])
-        yield dict(zip(names, session.run(names, {source.name: inputs}), strict=True))
+        part = raw[start : start + batch_size]
+        inputs = {item.name: item.preprocessing.apply(part) for item in _several(source)}
+        yield dict(zip(names, session.run(names, inputs), strict=True))

@@ -8,6 +8,7 @@ finished, and nothing stale is ever reused.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
@@ -252,7 +253,7 @@ class Stages:
                 )
                 known = calibrated(session, content, parent, samples, folder=None, equalized=spec.equalize)
                 if budgets and base is None:  # every loss is counted from the dense network
-                    base = evaluate(session, parent.tasks, parent.inputs[0], splits.val.arrays)
+                    base = evaluate(session, parent.tasks, parent.inputs, splits.val.arrays)
                 model, outcomes[f"{variant}-int8"] = quantize_calibrated(
                     known,
                     method=spec.method,
@@ -411,6 +412,7 @@ class Stages:
             parameters=parameters,
             opset=OPSET,
             versions=library_versions(_ARTIFACT_LIBRARIES),
+            runtime=version("onnxruntime"),
         )
 
 

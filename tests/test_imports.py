@@ -18,6 +18,8 @@ def _loaded(statement: str, modules: tuple[str, ...]) -> set[str]:
     "module",
     [
         "artifact",
+        "bench.many",
+        "bench.measure",
         "bench.suite",
         "bench.worker",
         "cli",
@@ -33,7 +35,9 @@ def _loaded(statement: str, modules: tuple[str, ...]) -> set[str]:
         "report.finished",
         "report.html",
         "report.markdown",
-        "report.picture",
+        "report.compared",
+        "report.files",
+        "report.read",
         "report.terminal",
         "runtime",
         "storage",
@@ -54,6 +58,24 @@ def test_measuring_imports_no_onnx() -> None:
     assert _loaded("import mtl_edge.bench.suite, mtl_edge.report.terminal, mtl_edge.report.profile", ("onnx",)) == set()
 
 
+def test_a_measuring_process_imports_the_runtime_and_little_else() -> None:
+    """What it needs for manifests and metrics it imports when it is asked for them."""
+    later = ("msgspec", "psutil", "rich", "click", "statistics", "mtl_edge.tasks", "mtl_edge.artifact", "mtl_edge.data")
+    assert _loaded("import mtl_edge.bench.worker, mtl_edge.bench.measure", later) == set()
+
+
+def test_reports_of_benchmarks_and_comparisons_import_no_onnx() -> None:
+    """Both are for target boxes, too; of a run only the report needs more."""
+    statement = "import mtl_edge.report.files, mtl_edge.report.compared, mtl_edge.report.read"
+    assert _loaded(statement, ("onnx",)) == set()
+
+
+def test_comparing_imports_no_picture_library() -> None:
+    """The base install compares."""
+    statement = "import mtl_edge.report.compared, mtl_edge.report.read"
+    assert _loaded(statement, ("altair", "vl_convert", "jinja2", "tomli_w")) == set()
+
+
 def test_quantization_imports_no_torch() -> None:
     """Quantizing an fp32 .onnx needs onnx and onnxruntime only, and so does what is said of it."""
     assert _loaded("import mtl_edge.quantize.file, mtl_edge.report.quantized", ("torch", "sklearn")) == set()
@@ -70,6 +92,8 @@ def test_optimization_imports_no_torch() -> None:
         ["--help"],
         ["run", "--help"],
         ["bench", "--help"],
+        ["report", "--help"],
+        ["compare", "--help"],
         ["inspect", "--help"],
         ["zoo", "fetch", "--help"],
         ["--version"],

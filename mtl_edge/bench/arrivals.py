@@ -1,8 +1,9 @@
 """Queries that arrive by chance at a rate (a Poisson process), answered one at a time, first come, first served."""
 
-import random
 import time
 from collections.abc import Callable
+
+import numpy as np
 
 _SPIN_S = 2e-4
 """A sleep may end this much too late; the rest of a wait is spent awake."""
@@ -18,12 +19,12 @@ def serve(run: Callable[[], object], rate: float, seconds: float, least: int, gi
         least: at least so many queries.
         give_up_ms: end early, because the queue only grows, when a query took this long.
     """
-    chance = random.Random(0)
+    chance = np.random.default_rng(0)
     clock = time.perf_counter
     latencies: list[float] = []
     begin = arrival = clock()
     while arrival - begin < seconds or len(latencies) < least:
-        arrival += chance.expovariate(rate)
+        arrival += chance.exponential(1 / rate)
         while (wait := arrival - clock()) > 0:
             if wait > _SPIN_S:
                 time.sleep(wait - _SPIN_S)

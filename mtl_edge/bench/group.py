@@ -20,7 +20,8 @@ from mtl_edge.bench.process import Process
 from mtl_edge.bench.results import ColdStart, Failure, Result
 from mtl_edge.bench.server import Server, find_rate
 from mtl_edge.bench.settings import Settings
-from mtl_edge.errors import BenchError
+from mtl_edge.errors import BenchError, ModelError
+from mtl_edge.intake.structure import read_structure
 from mtl_edge.progress import Bar
 
 
@@ -33,6 +34,7 @@ class Described:
     inputs: str
     unused_dims: frozenset[str]
     metrics: dict[str, dict[str, float]] | None
+    cold_start: ColdStart | None
 
 
 @dataclass
@@ -46,15 +48,26 @@ class _Measured:
 
 
 def describe(model: Contender, settings: Settings) -> Described:
-    """Load a model once to learn its tasks and inputs, and its metrics where there are test samples.
+    """Load a model once to learn its tasks and inputs; and its metrics where there are test samples, on all cores.
+
+    Without them the process is one like any other cold start, and counts as one.
 
     Raises:
-        BenchError: it cannot be loaded, or contradicts its manifest.
+        BenchError: its file says what cannot be, it cannot be loaded or run, or contradicts its manifest.
     """
-    with _process(model, settings, settings.points[0], threads=0) as process:
+    try:
+        for path in model.paths:
+            if path.suffix != ".ort":  # the runtime's own format
+                read_structure(path)
+    except ModelError as error:
+        raise BenchError(str(error)) from error
+    metrics = cold_start = None
+    with _process(model, settings, settings.points[0], threads=1 if settings.data is None else 0) as process:
+        if settings.data is None:
+            cold_start = _cold_start(process)
         found = process.ask("describe")
-        data = settings.data
-        metrics = None if data is None else process.ask("evaluate", patient=True, data=str(data))
+        if settings.data is not None:
+            metrics = process.ask("evaluate", patient=True, data=str(settings.data))
     manifests = msgspec.convert(found["manifests"], tuple[Manifest | None, ...])
     return Described(
         model=model,
@@ -62,6 +75,7 @@ def describe(model: Contender, settings: Settings) -> Described:
         inputs=found["inputs"],
         unused_dims=frozenset(found["unused_dims"]),
         metrics=metrics,
+        cold_start=cold_start,
     )
 
 
@@ -105,7 +119,10 @@ class _Group:
     ) -> None:
         self._base = base.model
         self._described = {item.model: item for item in (base, *others)}
-        self._measured = {model: _Measured() for model in self._described}
+        self._measured = {
+            model: _Measured(cold=[item.cold_start] if item.cold_start else [])
+            for model, item in self._described.items()
+        }
         self._failures: dict[Contender, Failure] = {}
         self._settings = settings
         self._monitor = monitor
@@ -142,12 +159,14 @@ class _Group:
         self._bar.advance(f"{model.name}: {note}")
 
     def _cold_start(self, model: Contender) -> None:
-        if model in self._failures:
+        found = self._measured[model].cold
+        if model in self._failures or len(found) == self._settings.cold_starts:
             return
-        with self._may_fail(model, "cold start"):
-            with _process(model, self._settings, self._settings.points[0], threads=1) as process:
-                found = process.ask("cold-start")
-            self._measured[model].cold.append(msgspec.convert({**process.started, **found}, ColdStart))
+        with (
+            self._may_fail(model, "cold start"),
+            _process(model, self._settings, self._settings.points[0], threads=1) as process,
+        ):
+            found.append(_cold_start(process))
 
     def _memory(self, model: Contender, arena: bool) -> None:
         if model in self._failures:
@@ -215,6 +234,10 @@ class _Group:
             memory=tuple(measured.memory),
             server=tuple(measured.server),
         )
+
+
+def _cold_start(process: Process) -> ColdStart:
+    return msgspec.convert({**process.started, **process.ask("cold-start")}, ColdStart)
 
 
 def failure(model: Contender, error: BenchError) -> Failure:

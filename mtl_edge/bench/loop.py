@@ -1,6 +1,5 @@
 """The loop that takes the samples: what is in it is in every figure, so there is next to nothing in it."""
 
-import statistics
 import time
 from collections.abc import Callable
 from functools import partial
@@ -44,7 +43,7 @@ def warm_up(run: Callable[[], object], seconds: float) -> int:
     while True:
         chunk = sample(run, seconds / _CHUNKS, 1)
         runs += len(chunk)
-        median = statistics.median(chunk)
+        median = float(np.median(chunk))
         if median >= _STABLE * before or time.perf_counter() >= end:
             return runs
         before = median

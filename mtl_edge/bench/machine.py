@@ -4,8 +4,6 @@ import platform
 from pathlib import Path
 
 import msgspec
-import numpy as np
-import onnxruntime
 import psutil
 
 import mtl_edge
@@ -49,6 +47,9 @@ class Conditions(msgspec.Struct, frozen=True, kw_only=True):
 
 def this_machine() -> Machine:
     """Read off this box."""
+    import numpy as np
+    import onnxruntime  # late: a parent that has mapped the runtime would make its children's shared memory look small
+
     fields = _cpuinfo()
     flags = set(fields.get("flags", fields.get("Features", "")).split())
     return Machine(

@@ -1,7 +1,6 @@
 """What a measuring process does with the models that it loaded."""
 
 import gc
-import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -157,7 +156,7 @@ class Subject:
         return {
             "samples_ms": samples[::step],
             "runs": len(samples),
-            "call_ms": statistics.median(call),
+            "call_ms": float(np.median(call)),
             "warm_up_runs": warm_up_runs,
             "energy_j": energy_j,
             "resident_bytes": resident_bytes(),
@@ -173,7 +172,7 @@ class Subject:
             manifest = manifest_of(model.path, model.session)
             if manifest is None:
                 return None
-            metrics |= evaluate(model.session, manifest.tasks, manifest.inputs[0], arrays)
+            metrics |= evaluate(model.session, manifest.tasks, manifest.inputs, arrays)
         return metrics
 
     def _run(self) -> Callable[[], object]:

@@ -36,6 +36,25 @@ class Dim(Dims):
 
 
 EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
+MODEL = click.Path(exists=True, dir_okay=False, path_type=Path)
+"""An ``.onnx`` from anywhere; only for commands that are :class:`Guarded`."""
+
+
+class Guarded(click.Command):
+    """A command whose models are checked before it begins, so that it can open them as it likes."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Admit all models that were given, then do what the command does."""
+        from mtl_edge.intake.admit import admit
+
+        given = [ctx.params[param.name] for param in self.params if param.type is MODEL and param.name]
+        models = [path for value in given for path in (value if isinstance(value, tuple) else (value,))]
+        for model in dict.fromkeys(models):
+            if model is not None:
+                admit(model)
+        return super().invoke(ctx)
+
+
 with_calib = click.option(
     "--calib",
     type=click.Path(exists=True, path_type=Path),

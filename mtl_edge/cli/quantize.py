@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from mtl_edge.cli.options import EXISTING, with_cache, with_method, with_samples, with_target
+from mtl_edge.cli.options import MODEL, Guarded, with_cache, with_method, with_samples, with_target
 from mtl_edge.errors import DataError, needs_extra
 
 _ONLY_STATIC = ("placement", "method", "equalize", "rounding", "correct_bias", "max_drop", "data")
@@ -20,8 +20,8 @@ def _refuse_options(names: tuple[str, ...], form: str) -> None:
             raise DataError(f"quantize: --form {form} does not know --{name.replace('_', '-')}")
 
 
-@click.command()
-@click.argument("model", type=EXISTING)
+@click.command(cls=Guarded)
+@click.argument("model", type=MODEL)
 @click.option(
     "--form",
     type=click.Choice(["static", "dynamic", "weights", "weights4", "fp16"]),

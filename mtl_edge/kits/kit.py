@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE, Manifest
+from mtl_edge.artifact import MANIFEST_FILE, METADATA_KEY, MODEL_FILE, Manifest
 from mtl_edge.errors import ModelError, WorkdirError
 from mtl_edge.kits.goldens import GOLDENS_FOLDER, Goldens, golden_samples, make_goldens
 from mtl_edge.runtime import manifest_of, open_session
@@ -68,10 +68,11 @@ def write_kit(
     manifest = manifest_of(model, session)
     if manifest is None:
         raise ModelError(f"{model}: must carry mtl-edge's manifest, which says what its outputs mean, found none")
-    made = make_goldens(session, manifest, golden_samples(manifest.inputs[0], goldens, data))
+    sealed = session.get_modelmeta().custom_metadata_map[METADATA_KEY]
+    made = make_goldens(session, manifest, golden_samples(manifest.inputs, goldens, data))
     content: dict[str, bytes] = {
         MODEL_FILE: model.read_bytes(),
-        MANIFEST_FILE: msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n",
+        MANIFEST_FILE: msgspec.json.format(sealed.encode(), indent=2) + b"\n",
         **{f"{GOLDENS_FOLDER}/{name}": array for name, array in made.files.items()},
         **_client(destination),
         **{name: text.encode() for name, text in _generated(destination, manifest, made.goldens).items()},

@@ -13,13 +13,14 @@ import onnx
 
 from mtl_edge.errors import ModelError
 from mtl_edge.progress import progress_bar
+from mtl_edge.quantize.emulate import open_as_on
 from mtl_edge.quantize.noise import output_noise
 from mtl_edge.quantize.placement import outputs_served, quantizable_layers
 from mtl_edge.quantize.race import latency_ratio
 from mtl_edge.quantize.source import CalibratedSource
 from mtl_edge.quantize.static import insert_qdq
 from mtl_edge.quantize.target import Target
-from mtl_edge.runtime import Metrics, Session, evaluate, open_session
+from mtl_edge.runtime import Metrics, Session, evaluate
 from mtl_edge.tasks import Budget, Metric, Task
 
 _MOST = 8
@@ -149,7 +150,7 @@ class _Search:
     def judge(self, kept: frozenset[str], reverted: Sequence[str]) -> WithinBudgets:
         """What becomes of the budgets when these layers are in float too."""
         nodes = kept.union(reverted)
-        int8 = self._metrics(open_session(self._build(nodes)))
+        int8 = self._metrics(open_as_on(self._build(nodes), self._target.name))
         spent = tuple(self._spend(name, int8) for name in self._goal.budgets)
         return WithinBudgets(nodes, tuple(reverted), spent, self._remarks)
 
@@ -178,20 +179,21 @@ class _Search:
         return insert_qdq(self._source.prepared, self._ranges, self._target, kept=nodes, pinned=self._source.pinned)
 
     def _noise(self, nodes: frozenset[str], task: str) -> float:
-        return output_noise(self._source.session, open_session(self._build(nodes)), *self._shown)[task]
+        int8 = open_as_on(self._build(nodes), self._target.name)
+        return output_noise(self._source.session, int8, *self._shown)[task]
 
     def _metrics(self, session: Session) -> Metrics:
-        return evaluate(session, self._manifest.tasks, self._manifest.inputs[0], self._goal.samples)
+        return evaluate(session, self._manifest.tasks, self._manifest.inputs, self._goal.samples)
 
     def _spend(self, name: str, int8: Metrics) -> Spent:
-        return _spend(self._tasks[name], self._goal.budgets[name], self._base[name], int8[name])
+        return spend(self._tasks[name], self._goal.budgets[name], self._base[name], int8[name])
 
 
-def _spend(task: Task, budget: Budget, fp32: Mapping[str, float], int8: Mapping[str, float]) -> Spent:
+def spend(task: Task, budget: Budget, fp32: Mapping[str, float], int8: Mapping[str, float]) -> Spent:
+    """What becomes of a task's budget, from its metrics before and after."""
     metric: Metric = task.metrics[0]
     value, base = int8[metric.name], fp32[metric.name]
-    loss = 100 * (base - value) if budget.unit == "pt" else -100 * metric.gain(value, base)
-    return Spent(task.name, budget, base, value, loss)
+    return Spent(task.name, budget, base, value, budget.loss(metric, value, base))
 
 
 def _excess(spent: Spent) -> float:

@@ -20,7 +20,7 @@ def show_many(
 ) -> None:
     """Print what each model costs against the base, what failed and why, and what to doubt."""
     show_table(Table("What it costs", columns, tuple(rows)), console)
-    counted = f"{len(rows)} models measured, {len(failures)} failed" if failures else f"{len(rows)} models measured"
+    counted = f"{len(rows)} measured, {len(failures)} failed"
     console.print(f"{counted}; ratios are to {base}", style="dim", soft_wrap=True)
     for doubt in conditions.noise:
         console.print(f"Noisy: {doubt}", style="yellow", soft_wrap=True)

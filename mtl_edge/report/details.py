@@ -95,7 +95,7 @@ def _memory(results: Iterable[Result]) -> Table:
 
     return Table(
         "Where memory goes with the arena on, and off; MiB",
-        ("model", "runtime", "weights", "run", "peak RSS", "PSS"),
+        ("model", "runtime", "weights", "runs", "peak RSS", "PSS"),
         tuple(
             (
                 Cell(result.name, _spread(result)),

@@ -33,6 +33,8 @@ def show_quantized(found: Quantized, console: Console) -> None:
     if found.latency_ratio is not None:
         so = f"{found.latency_ratio:.2f}x of fp32 with 1 thread, the best of {found.trials} placements"
         table.add_row("latency", so)
+    if found.merged:
+        table.add_row("as one layer", ", ".join(found.merged))
     _add_operators(table, found.audit)
     table.add_row("signal to noise", _noise(found.noise_db))
     if found.budgets is not None:

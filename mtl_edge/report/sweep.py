@@ -9,10 +9,11 @@ import vl_convert
 from mtl_edge.bench.bootstrap import percentile
 from mtl_edge.bench.latency import Point
 from mtl_edge.bench.results import Benchmark
-from mtl_edge.report.picture import INK
+from mtl_edge.report.charts.paint import FILE
 
 _WIDTH, _HEIGHT = 300, 220
 _PNG_SCALE = 2
+_INK = FILE.ink
 
 
 def draw(benchmark: Benchmark, form: str) -> bytes:
@@ -52,11 +53,11 @@ def chart(benchmark: Benchmark) -> altair.FacetChart:
     faceted = picture.facet(
         facet=altair.Facet("panel:N").title(None).sort(None), columns=2, data=altair.InlineData(values=rows)
     )
-    ink: dict[str, Any] = {"labelColor": INK, "titleColor": INK}
-    axis: dict[str, Any] = {**ink, "gridColor": f"{INK}40", "domainColor": INK, "tickColor": INK}
+    ink: dict[str, Any] = {"labelColor": _INK, "titleColor": _INK}
+    axis: dict[str, Any] = {**ink, "gridColor": f"{_INK}40", "domainColor": _INK, "tickColor": _INK}
     styled: altair.FacetChart = (
         faceted.configure_axis(**axis)
-        .configure_header(labelColor=INK)
+        .configure_header(labelColor=_INK)
         .configure_legend(**ink, orient="bottom")
         .configure_view(stroke=None)
     )
