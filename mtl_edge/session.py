@@ -14,6 +14,7 @@ def open_session(
     save_optimized: Path | None = None,
     profile_into: Path | None = None,
     arena: bool = True,
+    exact: bool = False,
 ) -> onnxruntime.InferenceSession:
     """Load a model with ONNX Runtime's default optimizations.
 
@@ -23,6 +24,7 @@ def open_session(
         save_optimized: where to write the graph that the runtime really runs.
         profile_into: the runtime's own profiler writes a file whose name begins so.
         arena: whether the runtime keeps what it once allocated for the next run.
+        exact: compute each node as it is written, without optimizations: int8 kernels of x86 without VNNI cut off sums.
 
     Raises:
         ModelError: the file cannot be read, is not an ONNX model, or is one that the runtime does not support.
@@ -32,6 +34,8 @@ def open_session(
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     options.enable_cpu_mem_arena = arena
+    if exact:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if save_optimized is not None:
         options.optimized_model_filepath = str(save_optimized)
     if profile_into is not None:

@@ -8,6 +8,7 @@ import click
 
 from mtl_edge.cli.graph_options import with_graph_options
 from mtl_edge.errors import DataError, ModelError, needs_extra
+from mtl_edge.kits.destinations import DESTINATIONS
 
 if TYPE_CHECKING:
     from mtl_edge.export.folder import ExportOptions, Source
@@ -21,7 +22,7 @@ _OF_GRAPHS = ("preprocess", "decode", "opset", "batch", "for_runtime")
 @click.option(
     "--for",
     "destination",
-    type=click.Choice(["python"]),
+    type=click.Choice(DESTINATIONS),
     help="Write a kit for this place: a folder with all that an app needs.",
 )
 @click.option(

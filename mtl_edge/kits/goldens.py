@@ -34,9 +34,9 @@ GOLDENS_FILE = "goldens.json"
 _FORMAT = 1
 _FLOAT_TOLERANCE = 1e-4
 """Of an output's largest value. Other kernels sum in another order: 1e-7 is usual, and a wrong model is far beyond."""
-_INT8_TOLERANCE = 1e-2
-"""The same for int8: a value that is rounded the other way somewhere moves an output by less than that, while kernels
-that cut off sums, or a wrong model, move it by more."""
+_INT8_TOLERANCE = 2.5e-2
+"""The same for int8: values that are rounded the other way somewhere move an output by less than that (an output of
+8 bits by two of its steps), while kernels that cut off sums, or a wrong model, move it by more."""
 
 _SMALLEST = float(np.finfo(np.float32).tiny)
 

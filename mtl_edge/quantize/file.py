@@ -7,8 +7,10 @@ from pathlib import Path
 import msgspec
 
 from mtl_edge.artifact import child_of, seal
+from mtl_edge.data.check import check_labels
 from mtl_edge.errors import DataError, ModelError
 from mtl_edge.quantize.budgets import Goal
+from mtl_edge.quantize.finetune.course import STEPS, Course, FinetuneName, every_sample
 from mtl_edge.quantize.outcome import Outcome, quantize_calibrated
 from mtl_edge.quantize.ranges import Method
 from mtl_edge.quantize.refinements import Refinements
@@ -46,6 +48,8 @@ def quantize_file(
     max_drop: Sequence[str] = (),
     labelled: Path | None = None,
     refinements: Refinements = _REFINEMENTS,
+    finetune: FinetuneName = "never",
+    finetune_steps: int = STEPS,
 ) -> Quantized:
     """Write a static int8 model; of a model that mtl-edge made, with a manifest that names its parent.
 
@@ -66,10 +70,14 @@ def quantize_file(
             become. Layers go back to float until all hold; if they cannot, what comes nearest is written.
         labelled: samples with labels to judge budgets by, as for ``calibration``.
         refinements: what else is done so that 8 bits cost less.
+        finetune: whether the int8 model is trained, on all samples of ``calibration``, with the fp32 model as its
+            teacher, and with labels where they are there: ``if-needed`` is where a budget is missed otherwise.
+        finetune_steps: how long, at most.
 
     Raises:
         ModelError: the model cannot be read or is quantized already, or its int8 form computes nothing finite.
         DataError: the calibration data does not fit.
+        MissingExtraError: it is to be trained, and torch is not installed.
         WorkdirError: the output cannot be written.
     """
     with (
@@ -92,6 +100,7 @@ def quantize_file(
             refinements=refinements,
             cache=cache,
             goal=goal,
+            course=_course(known, finetune, finetune_steps, seed),
         )
     if known.manifest is not None:
         content, _ = seal(content, child_of(known.manifest, "int8", "static int8", outcome.target))
@@ -103,6 +112,25 @@ def quantize_file(
         calibrated=known.fresh,
         source_bytes=source.stat().st_size,
         file_bytes=len(content),
+    )
+
+
+def _course(known: CalibratedSource, when: FinetuneName, steps: int, seed: int) -> Course:
+    """What can be learned from the samples to calibrate with."""
+    tasks = known.manifest.tasks if known.manifest is not None else ()
+    if when != "never":
+        for task in tasks:
+            if task.name in known.targets:
+                shape = next(iter(known.data.arrays.values())).shape
+                check_labels(task, known.targets[task.name], shape, f"finetune: {task.target!r}")
+    return Course(
+        when=when,
+        data=every_sample(known.data, known.session.get_inputs()),
+        teacher=known.session,
+        tasks=tasks,
+        targets=known.targets,
+        steps=steps,
+        seed=seed,
     )
 
 

@@ -7,8 +7,10 @@ import msgspec
 
 from mtl_edge.progress import spinner
 from mtl_edge.quantize.audit import Audit, audit
-from mtl_edge.quantize.budgets import Goal, WithinBudgets, keep_budgets
+from mtl_edge.quantize.budgets import Goal, Judge, WithinBudgets, keep_budgets
 from mtl_edge.quantize.emulate import open_as_on
+from mtl_edge.quantize.finetune.course import Course, Finetuned
+from mtl_edge.quantize.finetune.ladder import finetuned
 from mtl_edge.quantize.narrow import Narrowed
 from mtl_edge.quantize.noise import WithoutVnni, output_noise, without_vnni
 from mtl_edge.quantize.race import latency_ratio
@@ -27,7 +29,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     on this box, with one thread, where the placement was measured; ``trials`` is how many placements were. ``merged``
     are the layers side by side that became one because that is faster, with ``+`` between. ``narrowed`` are the layers
     whose weights do not use all of their 8 bits; ``without_vnni`` is what a model for ``x86-vnni`` would give on a
-    processor that lacks it; ``remarks`` are what the calibration samples do not show.
+    processor that lacks it; ``finetuned`` is what training gave, where there was some; ``remarks`` are what the
+    calibration samples do not show.
     """
 
     target: TargetName
@@ -41,6 +44,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     audit: Audit
     narrowed: tuple[Narrowed, ...] = ()
     without_vnni: WithoutVnni | None = None
+    finetuned: Finetuned | None = None
     budgets: WithinBudgets | None = None
 
 
@@ -53,8 +57,9 @@ def quantize_calibrated(
     refinements: Refinements,
     cache: Path | None,
     goal: Goal | None = None,
+    course: Course | None = None,
 ) -> tuple[bytes, Outcome]:
-    """Quantize, put guilty layers back into float where tasks have budgets, and look at what came of it.
+    """Quantize, fine-tune, put guilty layers back into float where tasks have budgets, and look at what came of it.
 
     Args:
         known: the fp32 model and what calibration saw of it; equalized, if that is wanted.
@@ -64,10 +69,12 @@ def quantize_calibrated(
         refinements: what else is done so that 8 bits cost less.
         cache: folder where measured placements are kept for the next time; None keeps nothing.
         goal: what tasks must not lose.
+        course: when and from what to train the int8 model; None is never.
 
     Raises:
         ModelError: the int8 form computes nothing finite.
         DataError: samples do not fit.
+        MissingExtraError: it is to be trained, and torch is not installed.
     """
     profile = find_target(target or this_target())
     plain, batch = known.prepared, next(iter(known.data))
@@ -77,6 +84,10 @@ def quantize_calibrated(
         ranges = find_ranges(known.observed, method)
         placements = cache and cache / "placements"
         refined = refine(plain, known.data, batch, ranges, profile, placement, refinements, placements)
+    told = None
+    if course is not None:
+        judge = Judge(known, profile, goal) if goal is not None and course.when != "never" else None
+        refined, told = finetuned(refined, profile, course, judge)
     form, placed = refined.form, refined.placed
     within = None
     if goal is not None:
@@ -99,6 +110,7 @@ def quantize_calibrated(
             audit=audit(int8),
             narrowed=find_narrowing(form.original, profile, placed.kept).layers,
             without_vnni=without_vnni(known.session, int8, *shown) if profile.name == "x86-vnni" else None,
+            finetuned=told,
             budgets=within,
         )
     return int8, outcome

@@ -3,7 +3,7 @@
 import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,7 @@ class CalibratedSource:
         observed: tensor name -> what was seen of it.
         fresh: false where that was kept from an earlier calibration.
         pinned: weight -> the axis of its channels and each one's largest magnitude, where it is rounded already.
+        targets: task -> the targets of all samples that there are, not only of those that were drawn; maybe of none.
     """
 
     session: onnxruntime.InferenceSession
@@ -47,6 +48,7 @@ class CalibratedSource:
     observed: Mapping[str, Observer]
     fresh: bool
     pinned: Mapping[str, ChannelEnds] = field(default_factory=dict)
+    targets: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @contextlib.contextmanager
@@ -80,7 +82,10 @@ def calibrated_source(
         data = calibration_data(
             session.get_inputs(), arrays.arrays, manifest, samples=samples, batch_size=batch_size, seed=seed
         )
-        yield calibrated(session, content, manifest, data, folder=folder, equalized=equalized)
+        tasks = manifest.tasks if manifest is not None else ()
+        targets = {task.name: arrays.arrays[task.target] for task in tasks if task.target in arrays.arrays}
+        known = calibrated(session, content, manifest, data, folder=folder, equalized=equalized)
+        yield replace(known, targets=targets)
 
 
 def read_source(path: Path) -> tuple[onnxruntime.InferenceSession, bytes, Manifest | None]:

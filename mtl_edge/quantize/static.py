@@ -199,7 +199,21 @@ def insert_qdq(
     small: bool = True,
     pinned: Mapping[str, ChannelEnds] = MappingProxyType({}),
 ) -> bytes:
-    """Write a prepared model with Q/DQ pairs, whose scales cover these ranges.
+    """Write a prepared model with Q/DQ pairs, whose scales cover these ranges; arguments as of :func:`with_qdq`."""
+    return trimmed(with_qdq(prepared, ranges, target, only=only, kept=kept, small=small, pinned=pinned))
+
+
+def with_qdq(
+    prepared: bytes,
+    ranges: Mapping[str, tuple[float, float]],
+    target: Target,
+    *,
+    only: Collection[str] = (),
+    kept: Collection[str] = (),
+    small: bool = True,
+    pinned: Mapping[str, ChannelEnds] = MappingProxyType({}),
+) -> onnx.ModelProto:
+    """As :func:`insert_qdq`, with the names that tell which tensor each scale is of.
 
     Args:
         prepared: what :func:`mtl_edge.quantize.prepare.prepare` gave.
@@ -240,7 +254,7 @@ def insert_qdq(
     for position, value in passed_on.items():
         proto.graph.output.insert(position, value)
     let_outputs_be_float(proto.graph)
-    return trimmed(with_small_weights(proto, pinned) if small else proto)
+    return with_small_weights(proto, pinned) if small else proto
 
 
 def find_narrowing(prepared: bytes, target: Target, kept: Collection[str] = ()) -> Narrowing:

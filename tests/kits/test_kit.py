@@ -13,8 +13,9 @@ from click.testing import CliRunner
 from mtl_edge.artifact import MODEL_FILE
 from mtl_edge.cli import main
 from mtl_edge.errors import DataError, ModelError, WorkdirError
+from mtl_edge.kits.destinations import DESTINATIONS
 from mtl_edge.kits.goldens import Goldens
-from mtl_edge.kits.kit import DESTINATIONS, KIT_FILE, KitRecord, write_kit
+from mtl_edge.kits.kit import KIT_FILE, KitRecord, write_kit
 from mtl_edge.storage import sha256_of_file
 
 ROOT = Path(__file__).parents[2]
