@@ -7,10 +7,14 @@ from pathlib import Path
 
 import msgspec
 
-from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE, Manifest
+from mtl_edge.artifact import MANIFEST_FILE, METADATA_KEY, MODEL_FILE, Manifest
 from mtl_edge.errors import ModelError, WorkdirError
 from mtl_edge.kits.cpp import generate_cpp
+from mtl_edge.kits.destinations import EXACT, SHARED
 from mtl_edge.kits.goldens import GOLDENS_FOLDER, Goldens, golden_samples, make_goldens
+from mtl_edge.kits.kotlin import KOTLIN_FILE, kotlin_types
+from mtl_edge.kits.swift import SWIFT_FILE, swift_types
+from mtl_edge.kits.typescript import TYPES_FILE, typescript_types
 from mtl_edge.runtime import manifest_of, open_session
 from mtl_edge.storage import sha256_of, write_folder
 
@@ -63,14 +67,15 @@ def write_kit(
         WorkdirError: something else is in the folder, or it cannot be written.
     """
     _check_free(folder, overwrite)
-    session = open_session(model)
+    session = open_session(model, exact=destination in EXACT)
     manifest = manifest_of(model, session)
     if manifest is None:
         raise ModelError(f"{model}: must carry mtl-edge's manifest, which says what its outputs mean, found none")
-    made = make_goldens(session, manifest, golden_samples(manifest.inputs[0], goldens, data))
+    sealed = session.get_modelmeta().custom_metadata_map[METADATA_KEY]
+    made = make_goldens(session, manifest, golden_samples(manifest.inputs, goldens, data))
     content: dict[str, bytes] = {
         MODEL_FILE: model.read_bytes(),
-        MANIFEST_FILE: msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n",
+        MANIFEST_FILE: msgspec.json.format(sealed.encode(), indent=2) + b"\n",
         **{f"{GOLDENS_FOLDER}/{name}": array for name, array in made.files.items()},
         **_client(destination),
         **{name: text.encode() for name, text in _generated(destination, manifest, made.goldens).items()},
@@ -86,15 +91,26 @@ def _generated(destination: str, manifest: Manifest, goldens: Goldens) -> Mappin
     match destination:
         case "cpp":
             return generate_cpp(manifest, goldens)
+        case "node" | "web":
+            return {TYPES_FILE: typescript_types(manifest)}
+        case "android":
+            return {KOTLIN_FILE: kotlin_types(manifest)}
+        case "ios":
+            return {SWIFT_FILE: swift_types(manifest)}
         case _:
             return {}
 
 
 def _client(destination: str) -> dict[str, bytes]:
-    """The files of ``exporters/<destination>``, by their path in it."""
-    home = (_INSTALLED if _INSTALLED.is_dir() else _CHECKOUT) / destination
-    found = (path for path in sorted(home.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
-    return {path.relative_to(home).as_posix(): path.read_bytes() for path in found}
+    """The files of ``exporters/<destination>``, and of the folder that it shares with another, by their path in it."""
+    exporters = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
+    homes = [exporters / name for name in (destination, SHARED.get(destination)) if name is not None]
+    return {
+        path.relative_to(home).as_posix(): path.read_bytes()
+        for home in homes
+        for path in sorted(home.rglob("*"))
+        if path.is_file() and not {"__pycache__", "node_modules"} & set(path.parts)
+    }
 
 
 def _check_free(folder: Path, overwrite: bool) -> None:

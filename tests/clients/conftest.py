@@ -1,11 +1,13 @@
-"""Built once for all tests of C++ clients."""
+"""What the tests of several clients share; built once."""
 
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+from clients import trials
 from clients.cpp_kits import FUSED, SANITIZED, ask, build, write_kits
 from clients.tools import program
 
@@ -49,3 +51,17 @@ def sanitized(probe_of: Callable[..., Probe]) -> Probe:
 def fused(probe_of: Callable[..., Probe]) -> Probe:
     """Built as an app would be, for processors that multiply and add in one step if this is one of them."""
     return probe_of(program("g++", install="apt-get install g++"), FUSED)
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the models that clients are tried on."""
+    folder = tmp_path_factory.mktemp("models")
+    trials.write_models(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pictures() -> list[np.ndarray]:
+    """Pictures that clients are to make samples of."""
+    return trials.pictures()
