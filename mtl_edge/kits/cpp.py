@@ -16,7 +16,16 @@ from mtl_edge.artifact import Manifest, ModelInput
 from mtl_edge.errors import ModelError
 from mtl_edge.kits.cpp_names import identifiers, literal
 from mtl_edge.kits.goldens import GoldenCase, Goldens
-from mtl_edge.preprocessing import NumericColumn, Pixels, Table, Tokens
+from mtl_edge.preprocessing import (
+    Features,
+    NumericColumn,
+    Pixels,
+    RawCategories,
+    RawNumbers,
+    RawPixels,
+    Table,
+    Tokens,
+)
 from mtl_edge.preprocessing.tokens import FIRST_WORD
 from mtl_edge.tasks import (
     Binary,
@@ -30,7 +39,6 @@ from mtl_edge.tasks import (
 )
 
 _RAW_TYPES = {
-    "bool": "std::uint8_t",
     "float32": "float",
     "float64": "double",
     **{f"{sign}int{bits}": f"std::{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)},
@@ -58,10 +66,17 @@ _PIXELS = Template("""\
     kPixels.apply(raw, out, static_cast<std::size_t>(shape[0]) * $channels, count);
   }""")
 
-_COPIED = """\
-  static void preprocess(const Raw* raw, Value* out, const std::array<std::int64_t, 2>& shape) noexcept {
-    std::copy(raw, raw + shape[0] * shape[1], out);
-  }"""
+_COPIED = Template("""\
+  static void preprocess(const Raw* raw, Value* out, const std::array<std::int64_t, $rank>& shape) noexcept {
+    std::copy_n(raw, mtl_edge::detail::count(shape), out);
+  }""")
+
+_AS_THEY_ARE = Template("""\
+  using Raw = $raw;
+  using Value = Raw;
+  static constexpr bool kEncodes = false;
+
+$preprocess""")
 
 _ROW = Template("""
 /// A sample: what is not set is missing, and a category that the model does not know counts as missing.
@@ -136,6 +151,7 @@ def generate_cpp(manifest: Manifest, goldens: Goldens) -> dict[str, str]:
         sha256=literal(manifest.sha256),
         version=literal(__version__),
         input=literal(source.name),
+        input_type=literal(source.dtype),
         rank=len(source.shape),
         shape=", ".join(str(size) if isinstance(size, int) else "-1" for size in source.shape),
         tasks=len(tasks),
@@ -173,25 +189,41 @@ def _input(source: ModelInput) -> _Input:
     match source.preprocessing:
         case Pixels() as pixels:
             return _pixels(source, pixels)
+        case RawPixels():
+            copied = _COPIED.substitute(rank=len(source.shape))
+            return _Input(_AS_THEY_ARE.substitute(raw=_raw_type(source), preprocess=copied))
         case Table() as table:
             return _table(table)
         case Tokens() as tokens:
             longest = max((len(word.encode()) for word in tokens.vocabulary), default=1)
             codes = _codes("kWords", tokens.vocabulary, first=FIRST_WORD)
-            return _Input(_TOKENS.substitute(codes=codes, longest=longest, length=tokens.length, preprocess=_COPIED))
+            copied = _COPIED.substitute(rank=2)
+            return _Input(_TOKENS.substitute(codes=codes, longest=longest, length=tokens.length, preprocess=copied))
+        case RawNumbers() | RawCategories() | Features():
+            kind = source.preprocessing.__struct_config__.tag
+            raise ModelError(
+                f"{source.name}: the input of a C++ kit must be of pixels, a table or tokens, found {kind}"
+            )
+
+
+def _raw_type(source: ModelInput) -> str:
+    """The type of raw samples."""
+    name = source.preprocessing.raw_dtype
+    if name not in _RAW_TYPES:
+        raise ModelError(f"{source.name}: raw samples of a C++ kit must be {', '.join(_RAW_TYPES)}, found {name}")
+    return _RAW_TYPES[name]
 
 
 def _pixels(source: ModelInput, pixels: Pixels) -> _Input:
-    raw = _RAW_TYPES.get(pixels.raw_dtype)
-    if raw is None:
-        raise ModelError(
-            f"{source.name}: raw samples of a C++ kit must be {', '.join(_RAW_TYPES)}, found {pixels.raw_dtype}"
-        )
     std = np.asarray(pixels.std, np.float32)
     factor, offset = np.float32(pixels.scale) / std, np.asarray(pixels.mean, np.float32) / std
     return _Input(
         _PIXELS.substitute(
-            raw=raw, channels=len(std), rank=len(source.shape), factor=_floats(factor), offset=_floats(offset)
+            raw=_raw_type(source),
+            channels=len(std),
+            rank=len(source.shape),
+            factor=_floats(factor),
+            offset=_floats(offset),
         )
     )
 
@@ -208,7 +240,7 @@ def _table(table: Table) -> _Input:
             codes.append(_codes(f"kCategories{at}", column.categories, first=1))
             columns.append(f"    out[{at}] = kCategories{at}.number_of(row.{field});")
     return _Input(
-        _TABLE.substitute(codes=_lines(codes), columns=_lines(columns), preprocess=_COPIED),
+        _TABLE.substitute(codes=_lines(codes), columns=_lines(columns), preprocess=_COPIED.substitute(rank=2)),
         before=_ROW.substitute(members=_lines(members)),
     )
 
