@@ -1,4 +1,4 @@
-"""The commands and programs of docs/web.md and docs/android.md do what is said there, as far as they can be run here."""
+"""The commands and programs of docs/web.md and docs/android.md do what is said there, so far as they can run here."""
 
 import os
 import re
