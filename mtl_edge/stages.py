@@ -5,23 +5,28 @@ runs and the libraries that it calls. So a run that was interrupted anywhere goe
 finished, and nothing stale is ever reused.
 """
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import torch
+from onnxruntime import InferenceSession
 from torch import Tensor
 
 from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE, Lineage, Manifest, Measured, ModelInput, write_artifact
+from mtl_edge.bench.contender import Contender
 from mtl_edge.bench.machine import this_machine
-from mtl_edge.bench.suite import Contender, Settings, benchmark
+from mtl_edge.bench.settings import Settings
+from mtl_edge.bench.suite import benchmark
 from mtl_edge.compress.prune import prune_channels
 from mtl_edge.data.fingerprint import source_fingerprint, source_libraries
 from mtl_edge.data.source import prepare
-from mtl_edge.data.splits import Splits, load_splits_from
+from mtl_edge.data.splits import Samples, Splits, load_splits_from
 from mtl_edge.errors import needs_extra
 from mtl_edge.export.parity import check_parity
 from mtl_edge.export.to_onnx import OPSET, export_onnx
@@ -33,14 +38,15 @@ from mtl_edge.preprocessing import Preprocessing
 from mtl_edge.progress import console, spinner
 from mtl_edge.provenance import canonical_json, code_hash, library_versions, recipe_body
 from mtl_edge.quantize.budgets import Goal
-from mtl_edge.quantize.data import calibration_data
+from mtl_edge.quantize.data import CalibrationData, calibration_data
+from mtl_edge.quantize.finetune.course import Course, every_sample
 from mtl_edge.quantize.outcome import Outcome, quantize_calibrated
 from mtl_edge.quantize.refinements import Refinements
 from mtl_edge.quantize.source import calibrated
 from mtl_edge.quantize.target import this_target
 from mtl_edge.recipe import PruneSpec, Recipe, TrainSpec
 from mtl_edge.recipe.balance import Equal
-from mtl_edge.runtime import evaluate, open_session, predict
+from mtl_edge.runtime import Session, evaluate, open_session, predict
 from mtl_edge.storage import Stage, StageCache, cache_folder, sha256_of, sha256_of_file, write_atomically
 from mtl_edge.tasks import TargetStatistics, budgets_of, without_budgets
 from mtl_edge.train.device import bf16_is_fast, find_device
@@ -233,6 +239,7 @@ class Stages:
         def work(folder: Path) -> None:
             material = self._material(data)
             splits, base = material.splits, None
+            teacher: Session | None = None
             budgets = budgets_of(recipe.tasks)
             outcomes: dict[str, Outcome] = {}
             for variant in ("dense", "pruned"):
@@ -249,8 +256,9 @@ class Stages:
                     seed=recipe.seed,
                 )
                 known = calibrated(session, content, parent, samples, folder=None, equalized=spec.equalize)
+                teacher = teacher or session
                 if budgets and base is None:  # every loss is counted from the dense network
-                    base = evaluate(session, parent.tasks, parent.inputs[0], splits.val.arrays)
+                    base = evaluate(session, parent.tasks, parent.inputs, splits.val.arrays)
                 model, outcomes[f"{variant}-int8"] = quantize_calibrated(
                     known,
                     method=spec.method,
@@ -261,6 +269,7 @@ class Stages:
                     ),
                     cache=cache_folder(),
                     goal=Goal(budgets, splits.val.arrays, base) if budgets else None,
+                    course=self._course(splits.train, samples, teacher, session),
                 )
                 manifest = self._manifest(f"{variant}-int8", "static int8", model, parent.parameters, material, parent)
                 write_artifact(folder / f"{variant}-int8", model, msgspec.structs.replace(manifest, target=target))
@@ -278,6 +287,22 @@ class Stages:
             },
             code=("quantize", "graph.py", *_RUNTIME_CODE),
             libraries=_ARTIFACT_LIBRARIES,
+        )
+
+    def _course(self, train: Samples, drawn: CalibrationData, teacher: Session, student: InferenceSession) -> Course:
+        """How an int8 network is fine-tuned, on the samples that the dense one has learned from."""
+        spec, distill = self._recipe.compress.quantize, self._recipe.compress.distill
+        data = dataclasses.replace(drawn, arrays={name: train[name] for name in drawn.arrays})
+        return Course(
+            when=spec.finetune,
+            data=every_sample(data, student.get_inputs()),
+            teacher=teacher,
+            tasks=self._recipe.tasks,
+            targets={task.name: train[task.target] for task in self._recipe.tasks},
+            steps=spec.finetune_steps,
+            weight=distill.weight,
+            temperature=distill.temperature,
+            seed=self._recipe.seed,
         )
 
     def bench(self, data: Stage, models: Sequence[Contender]) -> Stage:
@@ -409,6 +434,7 @@ class Stages:
             parameters=parameters,
             opset=OPSET,
             versions=library_versions(_ARTIFACT_LIBRARIES),
+            runtime=version("onnxruntime"),
         )
 
 

@@ -22,8 +22,9 @@ from onnx import TensorProto, helper, numpy_helper
 from mtl_edge.artifact import Manifest
 from mtl_edge.bench.machine import this_machine
 from mtl_edge.data.splits import load_samples
-from mtl_edge.optimize.merge import find_groups, merge
-from mtl_edge.optimize.optimize import difference, optimize_graph
+from mtl_edge.optimize.difference import difference
+from mtl_edge.optimize.merge import merge_all
+from mtl_edge.optimize.optimize import optimize_graph
 from mtl_edge.quantize.data import calibration_data
 from mtl_edge.quantize.noise import output_noise
 from mtl_edge.quantize.race import latency_ratio
@@ -35,13 +36,6 @@ RACES = 15
 LAYERS = 60
 
 Feeds = Mapping[str, np.ndarray]
-
-
-def all_merged(model: bytes) -> bytes:
-    """Every group of layers as one, whatever the clock says."""
-    for group in find_groups(model):
-        model = merge(model, group)
-    return model
 
 
 def nodes_run(model: bytes) -> int:
@@ -72,7 +66,8 @@ def measure(path: Path, splits: Path) -> dict[str, Any]:
         raise SystemExit(f"{path}: must be a model that mtl-edge made")
     test = inputs(manifest, splits / "test", BATCHES[-1])
     model = path.read_bytes()
-    merged = all_merged(model)
+    wide = merge_all(model)
+    merged = wide.model
     kept = optimize_graph(model, test)
     fp32 = race(model, merged, test)
     parts = {size: {name: array[:size] for name, array in test.items()} for size in BATCHES}
@@ -87,8 +82,7 @@ def measure(path: Path, splits: Path) -> dict[str, Any]:
     name = f"{manifest.name} {manifest.variant}"
     for precision, row in (("fp32", fp32), ("int8", int8)):
         print(f"{name:<32}{precision}  nodes {row['nodes']}  latency {row['latency_ratio']:.3f}", flush=True)
-    groups = [[branch.name for branch in group] for group in find_groups(model)]
-    return {"model": name, "groups": groups, "applied": kept.applied, "fp32": fp32, "int8": int8}
+    return {"model": name, "groups": wide.names, "applied": kept.applied, "fp32": fp32, "int8": int8}
 
 
 def inputs(manifest: Manifest, samples: Path, count: int) -> dict[str, np.ndarray]:
@@ -120,7 +114,7 @@ def layers_of_any_size(kind: str) -> list[dict[str, Any]]:
         infos[0] = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
         graph = helper.make_graph(nodes, "graph", infos[:1], infos[1:], constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9).SerializeToString()
-        merged = all_merged(model)
+        merged = merge_all(model).model
         gaps = {}
         for size in (1, 3, 16):
             sizes = [size, *(item for item in shape if isinstance(item, int))]

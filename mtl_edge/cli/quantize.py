@@ -6,10 +6,20 @@ from typing import Any
 
 import click
 
-from mtl_edge.cli.options import EXISTING, with_cache, with_method, with_samples, with_target
+from mtl_edge.cli.options import MODEL, Guarded, with_cache, with_method, with_samples, with_target
 from mtl_edge.errors import DataError, needs_extra
 
-_ONLY_STATIC = ("placement", "method", "equalize", "rounding", "correct_bias", "max_drop", "data")
+_ONLY_STATIC = (
+    "placement",
+    "method",
+    "equalize",
+    "rounding",
+    "correct_bias",
+    "max_drop",
+    "data",
+    "finetune",
+    "finetune_steps",
+)
 
 
 def _refuse_options(names: tuple[str, ...], form: str) -> None:
@@ -20,8 +30,8 @@ def _refuse_options(names: tuple[str, ...], form: str) -> None:
             raise DataError(f"quantize: --form {form} does not know --{name.replace('_', '-')}")
 
 
-@click.command()
-@click.argument("model", type=EXISTING)
+@click.command(cls=Guarded)
+@click.argument("model", type=MODEL)
 @click.option(
     "--form",
     type=click.Choice(["static", "dynamic", "weights", "weights4", "fp16"]),
@@ -84,6 +94,17 @@ def _refuse_options(names: tuple[str, ...], form: str) -> None:
     type=click.Path(exists=True, path_type=Path),
     help="Labelled samples to judge --max-drop by: an .npz, or a folder of .npy files.",
 )
+@click.option(
+    "--finetune",
+    type=click.Choice(["never", "if-needed", "always"]),
+    default="never",
+    show_default=True,
+    help="Train the int8 model on all samples of --calib, with MODEL as its teacher and with labels where there are "
+    "some; if-needed: where a --max-drop is missed otherwise. Needs torch.",
+)
+@click.option(
+    "--finetune-steps", type=click.IntRange(1), default=400, show_default=True, help="How long to train, at most."
+)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all that was found.")
 def quantize(
     model: Path,
@@ -102,13 +123,15 @@ def quantize(
     correct_bias: bool,
     max_drop: tuple[str, ...],
     data: Path | None,
+    finetune: Any,
+    finetune_steps: int,
     json_file: Path | None,
 ) -> None:
     """Quantize MODEL, any fp32 .onnx, to static int8 or to another form.
 
     Where the calibration data has labels of the model's tasks, samples are drawn so that every class is among them.
     What ONNX Runtime makes of the result is shown: what runs in int8, what stayed in float and why; and how fast it is
-    on this box, which may be slower than fp32. Needs no torch.
+    on this box, which may be slower than fp32. Needs no torch, but to --finetune.
 
     The exit code is 1 where a task's loss is above its --max-drop in all that was tried; what comes nearest is written.
     """
@@ -154,6 +177,8 @@ def quantize(
         max_drop=max_drop,
         labelled=data,
         refinements=Refinements(equalize=equalize, rounding=rounding, correct_bias=correct_bias),
+        finetune=finetune,
+        finetune_steps=finetune_steps,
     )
     show_quantized(found, Console())
     if json_file is not None:

@@ -1,6 +1,6 @@
 """The places that a model goes to; imports nothing, so that a help text may name them."""
 
-DESTINATIONS = ("python", "node", "web", "android", "ios")
+DESTINATIONS = ("android", "cpp", "ios", "node", "python", "web")
 """A folder of ``exporters/`` each."""
 
 SHARED = {"node": "javascript", "web": "javascript"}

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE, Manifest
+from mtl_edge.artifact import MANIFEST_FILE, METADATA_KEY, MODEL_FILE, Manifest
 from mtl_edge.errors import ModelError, WorkdirError
+from mtl_edge.kits.cpp import generate_cpp
 from mtl_edge.kits.destinations import EXACT, SHARED
 from mtl_edge.kits.goldens import GOLDENS_FOLDER, Goldens, golden_samples, make_goldens
 from mtl_edge.kits.kotlin import KOTLIN_FILE, kotlin_types
@@ -70,10 +71,11 @@ def write_kit(
     manifest = manifest_of(model, session)
     if manifest is None:
         raise ModelError(f"{model}: must carry mtl-edge's manifest, which says what its outputs mean, found none")
-    made = make_goldens(session, manifest, golden_samples(manifest.inputs[0], goldens, data))
+    sealed = session.get_modelmeta().custom_metadata_map[METADATA_KEY]
+    made = make_goldens(session, manifest, golden_samples(manifest.inputs, goldens, data))
     content: dict[str, bytes] = {
         MODEL_FILE: model.read_bytes(),
-        MANIFEST_FILE: msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n",
+        MANIFEST_FILE: msgspec.json.format(sealed.encode(), indent=2) + b"\n",
         **{f"{GOLDENS_FOLDER}/{name}": array for name, array in made.files.items()},
         **_client(destination),
         **{name: text.encode() for name, text in _generated(destination, manifest, made.goldens).items()},
@@ -87,6 +89,8 @@ def write_kit(
 def _generated(destination: str, manifest: Manifest, goldens: Goldens) -> Mapping[str, str]:
     """What depends on the model: path in the kit -> text."""
     match destination:
+        case "cpp":
+            return generate_cpp(manifest, goldens)
         case "node" | "web":
             return {TYPES_FILE: typescript_types(manifest)}
         case "android":

@@ -1,12 +1,14 @@
-"""Layers that read the same tensor become one: a small network's time goes by nodes, not by multiplications.
+"""Layers side by side become one: a small network's time goes by nodes, not by multiplications.
 
 The heads of several tasks, or the experts of a mixture, often begin with layers of the same kind on the same features.
 One layer with the output channels of all, and a ``Split`` of what it computes, is the same function: each channel has
-its weights, and sums over the same inputs. Whether it is the same to the last bit is up to the runtime's kernels.
+its weights, and sums over the same inputs. The layers that follow, each on a part of that ``Split``, become one as
+well: its weights are theirs in blocks along the diagonal, and zeros elsewhere. Whether all of it is the same to the
+last bit is up to the runtime's kernels.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import onnx
@@ -69,17 +71,59 @@ class Branch:
 Group = tuple[Branch, ...]
 
 
+@dataclass(frozen=True)
+class Merged:
+    """A model in which layers are one.
+
+    Attributes:
+        model: serialized.
+        tensors: what the new layers compute -> what the old ones computed of it.
+        weights: the new layers' weights -> the old ones', whose output channels follow each other in them.
+        names: of the layers that became one, with ``+`` between.
+    """
+
+    model: bytes
+    tensors: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    weights: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+
+
 def find_groups(model: bytes) -> list[Group]:
-    """The sets of two or more layers that can be one, in the order in which they run."""
-    proto = onnx.load_from_string(model)
-    opset = next((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), 0)
-    if opset < _SPLIT_AS_INPUT or has_graphs_within(proto.graph):
-        return []
-    constants = constants_of(proto.graph)
+    """The sets of two or more layers on the same tensor that can be one, in the order in which they run."""
+    graph = _mergeable(model)
+    constants = constants_of(graph)
     alike: dict[tuple[object, ...], list[Branch]] = {}
-    for branch in branches_of(proto.graph):
-        alike.setdefault(_likeness(branch, constants), []).append(branch)
+    for branch in branches_of(graph):
+        alike.setdefault((branch.layer.source, *_likeness(branch, constants)), []).append(branch)
     return [tuple(group) for group in alike.values() if len(group) > 1]
+
+
+def find_parallel_groups(model: bytes) -> list[Group]:
+    """The sets of layers that can be one because each alone reads a part of a tensor, and together all of it."""
+    graph = _mergeable(model)
+    constants, readers = constants_of(graph), readers_of(graph)
+    reading = {branch.layer.source: branch for branch in branches_of(graph)}
+    groups = []
+    for split in (node for node in graph.node if node.op_type == "Split"):
+        group = [reading[name] for name in split.output if name in reading and readers[name] == 1]
+        alike = {_likeness(branch, constants) for branch in group}
+        if len(group) == len(split.output) > 1 == len(alike) and _axis(split) == group[0].channel_axis:
+            groups.append(tuple(group))
+    return groups
+
+
+def merge_all(model: bytes) -> Merged:
+    """Make one of all layers that can be, those on the same tensor first, then those that follow, depth after depth."""
+    found = Merged(model)
+    while groups := find_groups(found.model) or find_parallel_groups(found.model):
+        merged = merge(found.model, groups[0])
+        found = Merged(
+            merged.model,
+            {**found.tensors, **merged.tensors},
+            {**found.weights, **merged.weights},
+            (*found.names, *merged.names),
+        )
+    return found
 
 
 def branches_of(graph: onnx.GraphProto) -> list[Branch]:
@@ -90,28 +134,41 @@ def branches_of(graph: onnx.GraphProto) -> list[Branch]:
     return [branch for branch in found if branch is not None]
 
 
-def merge(model: bytes, group: Group) -> bytes:
+def merge(model: bytes, group: Group) -> Merged:
     """Put one wider layer in the place of several; outputs keep their names and values.
 
     Args:
         model: a serialized fp32 model.
-        group: one that :func:`find_groups` found in it.
+        group: one that :func:`find_groups` or :func:`find_parallel_groups` found in it.
     """
     proto = onnx.load_from_string(model)
     graph = proto.graph
     gone = {branch.output for branch in group} | {node.output[0] for branch in group for node in branch.chain}
     position = next(index for index, node in enumerate(graph.node) if gone.intersection(node.output))
     nodes = [node for node in graph.node if not gone.intersection(node.output)]
-    wide, tensors = _wider(graph, group)
+    wide, constants = _wider(graph, group)
     kept = [
         onnx.NodeProto.FromString(node.SerializeToString()) for node in (*nodes[:position], *wide, *nodes[position:])
     ]
     del graph.node[:]
     graph.node.extend(kept)
-    graph.initializer.extend(tensors)
+    graph.initializer.extend(constants)
     _join_again(graph, kept[position + len(wide) - 1])
     drop_dead(graph)
-    return bytes(proto.SerializeToString())
+    chains = zip(*(branch.chain for branch in group), strict=True)
+    return Merged(
+        bytes(proto.SerializeToString()),
+        {node.output[0]: tuple(part.output[0] for part in parts) for node, parts in zip(wide, chains, strict=False)},
+        {constants[0].name: tuple(branch.layer.weight_name for branch in group)},
+        ("+".join(branch.name for branch in group),),
+    )
+
+
+def _mergeable(model: bytes) -> onnx.GraphProto:
+    """A model's graph; an empty one where nothing can be merged."""
+    proto = onnx.load_from_string(model)
+    opset = next((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), 0)
+    return onnx.GraphProto() if opset < _SPLIT_AS_INPUT or has_graphs_within(proto.graph) else proto.graph
 
 
 def _branch(
@@ -151,7 +208,7 @@ def _likeness(branch: Branch, constants: Mapping[str, np.ndarray]) -> tuple[obje
         limits = tuple(constants[name].tobytes() if name else b"" for name in last.input[1:])
         activation = (_attributes(last), limits)
     kinds = tuple(node.op_type for node in branch.chain)
-    return (branch.layer.source, kinds, _attributes(branch.layer.node), kernel, branch.bias is None, activation)
+    return (kinds, _attributes(branch.layer.node), kernel, branch.bias is None, activation)
 
 
 def _attributes(node: onnx.NodeProto) -> tuple[bytes, ...]:
@@ -165,7 +222,9 @@ def _wider(graph: onnx.GraphProto, group: Group) -> tuple[list[onnx.NodeProto], 
     """The nodes that stand for all layers of a group, the ``Split`` last, and the constants that they need."""
     first = group[0]
     stem = fresh_name(graph, "+".join(branch.name for branch in group))
-    weight = np.concatenate([branch.layer.weight for branch in group], axis=first.layer.axis)
+    together = len({branch.layer.source for branch in group}) == 1
+    weights = [branch.layer.weight for branch in group]
+    weight = np.concatenate(weights, axis=first.layer.axis) if together else _block_diagonal(weights)
     tensors = [
         numpy_helper.from_array(weight, f"{stem}.weight"),
         numpy_helper.from_array(np.array([branch.channels for branch in group], np.int64), f"{stem}.channels"),
@@ -179,6 +238,8 @@ def _wider(graph: onnx.GraphProto, group: Group) -> tuple[list[onnx.NodeProto], 
         node.name = stem if index == 0 else f"{stem}.{node.op_type.lower()}"
         match node.op_type:
             case "Gemm" | "Conv" | "MatMul":
+                if not together:
+                    node.input[0] = _whole(graph, first.layer.source)
                 node.input[1] = f"{stem}.weight"
                 if len(node.input) > 2 and node.input[2]:
                     node.input[2] = f"{stem}.bias"
@@ -192,6 +253,24 @@ def _wider(graph: onnx.GraphProto, group: Group) -> tuple[list[onnx.NodeProto], 
     outputs = [branch.output for branch in group]
     nodes.append(helper.make_node("Split", split, outputs, name=f"{stem}.split", axis=first.channel_axis))
     return nodes, tensors
+
+
+def _block_diagonal(weights: Sequence[np.ndarray]) -> np.ndarray:
+    """Weights on the diagonal of their first two axes, which are a layer's channels, and zeros elsewhere."""
+    starts = np.cumsum([(0, 0), *(weight.shape[:2] for weight in weights)], axis=0)
+    found = np.zeros((*starts[-1], *weights[0].shape[2:]), weights[0].dtype)
+    for (row, column), weight in zip(starts, weights, strict=False):
+        found[row : row + weight.shape[0], column : column + weight.shape[1]] = weight
+    return found
+
+
+def _whole(graph: onnx.GraphProto, part: str) -> str:
+    """The tensor that a ``Split`` makes this part of."""
+    return next(str(node.input[0]) for node in graph.node if part in node.output)
+
+
+def _axis(split: onnx.NodeProto) -> int:
+    return next((int(item.i) for item in split.attribute if item.name == "axis"), 0)
 
 
 def _join_again(graph: onnx.GraphProto, split: onnx.NodeProto) -> None:

@@ -13,13 +13,14 @@ import onnx
 
 from mtl_edge.errors import ModelError
 from mtl_edge.progress import progress_bar
+from mtl_edge.quantize.emulate import open_as_on
 from mtl_edge.quantize.noise import output_noise
 from mtl_edge.quantize.placement import outputs_served, quantizable_layers
 from mtl_edge.quantize.race import latency_ratio
 from mtl_edge.quantize.source import CalibratedSource
 from mtl_edge.quantize.static import insert_qdq
 from mtl_edge.quantize.target import Target
-from mtl_edge.runtime import Metrics, Session, evaluate, open_session
+from mtl_edge.runtime import Metrics, Session, evaluate
 from mtl_edge.tasks import Budget, Metric, Task
 
 _MOST = 8
@@ -98,7 +99,7 @@ def keep_budgets(
         ModelError: the model has no manifest, which says what its outputs mean.
         DataError: the samples do not fit.
     """
-    search = _Search(source, ranges, target, goal)
+    search = _Search(source, ranges, target, Judge(source, target, goal))
     reverted: list[str] = []
     found = [search.judge(kept, ())]
     with progress_bar("budgets", total=_MOST + 1) as bar:
@@ -117,45 +118,73 @@ def keep_budgets(
     return best
 
 
+class Judge:
+    """Says what becomes of the budgets in an int8 form of a model.
+
+    Args:
+        source: the fp32 model and its calibration.
+        target: the kind of processor that will run it.
+        goal: the budgets, and what to judge by.
+
+    Attributes:
+        lost: tasks that miss their budget in fp32 already.
+        remarks: these, and budgets that the samples cannot judge.
+    """
+
+    def __init__(self, source: CalibratedSource, target: Target, goal: Goal) -> None:
+        if source.manifest is None:
+            raise ModelError("max_drop: the model must have a manifest, which says what its outputs mean; found none")
+        self._target, self._goal, self._manifest = target, goal, source.manifest
+        self._tasks = {task.name: task for task in source.manifest.tasks}
+        fp32 = self._metrics(source.session)
+        self._base = goal.base or fp32
+        self.lost = {spent.task for spent in self._spend(fp32) if not spent.holds}
+        tight = (_too_tight(self._tasks[name], budget, goal.samples) for name, budget in goal.budgets.items())
+        before = (f"{name} misses its budget before quantization already" for name in sorted(self.lost))
+        self.remarks = tuple(filter(None, (*tight, *before)))
+
+    def spent(self, model: bytes) -> tuple[Spent, ...]:
+        """What became of each budget."""
+        return self._spend(self._metrics(open_as_on(model, self._target.name)))
+
+    def misses(self, spent: Sequence[Spent]) -> list[Spent]:
+        """Those that are missed, and that another int8 form could keep."""
+        return [each for each in spent if not each.holds and each.task not in self.lost]
+
+    def excess(self, spent: Sequence[Spent]) -> float:
+        """By how many times of themselves budgets are missed, taken together."""
+        return sum(map(_excess, spent))
+
+    def _metrics(self, session: Session) -> Metrics:
+        return evaluate(session, self._manifest.tasks, self._manifest.inputs, self._goal.samples)
+
+    def _spend(self, found: Metrics) -> tuple[Spent, ...]:
+        return tuple(
+            spend(self._tasks[name], budget, self._base[name], found[name])
+            for name, budget in self._goal.budgets.items()
+        )
+
+
 class _Search:
     """Builds forms of one model, and judges them."""
 
     def __init__(
-        self, source: CalibratedSource, ranges: Mapping[str, tuple[float, float]], target: Target, goal: Goal
+        self, source: CalibratedSource, ranges: Mapping[str, tuple[float, float]], target: Target, judge: Judge
     ) -> None:
-        if source.manifest is None:
-            raise ModelError("max_drop: the model must have a manifest, which says what its outputs mean; found none")
-        self._source, self._ranges, self._target, self._goal = source, ranges, target, goal
-        self._manifest = source.manifest
-        self._tasks = {task.name: task for task in source.manifest.tasks}
+        self._source, self._ranges, self._target, self._judge = source, ranges, target, judge
         self._shown = source.data.shown
         graph = onnx.load_from_string(source.prepared).graph
         self._serves = outputs_served(graph)
         self._layers = [node.name for node in quantizable_layers(graph)]
-        fp32 = self._metrics(source.session)
-        self._base = goal.base or fp32
-        floats = [self._spend(name, fp32) for name in goal.budgets]
-        self._lost = {spent.task for spent in floats if not spent.holds}
-        self._remarks = tuple(
-            filter(
-                None,
-                (
-                    *(_too_tight(self._tasks[name], budget, goal.samples) for name, budget in goal.budgets.items()),
-                    *(f"{name} misses its budget before quantization already" for name in sorted(self._lost)),
-                ),
-            )
-        )
 
     def judge(self, kept: frozenset[str], reverted: Sequence[str]) -> WithinBudgets:
         """What becomes of the budgets when these layers are in float too."""
         nodes = kept.union(reverted)
-        int8 = self._metrics(open_session(self._build(nodes)))
-        spent = tuple(self._spend(name, int8) for name in self._goal.budgets)
-        return WithinBudgets(nodes, tuple(reverted), spent, self._remarks)
+        return WithinBudgets(nodes, tuple(reverted), self._judge.spent(self._build(nodes)), self._judge.remarks)
 
     def worst(self, found: WithinBudgets) -> str | None:
         """The task that misses its budget most, of those that float could heal."""
-        missed = [spent for spent in found.spent if not spent.holds and spent.task not in self._lost]
+        missed = self._judge.misses(found.spent)
         return max(missed, key=_excess).task if missed else None
 
     def healer(self, task: str, nodes: frozenset[str]) -> str | None:
@@ -178,20 +207,15 @@ class _Search:
         return insert_qdq(self._source.prepared, self._ranges, self._target, kept=nodes, pinned=self._source.pinned)
 
     def _noise(self, nodes: frozenset[str], task: str) -> float:
-        return output_noise(self._source.session, open_session(self._build(nodes)), *self._shown)[task]
-
-    def _metrics(self, session: Session) -> Metrics:
-        return evaluate(session, self._manifest.tasks, self._manifest.inputs[0], self._goal.samples)
-
-    def _spend(self, name: str, int8: Metrics) -> Spent:
-        return _spend(self._tasks[name], self._goal.budgets[name], self._base[name], int8[name])
+        int8 = open_as_on(self._build(nodes), self._target.name)
+        return output_noise(self._source.session, int8, *self._shown)[task]
 
 
-def _spend(task: Task, budget: Budget, fp32: Mapping[str, float], int8: Mapping[str, float]) -> Spent:
+def spend(task: Task, budget: Budget, fp32: Mapping[str, float], int8: Mapping[str, float]) -> Spent:
+    """What becomes of a task's budget, from its metrics before and after."""
     metric: Metric = task.metrics[0]
     value, base = int8[metric.name], fp32[metric.name]
-    loss = 100 * (base - value) if budget.unit == "pt" else -100 * metric.gain(value, base)
-    return Spent(task.name, budget, base, value, loss)
+    return Spent(task.name, budget, base, value, budget.loss(metric, value, base))
 
 
 def _excess(spent: Spent) -> float:

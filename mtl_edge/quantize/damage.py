@@ -5,10 +5,8 @@ measured. Signal to noise of the outputs is cheap and is there for every layer; 
 counts, and are computed for the layers that are worst by noise, or for all.
 """
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 import numpy as np
@@ -17,16 +15,16 @@ import onnx
 from mtl_edge.data.splits import Samples
 from mtl_edge.errors import ModelError
 from mtl_edge.progress import progress_bar
+from mtl_edge.quantize.emulate import open_as_on
 from mtl_edge.quantize.noise import output_noise
-from mtl_edge.quantize.placement import outputs_served, quantizable_layers
+from mtl_edge.quantize.parts import By, parts_of
+from mtl_edge.quantize.placement import quantizable_layers
 from mtl_edge.quantize.ranges import Method, find_ranges
 from mtl_edge.quantize.source import CalibratedSource
 from mtl_edge.quantize.static import insert_qdq
 from mtl_edge.quantize.target import TargetName, find_target
-from mtl_edge.runtime import Metrics, evaluate, open_session
+from mtl_edge.runtime import Metrics, evaluate
 from mtl_edge.storage import sha256_of, write_atomically
-
-By = Literal["layer", "part"]
 
 
 class Form(msgspec.Struct, frozen=True):
@@ -46,7 +44,7 @@ class LayerDamage(msgspec.Struct, frozen=True):
 
     Attributes:
         layer: name of its node; of a part, which outputs all of its layers serve: ``trunk``, ``shared (left, sum)``,
-            ``left``.
+            ``left``; of a stage, also the size of its maps: ``trunk 18x18``.
         kind: its operator; of a part, how many of which: ``7 Conv, 1 Gemm``.
         serves: the outputs that depend on it.
         alone: only this layer is in int8.
@@ -111,8 +109,9 @@ def measure_damage(
         method: how ranges are taken from what calibration saw.
         test: labelled samples, for metrics; the model must have a manifest then.
         exact: of how many layers, the worst by noise first, metrics are computed; None means all.
-        by: what is quantized alone: each layer, or each part of the network, which are the layers that serve the same
-            outputs: the trunk, what some tasks share, and each head.
+        by: what is quantized alone: each layer; or each part of the network, which are the layers that serve the same
+            outputs: the trunk, what some tasks share, and each head; or each stage of a part, which are its layers
+            whose maps are of one size.
         folder: where forms that have been measured are kept; None keeps nothing.
 
     Raises:
@@ -125,7 +124,7 @@ def measure_damage(
     layers = quantizable_layers(graph)
     if not layers:
         raise ModelError(f"{path}: must have a layer with weights that can be quantized, found none")
-    groups = _groups(graph, layers, by)
+    groups = parts_of(graph, layers, by)
     judge = _Judge(source, target, method, test, folder)
     with progress_bar("damage", total=2 * len(groups) + 1) as bar:
 
@@ -173,35 +172,6 @@ def measure_damage(
     )
 
 
-class _Group(msgspec.Struct, frozen=True):
-    """Layers that are quantized together."""
-
-    name: str
-    kind: str
-    serves: tuple[str, ...]
-    layers: tuple[str, ...]
-
-
-def _groups(graph: onnx.GraphProto, layers: Sequence[onnx.NodeProto], by: By) -> list[_Group]:
-    served = outputs_served(graph)
-    serves = {node.name: tuple(sorted(served[node.name])) for node in layers}
-    if by == "layer":
-        return [_Group(node.name, node.op_type, serves[node.name], (node.name,)) for node in layers]
-    parts: dict[tuple[str, ...], list[onnx.NodeProto]] = {}
-    for node in layers:
-        parts.setdefault(serves[node.name], []).append(node)
-    return [_part(outputs, nodes, len(graph.output)) for outputs, nodes in parts.items()]
-
-
-def _part(outputs: tuple[str, ...], nodes: Sequence[onnx.NodeProto], every: int) -> _Group:
-    kinds = Counter(node.op_type for node in nodes)
-    kind = ", ".join(f"{count} {name}" for name, count in kinds.most_common())
-    name = ", ".join(outputs)
-    if len(outputs) > 1:
-        name = "trunk" if len(outputs) == every else f"shared ({name})"
-    return _Group(name, kind, outputs, tuple(node.name for node in nodes))
-
-
 class _Judge:
     """Measures forms, and remembers them."""
 
@@ -231,7 +201,8 @@ class _Judge:
         """Signal to noise of a form's outputs."""
         if (known := self._kept.forms.get(name)) is not None:
             return known
-        return self._keep(name, Form(output_noise(self._source.session, open_session(model()), *self._shown)))
+        int8 = open_as_on(model(), self._target.name)
+        return self._keep(name, Form(output_noise(self._source.session, int8, *self._shown)))
 
     def metrics(self, name: str, model: Callable[[], bytes]) -> Form:
         """The same with metrics."""
@@ -241,9 +212,9 @@ class _Judge:
         manifest, test = self._source.manifest, self._test
         assert manifest is not None
         assert test is not None
-        session = open_session(model())
+        session = open_as_on(model(), self._target.name)
         noise = known.noise_db if known is not None else {}
-        return self._keep(name, Form(noise, evaluate(session, manifest.tasks, manifest.inputs[0], test.arrays)))
+        return self._keep(name, Form(noise, evaluate(session, manifest.tasks, manifest.inputs, test.arrays)))
 
     def _keep(self, name: str, form: Form) -> Form:
         self._kept.forms[name] = form

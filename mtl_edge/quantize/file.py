@@ -1,14 +1,16 @@
 """From one ``.onnx`` file to another: the whole of quantization, on any model."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from mtl_edge.artifact import child_of, seal
+from mtl_edge.data.check import check_labels
 from mtl_edge.errors import DataError, ModelError
 from mtl_edge.quantize.budgets import Goal
+from mtl_edge.quantize.finetune.course import STEPS, Course, FinetuneName, every_sample
 from mtl_edge.quantize.outcome import Outcome, quantize_calibrated
 from mtl_edge.quantize.ranges import Method
 from mtl_edge.quantize.refinements import Refinements
@@ -16,7 +18,7 @@ from mtl_edge.quantize.source import CalibratedSource, arrays_of, calibrated_sou
 from mtl_edge.quantize.static import PlacementName
 from mtl_edge.quantize.target import TargetName
 from mtl_edge.storage import write_atomically
-from mtl_edge.tasks import Budget, Task, budgets_of, read_budget
+from mtl_edge.tasks import budgets_of, read_task_budget
 
 _REFINEMENTS = Refinements()
 
@@ -46,6 +48,8 @@ def quantize_file(
     max_drop: Sequence[str] = (),
     labelled: Path | None = None,
     refinements: Refinements = _REFINEMENTS,
+    finetune: FinetuneName = "never",
+    finetune_steps: int = STEPS,
 ) -> Quantized:
     """Write a static int8 model; of a model that mtl-edge made, with a manifest that names its parent.
 
@@ -66,10 +70,14 @@ def quantize_file(
             become. Layers go back to float until all hold; if they cannot, what comes nearest is written.
         labelled: samples with labels to judge budgets by, as for ``calibration``.
         refinements: what else is done so that 8 bits cost less.
+        finetune: whether the int8 model is trained, on all samples of ``calibration``, with the fp32 model as its
+            teacher, and with labels where they are there: ``if-needed`` is where a budget is missed otherwise.
+        finetune_steps: how long, at most.
 
     Raises:
         ModelError: the model cannot be read or is quantized already, or its int8 form computes nothing finite.
         DataError: the calibration data does not fit.
+        MissingExtraError: it is to be trained, and torch is not installed.
         WorkdirError: the output cannot be written.
     """
     with (
@@ -92,6 +100,7 @@ def quantize_file(
             refinements=refinements,
             cache=cache,
             goal=goal,
+            course=_course(known, finetune, finetune_steps, seed),
         )
     if known.manifest is not None:
         content, _ = seal(content, child_of(known.manifest, "int8", "static int8", outcome.target))
@@ -106,6 +115,25 @@ def quantize_file(
     )
 
 
+def _course(known: CalibratedSource, when: FinetuneName, steps: int, seed: int) -> Course:
+    """What can be learned from the samples to calibrate with."""
+    tasks = known.manifest.tasks if known.manifest is not None else ()
+    if when != "never":
+        for task in tasks:
+            if task.name in known.targets:
+                shape = next(iter(known.data.arrays.values())).shape
+                check_labels(task, known.targets[task.name], shape, f"finetune: {task.target!r}")
+    return Course(
+        when=when,
+        data=every_sample(known.data, known.session.get_inputs()),
+        teacher=known.session,
+        tasks=tasks,
+        targets=known.targets,
+        steps=steps,
+        seed=seed,
+    )
+
+
 @contextlib.contextmanager
 def _goal(known: CalibratedSource, max_drop: Sequence[str], labelled: Path | None) -> Iterator[Goal | None]:
     """The budgets that were given, or else those of the model's manifest where there is something to judge by."""
@@ -114,22 +142,9 @@ def _goal(known: CalibratedSource, max_drop: Sequence[str], labelled: Path | Non
         raise ModelError("--max-drop: the model must have a manifest, which says what its outputs mean; found none")
     if max_drop and labelled is None:
         raise DataError("--max-drop: must have labelled samples to judge by (--data), found none")
-    budgets = budgets_of(tasks.values()) | dict(_budget(text, tasks) for text in max_drop)
+    budgets = budgets_of(tasks.values()) | dict(read_task_budget(text, tasks) for text in max_drop)
     if labelled is None or not budgets:
         yield None
         return
     with arrays_of(labelled) as samples:
         yield Goal(budgets, samples.arrays)
-
-
-def _budget(text: str, tasks: Mapping[str, Task]) -> tuple[str, Budget]:
-    """Read ``left=0.5pt`` or ``count=2%``."""
-    name, equals, amount = text.partition("=")
-    if not equals:
-        raise DataError(f"--max-drop: must be as in left=0.5pt or count=2%, found {text!r}")
-    if name not in tasks:
-        raise DataError(f"--max-drop: must name a task ({', '.join(tasks)}), found {name!r}")
-    try:
-        return name, read_budget(amount, tasks[name])
-    except ValueError as error:
-        raise DataError(f"--max-drop {name}: {error}") from error

@@ -7,16 +7,18 @@ import msgspec
 
 from mtl_edge.progress import spinner
 from mtl_edge.quantize.audit import Audit, audit
-from mtl_edge.quantize.budgets import Goal, WithinBudgets, keep_budgets
+from mtl_edge.quantize.budgets import Goal, Judge, WithinBudgets, keep_budgets
+from mtl_edge.quantize.emulate import open_as_on
+from mtl_edge.quantize.finetune.course import Course, Finetuned
+from mtl_edge.quantize.finetune.ladder import finetuned
 from mtl_edge.quantize.narrow import Narrowed
 from mtl_edge.quantize.noise import WithoutVnni, output_noise, without_vnni
 from mtl_edge.quantize.race import latency_ratio
 from mtl_edge.quantize.ranges import Method, find_ranges
 from mtl_edge.quantize.refinements import Refinements
 from mtl_edge.quantize.source import CalibratedSource
-from mtl_edge.quantize.static import Placed, PlacementName, find_narrowing, insert_qdq, refine
+from mtl_edge.quantize.static import Placed, PlacementName, find_narrowing, insert_form, refine
 from mtl_edge.quantize.target import TargetName, find_target, this_target
-from mtl_edge.runtime import open_session
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,9 +26,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     ``noise_db`` is, for each output, the power of the fp32 answers' spread over that of the difference, in decibels,
     on a few of the calibration samples: 20 dB are a tenth of the spread. ``latency_ratio`` is that to the fp32 model
-    on this box, with one thread, where the placement was measured; ``trials`` is how many placements were. ``narrowed``
-    are the layers whose weights do not use all of their 8 bits; ``without_vnni`` is what a model for ``x86-vnni`` would
-    give on a processor that lacks it; ``remarks`` are what the calibration samples do not show.
+    on this box, with one thread, where the placement was measured; ``trials`` is how many placements were. ``merged``
+    are the layers side by side that became one because that is faster, with ``+`` between. ``narrowed`` are the layers
+    whose weights do not use all of their 8 bits; ``without_vnni`` is what a model for ``x86-vnni`` would give on a
+    processor that lacks it; ``finetuned`` is what training gave, where there was some; ``remarks`` are what the
+    calibration samples do not show.
     """
 
     target: TargetName
@@ -34,11 +38,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     refinements: Refinements
     latency_ratio: float | None
     trials: int
+    merged: tuple[str, ...] = ()
     noise_db: dict[str, float]
     remarks: tuple[str, ...]
     audit: Audit
     narrowed: tuple[Narrowed, ...] = ()
     without_vnni: WithoutVnni | None = None
+    finetuned: Finetuned | None = None
     budgets: WithinBudgets | None = None
 
 
@@ -51,8 +57,9 @@ def quantize_calibrated(
     refinements: Refinements,
     cache: Path | None,
     goal: Goal | None = None,
+    course: Course | None = None,
 ) -> tuple[bytes, Outcome]:
-    """Quantize, put guilty layers back into float where tasks have budgets, and look at what came of it.
+    """Quantize, fine-tune, put guilty layers back into float where tasks have budgets, and look at what came of it.
 
     Args:
         known: the fp32 model and what calibration saw of it; equalized, if that is wanted.
@@ -62,10 +69,12 @@ def quantize_calibrated(
         refinements: what else is done so that 8 bits cost less.
         cache: folder where measured placements are kept for the next time; None keeps nothing.
         goal: what tasks must not lose.
+        course: when and from what to train the int8 model; None is never.
 
     Raises:
         ModelError: the int8 form computes nothing finite.
         DataError: samples do not fit.
+        MissingExtraError: it is to be trained, and torch is not installed.
     """
     profile = find_target(target or this_target())
     plain, batch = known.prepared, next(iter(known.data))
@@ -75,13 +84,17 @@ def quantize_calibrated(
         ranges = find_ranges(known.observed, method)
         placements = cache and cache / "placements"
         refined = refine(plain, known.data, batch, ranges, profile, placement, refinements, placements)
-    placed = refined.placed
+    told = None
+    if course is not None:
+        judge = Judge(known, profile, goal) if goal is not None and course.when != "never" else None
+        refined, told = finetuned(refined, profile, course, judge)
+    form, placed = refined.form, refined.placed
     within = None
     if goal is not None:
-        known = dataclasses.replace(known, prepared=refined.prepared, pinned=refined.pinned)
-        within = keep_budgets(known, ranges, profile, placed.kept, goal)
+        known = dataclasses.replace(known, prepared=form.model, pinned=form.pinned)
+        within = keep_budgets(known, form.ranges, profile, placed.kept, goal)
         if within.reverted:
-            model = insert_qdq(refined.prepared, ranges, profile, kept=within.kept, pinned=refined.pinned)
+            model = insert_form(form, profile, within.kept)
             placed = Placed(model, within.kept, latency_ratio(plain, model, batch), placed.trials)
     with spinner("look at what came of it"):
         int8, shown = placed.model, known.data.shown
@@ -91,11 +104,13 @@ def quantize_calibrated(
             refinements=refinements,
             latency_ratio=placed.latency_ratio,
             trials=placed.trials,
-            noise_db=output_noise(known.session, open_session(int8), *shown),
+            merged=form.merged,
+            noise_db=output_noise(known.session, open_as_on(int8, profile.name), *shown),
             remarks=known.data.remarks,
             audit=audit(int8),
-            narrowed=find_narrowing(plain, profile, placed.kept).layers,
+            narrowed=find_narrowing(form.original, profile, placed.kept).layers,
             without_vnni=without_vnni(known.session, int8, *shown) if profile.name == "x86-vnni" else None,
+            finetuned=told,
             budgets=within,
         )
     return int8, outcome

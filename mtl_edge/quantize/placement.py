@@ -1,7 +1,7 @@
 """What of a graph stays in float when the rest goes to 8 bits."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import onnx
 
@@ -17,18 +17,25 @@ def kept_in_float(graph: onnx.GraphProto) -> list[str]:
 
     What is done to raw inputs before the first layer with weights: the columns of a table have units so different that
     one scale for all of them would leave nothing of most. Layer norms and transposed convolutions, which have no int8
-    kernel. And products with factors that are not part of their weights, or whose weights are not one matrix on the
-    right: kernels do not take those with a scale per channel.
+    kernel. Products with factors that are not part of their weights, or whose weights are not one matrix on the right:
+    kernels do not take those with a scale per channel. And a split into outputs of the graph, which are better in
+    float.
     """
     raw = {value.name for value in graph.input if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
     constant = {value.name for value in graph.initializer} | {""}
     constants = {tensor.name: len(tensor.dims) for tensor in graph.initializer}
+    outputs = {value.name for value in graph.output}
     kept: list[str] = []
     for node in graph.node:
         inputs = set(names_read(node)) - constant
         if not inputs:
             constant |= set(node.output)
-        elif node.op_type in _FLOAT_ONLY or has_factors(node) or _lacks_kernel(node, constants):
+        elif (
+            node.op_type in _FLOAT_ONLY
+            or has_factors(node)
+            or _lacks_kernel(node, constants)
+            or (node.op_type == "Split" and outputs.issuperset(node.output))
+        ):
             kept.append(node.name)
         elif inputs <= raw and node.op_type not in LAYERS:
             kept.append(node.name)
@@ -63,16 +70,19 @@ def let_outputs_be_float(graph: onnx.GraphProto) -> None:
     """
     makers = {name: node for node in graph.node for name in node.output}
     uses = Counter(name for node in graph.node for name in names_read(node))
-    for output in graph.output:
-        dequantize = makers.get(output.name)
-        if dequantize is None or dequantize.op_type != "DequantizeLinear" or uses[output.name]:
+    outputs = {output.name: 0 for output in graph.output}
+    # What a split makes outputs of is as good as one, but for being read by it.
+    splits = [node.input[0] for node in graph.node if node.op_type == "Split" and outputs.keys() >= set(node.output)]
+    for name, readers in (outputs | dict.fromkeys(splits, 1)).items():
+        dequantize = makers.get(name)
+        if dequantize is None or dequantize.op_type != "DequantizeLinear" or uses[name] != readers:
             continue
         quantize = makers.get(dequantize.input[0])
         product = makers.get(quantize.input[0]) if quantize is not None else None
         if quantize is None or product is None or product.op_type not in ("Gemm", "MatMul"):
             continue
         if uses[quantize.input[0]] == 1 and uses[quantize.output[0]] == 1:
-            product.output[0] = output.name
+            product.output[0] = name
             graph.node.remove(quantize)
             graph.node.remove(dequantize)
     drop_unread_constants(graph)
@@ -88,3 +98,16 @@ def outputs_served(graph: onnx.GraphProto) -> dict[str, frozenset[str]]:
         for name in names_read(node):
             reached[name] = reached.get(name, frozenset()) | served
     return found
+
+
+def part_name(outputs: Sequence[str], every: int) -> str:
+    """What nodes that serve these outputs are part of: ``trunk``, ``shared (left, sum)``, or the one output's head.
+
+    Args:
+        outputs: that depend on the nodes.
+        every: how many the graph has.
+    """
+    names = ", ".join(outputs)
+    if len(outputs) < 2:
+        return names
+    return "trunk" if len(outputs) == every else f"shared ({names})"

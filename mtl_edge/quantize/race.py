@@ -7,7 +7,7 @@ and moves one region at a time to the other side as long as that makes the whole
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,25 +34,29 @@ class Placement:
         kept: names of the nodes that stay in float.
         ratio: latency of the network with this placement, over that in float.
         trials: how many placements were timed.
+        merged: whether it is one of the network with layers side by side as one.
     """
 
     kept: frozenset[str]
     ratio: float
     trials: int
+    merged: bool = False
 
 
-def find_placement(prepared: bytes, build: Callable[[frozenset[str]], bytes], feeds: Feeds) -> Placement:
+def find_placement(
+    prepared: bytes, build: Callable[[frozenset[str]], bytes], feeds: Feeds, *, base: bytes | None = None
+) -> Placement:
     """Search for the placement with the lowest latency on this box, with one thread.
 
     Args:
         prepared: the fp32 model, with a name for every node.
         build: writes the int8 model in which these nodes stay in float.
         feeds: input name -> the samples of one run.
+        base: the fp32 model that latency is compared to; None means ``prepared``.
     """
     graph = onnx.load_from_string(prepared).graph
-    always = frozenset(kept_in_float(graph))
-    movable = frozenset(node.name for node in graph.node) - always
-    course = _Course(prepared, build, feeds)
+    movable = movable_nodes(graph)
+    course = _Course(base or prepared, build, feeds)
     best = min((frozenset[str](), movable), key=course.ratio)
     for group in _groups(graph, movable):
         moved = best - group if group <= best else best | group
@@ -60,7 +64,13 @@ def find_placement(prepared: bytes, build: Callable[[frozenset[str]], bytes], fe
             best = moved
     if course.ratio(best) > _GAIN:
         best = movable
-    return Placement(kept=best, ratio=1.0 if best == movable else course.ratio(best), trials=course.trials)
+    ratio = 1.0 if best == movable and base is None else course.ratio(best)
+    return Placement(kept=best, ratio=ratio, trials=course.trials)
+
+
+def movable_nodes(graph: onnx.GraphProto) -> frozenset[str]:
+    """The nodes that could be in float or in int8."""
+    return frozenset(node.name for node in graph.node) - frozenset(kept_in_float(graph))
 
 
 def latency_ratio(fp32: bytes, int8: bytes, batch: Feeds) -> float:
@@ -70,8 +80,17 @@ def latency_ratio(fp32: bytes, int8: bytes, batch: Feeds) -> float:
 
 def is_faster(mine: bytes, theirs: bytes, batch: Feeds) -> bool:
     """Whether one model is clearly faster than another, on this box with one thread."""
-    models = {frozenset[str](): mine, frozenset({"theirs"}): theirs}
-    return _Course(theirs, models.__getitem__, one_run(theirs, batch)).beats(*models)
+    return best_is_faster((mine,), (theirs,), batch)
+
+
+def best_is_faster(mine: Sequence[bytes], theirs: Sequence[bytes], batch: Feeds) -> bool:
+    """Whether the fastest of some models is clearly faster than that of others, on this box with one thread."""
+    named = [
+        {frozenset({f"{side}{at}"}): model for at, model in enumerate(models)}
+        for side, models in (("mine", mine), ("theirs", theirs))
+    ]
+    course = _Course(theirs[0], (named[0] | named[1]).__getitem__, one_run(theirs[0], batch))
+    return course.beats(*(min(models, key=course.ratio) if len(models) > 1 else next(iter(models)) for models in named))
 
 
 def one_run(model: bytes, batch: Feeds) -> dict[str, np.ndarray]:

@@ -20,7 +20,7 @@ from mtl_edge.storage import sha256_of, write_atomically
 
 _SMALLEST_WEIGHT = 64
 """Values; fewer may be a shape or axes, which change what is computed."""
-_VERSION = 2
+_VERSION = 3
 """To be raised when the search changes."""
 
 

@@ -3,7 +3,7 @@
 import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import onnxruntime
 from mtl_edge.artifact import Manifest
 from mtl_edge.data.archive import unpack_npz
 from mtl_edge.data.splits import Samples, load_samples
-from mtl_edge.errors import ModelError
+from mtl_edge.errors import ModelError, last_words
 from mtl_edge.progress import progress_bar, spinner
 from mtl_edge.quantize.calibrate import calibrate
 from mtl_edge.quantize.data import CalibrationData, calibration_data
@@ -38,6 +38,7 @@ class CalibratedSource:
         observed: tensor name -> what was seen of it.
         fresh: false where that was kept from an earlier calibration.
         pinned: weight -> the axis of its channels and each one's largest magnitude, where it is rounded already.
+        targets: task -> the targets of all samples that there are, not only of those that were drawn; maybe of none.
     """
 
     session: onnxruntime.InferenceSession
@@ -47,6 +48,7 @@ class CalibratedSource:
     observed: Mapping[str, Observer]
     fresh: bool
     pinned: Mapping[str, ChannelEnds] = field(default_factory=dict)
+    targets: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @contextlib.contextmanager
@@ -80,7 +82,10 @@ def calibrated_source(
         data = calibration_data(
             session.get_inputs(), arrays.arrays, manifest, samples=samples, batch_size=batch_size, seed=seed
         )
-        yield calibrated(session, content, manifest, data, folder=folder, equalized=equalized)
+        tasks = manifest.tasks if manifest is not None else ()
+        targets = {task.name: arrays.arrays[task.target] for task in tasks if task.target in arrays.arrays}
+        known = calibrated(session, content, manifest, data, folder=folder, equalized=equalized)
+        yield replace(known, targets=targets)
 
 
 def read_source(path: Path) -> tuple[onnxruntime.InferenceSession, bytes, Manifest | None]:
@@ -90,11 +95,19 @@ def read_source(path: Path) -> tuple[onnxruntime.InferenceSession, bytes, Manife
         ModelError: it cannot be read.
     """
     session = open_session(path)
+    return session, read_content(path), manifest_of(path, session)
+
+
+def read_content(path: Path) -> bytes:
+    """A model's content as one file, with the weights that stand in files of their own.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
     try:
-        content = onnx.load(path).SerializeToString()  # with the weights that stand in files of their own
+        return bytes(onnx.load(path).SerializeToString())
     except Exception as error:  # protobuf's own exception types are not public
-        raise ModelError(f"{path}: cannot be read as one model: {error}") from error
-    return session, content, manifest_of(path, session)
+        raise ModelError(f"{path}: cannot be read as one model: {last_words(error)}") from error
 
 
 def calibrated(

@@ -4,8 +4,11 @@ Where 8 bits go, ONNX Runtime's own quantizer decides: it knows which operators 
 our calibration, which sees the data once and keeps none of it.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -22,14 +25,15 @@ from mtl_edge.graph import sort_nodes
 from mtl_edge.quantize.bias import correct_biases
 from mtl_edge.quantize.calibrate import calibrate
 from mtl_edge.quantize.equalize import equalize
+from mtl_edge.quantize.form import Form, side_by_side
 from mtl_edge.quantize.narrow import ChannelEnds, Narrowing, narrowing
 from mtl_edge.quantize.placement import kept_in_float, let_outputs_be_float
 from mtl_edge.quantize.prepare import prepare, quiet
-from mtl_edge.quantize.race import Placement, find_placement, one_run
+from mtl_edge.quantize.race import Placement, best_is_faster, find_placement, movable_nodes, one_run
 from mtl_edge.quantize.ranges import Method, find_ranges
 from mtl_edge.quantize.refinements import Refinements
 from mtl_edge.quantize.remembered import remembered
-from mtl_edge.quantize.rounding import Rounded, round_weights
+from mtl_edge.quantize.rounding import round_weights
 from mtl_edge.quantize.target import Target, TargetName, find_target, this_target
 from mtl_edge.quantize.trim import trimmed
 from mtl_edge.quantize.weights import with_small_weights
@@ -98,17 +102,11 @@ class Placed(msgspec.Struct, frozen=True):
     trials: int = 0
 
 
-class Refined(msgspec.Struct, frozen=True):
-    """An int8 model, and what it was written from.
+@dataclass(frozen=True)
+class Refined:
+    """An int8 model, and what it was written from, biases corrected."""
 
-    Attributes:
-        prepared: the fp32 model with the weights that 8 bits can hold, and with the biases that go with them.
-        pinned: weight -> the axis of its channels, and the largest magnitude of each to provide for.
-        placed: the int8 model.
-    """
-
-    prepared: bytes
-    pinned: Mapping[str, ChannelEnds]
+    form: Form
     placed: Placed
 
 
@@ -135,54 +133,60 @@ def refine(
         refinements: what is to be done.
         known: folder where measured placements are kept; None keeps nothing.
     """
-    rounded = Rounded(prepared)
+    form = Form(prepared, prepared, ranges)
     if refinements.rounding == "compensated":
         narrowed = find_narrowing(prepared, target).ranges
         rounded = round_weights(prepared, batches, ranges, narrowed=narrowed, saturates=target.saturates)
-    placed = place(rounded.model, ranges, target, placement, first, known, rounded.pinned)
+        form = dataclasses.replace(form, model=rounded.model, pinned=rounded.pinned)
+    if placement == "all":
+        placed = Placed(insert_form(form, target))
+    else:
+        form, placed = place(form, target, first, known)
     if not refinements.correct_bias:
-        return Refined(rounded.model, rounded.pinned, placed)
+        return Refined(form, placed)
 
     def build(model: bytes) -> bytes:
-        return insert_qdq(model, ranges, target, kept=placed.kept, pinned=rounded.pinned)
+        return insert_form(dataclasses.replace(form, model=model), target, placed.kept)
 
-    corrected = correct_biases(rounded.model, prepared, build, batches)
-    return Refined(corrected, rounded.pinned, msgspec.structs.replace(placed, model=build(corrected)))
+    corrected = correct_biases(form.model, form.original, build, batches)
+    return Refined(dataclasses.replace(form, model=corrected), msgspec.structs.replace(placed, model=build(corrected)))
 
 
-def place(
-    prepared: bytes,
-    ranges: Mapping[str, tuple[float, float]],
-    target: Target,
-    placement: PlacementName,
-    batch: Mapping[str, np.ndarray],
-    known: Path | None = None,
-    pinned: Mapping[str, ChannelEnds] = MappingProxyType({}),
-) -> Placed:
-    """Decide what goes to int8, and write the model.
+def place(form: Form, target: Target, batch: Mapping[str, np.ndarray], known: Path | None) -> tuple[Form, Placed]:
+    """Measure what goes to int8, and whether layers side by side are faster as one; and write the model.
 
     Args:
-        prepared: what :func:`mtl_edge.quantize.prepare.prepare` gave.
-        ranges: tensor name -> the lowest and the highest value to represent.
+        form: the model.
         target: the kind of processor that will run it.
-        placement: as for :func:`quantize_static`.
         batch: samples to measure with, one of them at a time where the graph leaves that open.
         known: folder where measured placements are kept; None keeps nothing.
-        pinned: as for :func:`insert_qdq`.
+
+    Returns:
+        The form that is faster, with what was found for it.
     """
-
-    def build(kept: frozenset[str]) -> bytes:
-        return insert_qdq(prepared, ranges, target, kept=kept, pinned=pinned)
-
-    if placement == "all":
-        return Placed(build(frozenset()))
-    one = one_run(prepared, batch)
+    one = one_run(form.model, batch)
+    wide = side_by_side(form)
 
     def search() -> Placement:
-        return find_placement(prepared, build, one)
+        if wide is None or not best_is_faster(_extremes(wide, target), _extremes(form, target), one):
+            return find_placement(form.model, partial(insert_form, form, target), one)
+        build = partial(insert_form, wide, target)
+        return dataclasses.replace(find_placement(wide.model, build, one, base=form.model), merged=True)
 
-    found = search() if known is None else remembered(known, prepared, target, one, search)
-    return Placed(build(found.kept), found.kept, found.ratio, found.trials)
+    found = search() if known is None else remembered(known, form.model, target, one, search)
+    chosen = wide if found.merged and wide is not None else form
+    return chosen, Placed(insert_form(chosen, target, found.kept), found.kept, found.ratio, found.trials)
+
+
+def insert_form(form: Form, target: Target, kept: Collection[str] = ()) -> bytes:
+    """As :func:`insert_qdq`, of a form."""
+    return insert_qdq(form.model, form.ranges, target, kept=kept, pinned=form.pinned)
+
+
+def _extremes(form: Form, target: Target) -> tuple[bytes, bytes]:
+    """All of a form in int8, and nothing."""
+    nothing = movable_nodes(onnx.load_from_string(form.model).graph)
+    return insert_form(form, target), insert_form(form, target, nothing)
 
 
 def insert_qdq(
@@ -195,7 +199,21 @@ def insert_qdq(
     small: bool = True,
     pinned: Mapping[str, ChannelEnds] = MappingProxyType({}),
 ) -> bytes:
-    """Write a prepared model with Q/DQ pairs, whose scales cover these ranges.
+    """Write a prepared model with Q/DQ pairs, whose scales cover these ranges; arguments as of :func:`with_qdq`."""
+    return trimmed(with_qdq(prepared, ranges, target, only=only, kept=kept, small=small, pinned=pinned))
+
+
+def with_qdq(
+    prepared: bytes,
+    ranges: Mapping[str, tuple[float, float]],
+    target: Target,
+    *,
+    only: Collection[str] = (),
+    kept: Collection[str] = (),
+    small: bool = True,
+    pinned: Mapping[str, ChannelEnds] = MappingProxyType({}),
+) -> onnx.ModelProto:
+    """As :func:`insert_qdq`, with the names that tell which tensor each scale is of.
 
     Args:
         prepared: what :func:`mtl_edge.quantize.prepare.prepare` gave.
@@ -236,7 +254,7 @@ def insert_qdq(
     for position, value in passed_on.items():
         proto.graph.output.insert(position, value)
     let_outputs_be_float(proto.graph)
-    return trimmed(with_small_weights(proto, pinned) if small else proto)
+    return with_small_weights(proto, pinned) if small else proto
 
 
 def find_narrowing(prepared: bytes, target: Target, kept: Collection[str] = ()) -> Narrowing:

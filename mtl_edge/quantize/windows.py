@@ -20,16 +20,24 @@ def windows_of(x: np.ndarray, kernel: Sequence[int], attributes: Mapping[str, An
     strides = _ints(attributes.get("strides"), [1] * rank)
     dilations = _ints(attributes.get("dilations"), [1] * rank)
     spans = [(size - 1) * step + 1 for size, step in zip(kernel, dilations, strict=True)]
-    pads = _pads(x.shape[2:], spans, strides, attributes)
+    pads = pads_of(x.shape[2:], spans, strides, attributes)
     padded = np.pad(x, [(0, 0), (0, 0), *pads], constant_values=padding)
     windows = sliding_window_view(padded, spans, axis=tuple(range(2, 2 + rank)))
     every = [slice(None, None, step) for step in (1, 1, *strides, *dilations)]
     return windows[tuple(every)]
 
 
-def _pads(
-    sizes: tuple[int, ...], spans: list[int], strides: list[int], attributes: Mapping[str, Any]
+def pads_of(
+    sizes: Sequence[int], spans: Sequence[int], strides: Sequence[int], attributes: Mapping[str, Any]
 ) -> list[tuple[int, int]]:
+    """What stands before and after each axis of what a convolution or a pooling sees.
+
+    Args:
+        sizes: of the input's axes.
+        spans: of the kernel, from its first to its last value.
+        strides: of the kernel.
+        attributes: of the node, by the names that ONNX gives them.
+    """
     rank, rule = len(sizes), attributes.get("auto_pad", b"NOTSET")
     if rule not in (b"SAME_UPPER", b"SAME_LOWER"):
         pads = _ints(attributes.get("pads"), [0] * 2 * rank)

@@ -30,8 +30,9 @@ class QuantizeSpec(Section, frozen=True):
     """``[compress.quantize]``: how ranges are taken from the calibration samples, and for which kind of processor.
 
     ``this-box`` is the kind that makes the model. ``measured`` puts into int8 what is faster so on this box; for
-    another kind of processor, and with ``all``, everything goes there that can. The other keys are those of
-    :class:`mtl_edge.quantize.refinements.Refinements`.
+    another kind of processor, and with ``all``, everything goes there that can. ``finetune`` trains the int8 model with
+    the dense network as its teacher, ``if-needed`` where a task misses its ``max_drop`` otherwise. The other keys are
+    those of :class:`mtl_edge.quantize.refinements.Refinements`.
     """
 
     method: Literal["minmax", "moving-average", "percentile", "entropy", "mse", "auto"] = "mse"
@@ -40,6 +41,8 @@ class QuantizeSpec(Section, frozen=True):
     equalize: bool = False
     rounding: Literal["nearest", "compensated"] = "compensated"
     correct_bias: bool = True
+    finetune: Literal["never", "if-needed", "always"] = "if-needed"
+    finetune_steps: Count = 400
 
 
 class CompressSpec(Section, frozen=True):

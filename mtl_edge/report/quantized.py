@@ -11,7 +11,7 @@ from mtl_edge.quantize.convert import Converted
 from mtl_edge.quantize.file import Quantized
 from mtl_edge.quantize.narrow import Narrowed
 from mtl_edge.quantize.refinements import Refinements
-from mtl_edge.report.outcomes import islands, operators, without_vnni_line
+from mtl_edge.report.outcomes import finetuned_line, islands, operators, without_vnni_line
 
 _POOR_DB = 20
 """Below this, the difference is more than a tenth of an output's spread."""
@@ -30,9 +30,13 @@ def show_quantized(found: Quantized, console: Console) -> None:
     seen = "" if found.calibrated else ", seen before"
     table.add_row("calibrated", f"{found.method} over {found.samples} samples{seen}, for {found.target}")
     table.add_row("refined", _refined(found.refinements))
+    if found.finetuned is not None and not found.finetuned.remark:
+        table.add_row("fine-tuned", finetuned_line(found.finetuned))
     if found.latency_ratio is not None:
         so = f"{found.latency_ratio:.2f}x of fp32 with 1 thread, the best of {found.trials} placements"
         table.add_row("latency", so)
+    if found.merged:
+        table.add_row("as one layer", ", ".join(found.merged))
     _add_operators(table, found.audit)
     table.add_row("signal to noise", _noise(found.noise_db))
     if found.budgets is not None:
@@ -52,6 +56,8 @@ def show_quantized(found: Quantized, console: Console) -> None:
         console.print(
             f"Warning: slower than fp32 on this box, {found.latency_ratio:.2f}x", style="bold red", soft_wrap=True
         )
+    if found.finetuned is not None and found.finetuned.remark:
+        console.print(f"not {finetuned_line(found.finetuned)}", style="yellow", soft_wrap=True)
     for remark in found.budgets.remarks if found.budgets is not None else ():
         console.print(f"Warning: {remark}", style="bold red", soft_wrap=True)
     _warn_of_samples(found.remarks, found.noise_db, console)

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from mtl_edge.optimize.merge import find_groups, merge
+from mtl_edge.optimize.merge import find_groups, find_parallel_groups, merge, merge_all
 from mtl_edge.quantize.refinements import Refinements
 from mtl_edge.quantize.static import quantize_static
 from mtl_edge.runtime import open_session
@@ -35,7 +35,7 @@ def test_merged_layers_compute_the_same_bits(heads: Heads, kind: str, activation
     """Three layers with their activations become one with a Split."""
     model = heads(kind, [3, 1, 5], activation=activation)
     (group,) = find_groups(model)
-    merged = merge(model, group)
+    merged = merge(model, group).model
     assert [branch.name for branch in group] == ["head0.hidden", "head1.hidden", "head2.hidden"]
     assert _kinds(merged)[kind] == _kinds(model)[kind] - 2
     assert _kinds(merged)[activation] == 2
@@ -52,7 +52,7 @@ def test_bits_depend_on_no_width(heads: Heads, widths: tuple[int, ...], hidden: 
     model = heads("Gemm", widths, hidden=hidden)
     (group,) = find_groups(model)
     for batch in (1, 5, 32):
-        for name, found in _outputs(merge(model, group), batch).items():
+        for name, found in _outputs(merge(model, group).model, batch).items():
             np.testing.assert_array_equal(found, _outputs(model, batch)[name])
 
 
@@ -62,7 +62,7 @@ def test_convolutions_move_by_last_bits_at_most(heads: Heads, hidden: int) -> No
     model = heads("Conv", [3, 1], hidden=hidden)
     (group,) = find_groups(model)
     for batch in (1, 5):
-        for name, found in _outputs(merge(model, group), batch).items():
+        for name, found in _outputs(merge(model, group).model, batch).items():
             before = _outputs(model, batch)[name]
             assert np.abs(found - before).max() <= 1e-6 * np.abs(before).max()
 
@@ -94,7 +94,7 @@ def test_what_goes_without_saying_makes_no_difference(build: Callable[..., bytes
     ]
     model = build(["n", 4], ["y", "z"], nodes, constants)
     (group,) = find_groups(model)
-    assert [list(found.shape) for found in _outputs(merge(model, group), 3).values()] == [[3, 2], [3, 4]]
+    assert [list(found.shape) for found in _outputs(merge(model, group).model, 3).values()] == [[3, 2], [3, 4]]
 
 
 def test_parts_that_are_joined_again_are_never_split(build: Callable[..., bytes]) -> None:
@@ -108,7 +108,7 @@ def test_parts_that_are_joined_again_are_never_split(build: Callable[..., bytes]
     ]
     model = build(["n", 4], ["y"], nodes, constants)
     (group,) = find_groups(model)
-    merged = merge(model, group)
+    merged = merge(model, group).model
     assert _kinds(merged) == {"Gemm": 1, "Relu": 1}
     np.testing.assert_array_equal(_outputs(merged, 3)["y"], _outputs(model, 3)["y"])
 
@@ -122,7 +122,7 @@ def test_merged_layers_have_the_same_8_bit_weights(heads: Heads, refinements: Re
     batches = [{"x": rng.standard_normal((32, 24)).astype(np.float32)} for _ in range(4)]
     apart, merged = (
         _eight_bits(quantize_static(form, batches, target="x86-vnni", refinements=refinements))
-        for form in (model, merge(model, group))
+        for form in (model, merge(model, group).model)
     )
     (wide,) = (name for name in merged if "+" in name)
     for index in range(2):
@@ -141,3 +141,34 @@ def _eight_bits(model: bytes) -> dict[str, tuple[np.ndarray, np.ndarray]]:
             weight, scale = makers[node.input[1]].input[:2]
             found[node.name] = (constants[weight], constants[scale])
     return found
+
+
+@pytest.mark.parametrize("kind", ["Gemm", "MatMul", "Conv"])
+@pytest.mark.parametrize("batch", [1, 7, 64])
+def test_layers_behind_become_one_as_well(heads: Heads, kind: str, batch: int) -> None:
+    """Heads of two layers each are two layers in all, and a Split into the outputs."""
+    model = heads(kind, [3, 1, 5])
+    merged = merge_all(model)
+    assert merged.names == ("head0.hidden+head1.hidden+head2.hidden", "head0+head1+head2")
+    assert _kinds(merged.model)[kind] == 3
+    assert _kinds(merged.model)["Split"] == 1
+    onnx.checker.check_model(onnx.load_from_string(merged.model), full_check=True)
+    for name, found in _outputs(merged.model, batch).items():
+        before = _outputs(model, batch)[name]
+        assert np.abs(found - before).max() <= 1e-6 * np.abs(before).max()
+
+
+def test_layers_behind_stay_apart_where_somebody_else_reads_a_part(build: Callable[..., bytes]) -> None:
+    """A Split that is needed anyway is not worth a wider layer."""
+    rng = np.random.default_rng(0)
+    constants = {name: rng.standard_normal((4, 4)).astype(np.float32) for name in "abcd"}
+    nodes = [
+        helper.make_node("Gemm", ["x", "a"], ["u"]),
+        helper.make_node("Gemm", ["x", "b"], ["v"]),
+        helper.make_node("Gemm", ["u", "c"], ["s"]),
+        helper.make_node("Gemm", ["v", "d"], ["t"]),
+    ]
+    model = build(["n", 4], ["s", "t", "u"], nodes, constants)
+    merged = merge(model, find_groups(model)[0])
+    assert find_parallel_groups(merged.model) == []
+    assert merge_all(model).names == merged.names

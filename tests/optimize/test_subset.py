@@ -26,7 +26,7 @@ def model(request: pytest.FixtureRequest, heads: Heads) -> bytes:
 
 def _merged(model: bytes) -> bytes:
     (group,) = find_groups(model)
-    return merge(model, group)
+    return merge(model, group).model
 
 
 def _numbers(model: bytes) -> int:
