@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from clients.npm import JAVASCRIPT, packages, program
+from clients.npm import JAVASCRIPT, packages
+from clients.tools import program
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
@@ -36,7 +37,7 @@ def _shell(commands: str, folder: Path) -> str:
 
 def test_the_path_to_node_and_the_browser_is_true(tmp_path: Path) -> None:
     """Kits are written, Node's example prints answers, and the program of the page runs; npm's packages are at hand."""
-    program("node", "apt-get install nodejs")
+    program("node", install="apt-get install nodejs")
     modules = packages(JAVASCRIPT)
     export, node, web = _blocks("web.md", "sh")
     (tmp_path / "models").symlink_to(ROOT / "models")

@@ -34,7 +34,13 @@ public struct Manifest: Decodable {
             let categories: [String]?
         }
 
+        /// What the graph itself does, where it reads raw pixels.
+        struct InGraph: Decodable {
+            let raw_dtype: String
+        }
+
         let kind: String
+        let pixels: InGraph?
         let raw_dtype: String?
         let scale: Float?
         let mean: [Float]?

@@ -18,6 +18,7 @@ extension Manifest {
     var rawDtype: String {
         switch inputs[0].preprocessing.kind {
         case "pixels": return inputs[0].preprocessing.raw_dtype ?? ""
+        case "raw-pixels": return inputs[0].preprocessing.pixels?.raw_dtype ?? ""
         case "tokens": return "int64"
         default: return "float32"
         }
