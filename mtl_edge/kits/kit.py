@@ -72,6 +72,8 @@ def write_kit(
     manifest = manifest_of(model, session)
     if manifest is None:
         raise ModelError(f"{model}: must carry mtl-edge's manifest, which says what its outputs mean, found none")
+    if manifest.part is not None:
+        raise ModelError(f"{model}: must be a whole model, found a {manifest.part}: a kit has one model")
     sealed = session.get_modelmeta().custom_metadata_map[METADATA_KEY]
     made = make_goldens(session, manifest, golden_samples(manifest.inputs, goldens, data))
     content: dict[str, bytes] = {

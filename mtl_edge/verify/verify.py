@@ -8,8 +8,8 @@ import msgspec
 from mtl_edge.artifact import MANIFEST_FILE, METADATA_KEY, MODEL_FILE, Manifest, read_manifest
 from mtl_edge.errors import ModelError
 from mtl_edge.intake.admit import admit
-from mtl_edge.kits.goldens import GOLDENS_FOLDER
 from mtl_edge.kits.destinations import DESTINATIONS
+from mtl_edge.kits.goldens import GOLDENS_FOLDER
 from mtl_edge.kits.kit import KIT_FILE, KitRecord
 from mtl_edge.optimize.chain import CHAIN_FILE, Chain
 from mtl_edge.runtime import manifest_of, open_session
