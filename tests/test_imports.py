@@ -90,12 +90,18 @@ def test_optimization_imports_no_torch() -> None:
     assert _loaded("import mtl_edge.optimize.file, mtl_edge.report.optimized", ("torch", "sklearn")) == set()
 
 
+def test_exporting_a_model_imports_no_torch() -> None:
+    """Only a network of one's own needs it."""
+    assert _loaded("import mtl_edge.export.folder, mtl_edge.report.exported", ("torch", "sklearn")) == set()
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ["--help"],
         ["run", "--help"],
         ["bench", "--help"],
+        ["export", "--help"],
         ["report", "--help"],
         ["compare", "--help"],
         ["inspect", "--help"],
