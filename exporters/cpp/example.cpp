@@ -32,9 +32,7 @@ void print(std::size_t sample, const kit::Answers& answers) {
 
 /// A batch at a time, so that files may be larger than memory.
 int print_samples(const kit::Model& model, const std::vector<std::filesystem::path>& files) {
-  auto shape = kit::Spec::kShape;
-  for (auto& size : shape) size = size < 0 ? 1 : size;
-  auto batch = model.batch(shape);
+  auto batch = model.batch(kit::Spec::kGoldens[0].shape);  // sizes that the model leaves open are those of the first one
   if (!batch) return fail(batch.error());
   std::vector<kit::Spec::Raw> raw(batch->input().size());
   std::size_t sample = 0;

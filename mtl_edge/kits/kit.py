@@ -10,12 +10,12 @@ import msgspec
 from mtl_edge.artifact import MANIFEST_FILE, METADATA_KEY, MODEL_FILE, Manifest
 from mtl_edge.errors import ModelError, WorkdirError
 from mtl_edge.kits.cpp import generate_cpp
-from mtl_edge.kits.destinations import EXACT, SHARED
+from mtl_edge.kits.destinations import EXACT, READS_ONE, SHARED
 from mtl_edge.kits.goldens import GOLDENS_FOLDER, Goldens, golden_samples, make_goldens
 from mtl_edge.kits.kotlin import KOTLIN_FILE, kotlin_types
 from mtl_edge.kits.swift import SWIFT_FILE, swift_types
 from mtl_edge.kits.typescript import TYPES_FILE, typescript_types
-from mtl_edge.preprocessing import RawCategories, RawNumbers, RawPixels
+from mtl_edge.preprocessing import Pixels, RawPixels, Table, Tokens
 from mtl_edge.runtime import manifest_of, open_session
 from mtl_edge.storage import sha256_of, write_folder
 
@@ -24,8 +24,6 @@ KIT_FILE = "kit.json"
 _INSTALLED = Path(str(files("mtl_edge"))) / "exporters"
 _CHECKOUT = Path(str(files("mtl_edge"))).parent / "exporters"
 _GOLDEN_CASES = 4
-_READ_RAW = frozenset(("python",))
-"""Destinations whose clients know graphs that preprocess by themselves."""
 
 
 class KitRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +75,6 @@ def write_kit(
     if manifest.part is not None:
         raise ModelError(f"{model}: must be a whole model, found a {manifest.part}: a kit has one model")
     sealed = session.get_modelmeta().custom_metadata_map[METADATA_KEY]
-    _check_client(model, manifest, destination)
     made = make_goldens(session, manifest, golden_samples(manifest.inputs, goldens, data))
     content: dict[str, bytes] = {
         MODEL_FILE: model.read_bytes(),
@@ -92,18 +89,14 @@ def write_kit(
     return Kit(folder, destination, tuple(sorted(content)))
 
 
-def _check_client(model: Path, manifest: Manifest, destination: str) -> None:
-    """Clients that preprocess do not know yet what to do with a graph that does so by itself."""
-    kinds = {type(item.preprocessing) for item in manifest.inputs}
-    if destination not in _READ_RAW and kinds & {RawPixels, RawNumbers, RawCategories}:
-        raise ModelError(
-            f"{model}: must leave preprocessing to the client for {destination}, found it in the graph; without "
-            "--preprocess the client does the same, and without a kit the graph needs none"
-        )
-
-
 def _generated(destination: str, manifest: Manifest, goldens: Goldens) -> Mapping[str, str]:
     """What depends on the model: path in the kit -> text."""
+    steps = [source.preprocessing for source in manifest.inputs]
+    if destination in READS_ONE and not (len(steps) == 1 and isinstance(steps[0], Pixels | RawPixels | Table | Tokens)):
+        raise ModelError(
+            f"{manifest.name}: for {destination}, it must read one input of pixels, a table or texts, found "
+            f"{', '.join(type(item).__name__ for item in steps)}"
+        )
     match destination:
         case "cpp":
             return generate_cpp(manifest, goldens)

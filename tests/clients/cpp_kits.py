@@ -4,15 +4,19 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
+import onnx
 import onnxruntime
 from clients.fetch import HEADERS
 from clients.tools import fetched
 from onnx import TensorProto, helper, numpy_helper
 
 from mtl_edge.artifact import MODEL_FILE, Lineage, Manifest, ModelInput, write_artifact
+from mtl_edge.export.preprocess import preprocess_in_graph
 from mtl_edge.kits.kit import write_kit
 from mtl_edge.preprocessing import Pixels
+from mtl_edge.runtime import manifest_of, open_session
 from mtl_edge.tasks import Binary, DenseRegression, Multiclass, Multilabel, Ordinal, Regression, Segmentation, Task
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +26,10 @@ REFERENCE = ("adult", "fashion-scenes", "mnist-pairs", "reviews")
 EVERY_KIND = "every-kind"
 """A fp32 network with each kind of task, and names that C++ could stumble over."""
 
-KITS = (*REFERENCE, EVERY_KIND)
+IN_GRAPH = "in-graph"
+"""An int8 network whose graph preprocesses, and reads images of any size as a camera gives them."""
+
+KITS = (*REFERENCE, EVERY_KIND, IN_GRAPH)
 RUNTIME = next(Path(onnxruntime.__file__).parent.glob("capi/libonnxruntime.so.*"))
 STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror")
 SANITIZED = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", *STRICT)
@@ -48,6 +55,14 @@ def write_kits(folder: Path) -> None:
         write_kit(ROOT / "models" / name / MODEL_FILE, "cpp", folder / name)
     write_artifact(folder / "made", _network(), _manifest())
     write_kit(folder / "made" / MODEL_FILE, "cpp", folder / EVERY_KIND)
+    pixels = ROOT / "models" / "mnist-pairs" / MODEL_FILE
+    manifest = manifest_of(pixels, open_session(pixels))
+    assert manifest is not None
+    proto = onnx.load(pixels)
+    del proto.metadata_props[:]
+    model, inputs = preprocess_in_graph(proto.SerializeToString(), manifest.inputs[0])
+    write_artifact(folder / "made", model, msgspec.structs.replace(manifest, name=IN_GRAPH, inputs=inputs))
+    write_kit(folder / "made" / MODEL_FILE, "cpp", folder / IN_GRAPH)
 
 
 def headers() -> Path:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,10 +28,12 @@ OTHER_RUNTIMES = {version: TOOLS / f"onnxruntime-{version}" for version in ("1.1
 ARM64 = TOOLS / "arm64"
 """A root folder with Python and the C++ library, for ``qemu -L``."""
 
-ARM64_PACKAGES = TOOLS / "arm64-packages"
+_ROOT = Path(__file__).parents[2]
+_CONSTRAINTS = _ROOT / "constraints.txt"
+
+ARM64_PACKAGES = TOOLS / f"arm64-packages-{hashlib.sha256(_CONSTRAINTS.read_bytes()).hexdigest()[:12]}"
 """The base install of mtl-edge, all but itself, for that Python."""
 
-_ROOT = Path(__file__).parents[2]
 _HEADERS_SHA256 = "14f7d959d5deacbcf1504830d4189f91fc67382b399ed9ae9d3aa9c4050ced08"
 _PROCESSOR = """\
 processor\t: 0
@@ -95,8 +98,8 @@ def _arm64(folder: Path) -> None:
 
 def _arm64_packages(folder: Path) -> None:
     interpreter = next(path.name for path in (ARM64 / "usr/bin").iterdir() if re.fullmatch(r"python3\.\d+", path.name))
-    base = ("click", "msgspec", "numpy", "onnxruntime", "psutil", "rich")
-    _pip_install(folder, "aarch64", interpreter.removeprefix("python"), "-c", _ROOT / "constraints.txt", *base)
+    base = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    _pip_install(folder, "aarch64", interpreter.removeprefix("python"), "-c", _CONSTRAINTS, *base)
 
 
 def _pip_install(folder: Path, machine: str, python: str, *what: object) -> None:

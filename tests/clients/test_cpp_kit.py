@@ -5,6 +5,7 @@ import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,7 +22,7 @@ from onnx import load as load_onnx
 from mtl_edge.artifact import Manifest
 from mtl_edge.bench.results import Benchmark
 from mtl_edge.kits.goldens import Goldens, golden_samples
-from mtl_edge.preprocessing import Table, Tokens
+from mtl_edge.preprocessing import RawPixels, Table, Tokens
 from mtl_edge.runtime import manifest_of, open_session
 
 pytestmark = pytest.mark.slow
@@ -64,12 +65,14 @@ def test_outputs_and_answers_are_those_of_python(
     folder = sanitized.kits / kit
     session = open_session(folder / "model.onnx", threads=1)
     (source,) = manifest(folder).inputs
-    raw = golden_samples(source, SAMPLES)
+    raw = golden_samples([source], SAMPLES)
+    inputs = source.preprocessing.apply(raw)
+    if isinstance(source.preprocessing, RawPixels):
+        raw = inputs
     raw.tofile(tmp_path / "raw.bin")
     done = sanitized.ask(kit, folder, "run", tmp_path / "raw.bin", tmp_path / "out.bin")
     assert done.returncode == 0, done.stderr
 
-    inputs = source.preprocessing.apply(raw)
     content = (tmp_path / "out.bin").read_bytes()
     assert content[: inputs.nbytes] == inputs.tobytes()
     outputs = np.frombuffer(content[inputs.nbytes :], np.float32)
@@ -224,15 +227,22 @@ def test_samples_of_another_shape_are_an_error_value(sanitized: Probe, kit: str,
     assert options.endswith("no error") or "the options must be valid" in options
 
 
+OLD_RUNTIME = """
+#include <onnxruntime_c_api.h>
+static const OrtApi* none(uint32_t) noexcept { return nullptr; }
+static const char* version() noexcept { return "1.16.3"; }
+const OrtApiBase* ORT_API_CALL OrtGetApiBase() noexcept {
+  static const OrtApiBase base{none, version};
+  return &base;
+}
+"""
+
+
 @pytest.fixture(scope="module")
 def old_runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library that gives no functions of version 17."""
     folder = tmp_path_factory.mktemp("old")
-    (folder / "old.cpp").write_text(
-        "#include <onnxruntime_c_api.h>\nconst OrtApi* none(uint32_t) noexcept { return nullptr; }\nconst char* version() "
-        'noexcept { return "1.16.3"; }\nconst OrtApiBase* ORT_API_CALL OrtGetApiBase() noexcept { static const OrtApiBase '
-        "base{none, version}; return &base; }\n"
-    )
+    (folder / "old.cpp").write_text(OLD_RUNTIME)
     compiler = program("g++", install="apt-get install g++")
     command = [compiler, "-shared", "-fPIC", "-isystem", headers(), "old.cpp", "-o", "libold.so"]
     subprocess.run([*map(str, command)], cwd=folder, check=True)
@@ -268,9 +278,8 @@ def test_texts_become_the_ids_that_python_makes_of_them(sanitized: Probe) -> Non
     letters = [chr(code) for code in range(1, 0x110000) if not 0xD800 <= code < 0xE000 and chr(code) not in "\n\r"]
     rng = np.random.default_rng(0)
     words = [*tokens.vocabulary[::97], "x" * 300, "it's", "I\u0130t", "\u212aing", "I", "DRESS"]
-    texts = [
-        f"the{letter}dress{letter}i{letter}" for letter in letters if letter.lower() != letter or ord(letter) < 999
-    ]
+    cased = [letter for letter in letters if letter.lower() != letter or ord(letter) < 999]
+    texts = [f"the{letter}dress{letter}i{letter}" for letter in cased]
     texts += ["".join(f"{words[at]}{letters[at * 7]}" for at in rng.integers(0, len(words), 40)) for _ in range(20)]
     texts += ["the dress " * 100, "", " ", "a"]
     done = sanitized.ask("reviews", folder, "encode", input="\n".join(texts) + "\n")
@@ -311,6 +320,15 @@ def commands(page: Path) -> list[str]:
     return [block.split("```")[0] for block in page.read_text().split("```sh\n")[1:]]
 
 
+def shell(script: str, folder: Path, environment: dict[str, str]) -> str:
+    """What a shell prints that is given some commands."""
+    done = subprocess.run(
+        ["sh", "-ec", script], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
 @pytest.fixture(scope="module")
 def environment() -> dict[str, str]:
     """Where the headers and the runtime are, as a developer would say it."""
@@ -323,32 +341,28 @@ def built(cpp_kits: Path, environment: dict[str, str], tmp_path_factory: pytest.
     program("cmake", install="apt-get install cmake")
     kit = Path(shutil.copytree(cpp_kits / "mnist-pairs", tmp_path_factory.mktemp("built") / "kit"))
     build_and_run, _ = commands(kit / "README.md")
-    script = f"set -e\nexport CXXFLAGS='{' '.join(STRICT)}'\n{build_and_run}"
-    done = subprocess.run(["sh", "-c", script], cwd=kit, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return kit, done.stdout
+    return kit, shell(build_and_run, kit, {**environment, "CXXFLAGS": " ".join(STRICT)})
 
 
 def test_the_example_prints_what_python_answers(built: tuple[Path, str], python_client: Any) -> None:
     """The two commands of the README build it without a warning, and it verifies the model before it answers."""
     kit, printed = built
     (source,) = manifest(kit).inputs
-    samples = python_client.Model(kit / "model.onnx").predict(golden_samples(source, 4))
+    samples = python_client.Model(kit / "model.onnx").predict(golden_samples([source], 4))
     lines = [
         f"sample {index}: " + ", ".join(f"{task} {answer}" for task, answer in sample.items())
         for index, sample in enumerate(samples)
     ]
     said = printed.splitlines()
-    first = next(
-        at for at, line in enumerate(said) if line.startswith("mnist-pairs pruned-int8: 4 golden vectors agree")
-    )
+    verified = "mnist-pairs pruned-int8: 4 golden vectors agree on this device"
+    first = next(at for at, line in enumerate(said) if line.startswith(verified))
     assert said[first + 1 :] == lines
 
 
 def test_the_example_reads_samples_of_its_user(built: tuple[Path, str], python_client: Any, tmp_path: Path) -> None:
     """A file of raw samples; one that was cut off is an error."""
     kit, _ = built
-    raw = golden_samples(manifest(kit).inputs[0], 7)
+    raw = golden_samples(manifest(kit).inputs, 7)
     raw.tofile(tmp_path / "raw.bin")
     done = ask([kit / "build" / "example", tmp_path / "raw.bin"], cwd=kit)
     answers = python_client.Model(kit / "model.onnx").predict(raw)
@@ -403,6 +417,21 @@ def test_the_benchmark_says_what_is_wrong(built: tuple[Path, str]) -> None:
     assert done.returncode == 1
     assert "kit.json: must be the file that was exported" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_five_minute_path_works(environment: dict[str, str], tmp_path: Path) -> None:
+    """Each command of docs/cpp.md, in its order, but for what installs packages; the program that it shows compiles."""
+    export, install, build_and_run, own = commands(ROOT / "docs" / "cpp.md")
+    assert "apt-get install" in install
+    (tmp_path / "models").symlink_to(ROOT / "models")
+    bin_folder = Path(sys.executable).parent
+    there = {**environment, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    assert "kit      kit" in shell(export, tmp_path, there)
+    source = (ROOT / "docs" / "cpp.md").read_text().split("```cpp\n")[1].split("```")[0]
+    (tmp_path / "kit" / "app.cpp").write_text(source)
+    there["CPLUS_INCLUDE_PATH"] = str(headers())
+    assert shell(own, tmp_path, there) == "8 (100.0 %)\n"
+    assert "cmake" in build_and_run
 
 
 def test_reference_kits_read_all_that_networks_read() -> None:

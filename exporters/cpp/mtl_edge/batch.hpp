@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -45,12 +46,21 @@ std::size_t count(const Shape& shape) noexcept {
   return values;
 }
 
+/// The runtime's name of a type of C++.
 template <class Value>
-constexpr ONNXTensorElementDataType kElement = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
-template <>
-inline constexpr ONNXTensorElementDataType kElement<float> = ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
-template <>
-inline constexpr ONNXTensorElementDataType kElement<std::int64_t> = ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64;
+constexpr ONNXTensorElementDataType element() noexcept {
+  if constexpr (std::is_same_v<Value, float>) return ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT;
+  if constexpr (std::is_same_v<Value, double>) return ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE;
+  if constexpr (std::is_same_v<Value, std::int8_t>) return ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8;
+  if constexpr (std::is_same_v<Value, std::int16_t>) return ONNX_TENSOR_ELEMENT_DATA_TYPE_INT16;
+  if constexpr (std::is_same_v<Value, std::int32_t>) return ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32;
+  if constexpr (std::is_same_v<Value, std::int64_t>) return ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64;
+  if constexpr (std::is_same_v<Value, std::uint8_t>) return ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8;
+  if constexpr (std::is_same_v<Value, std::uint16_t>) return ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT16;
+  if constexpr (std::is_same_v<Value, std::uint32_t>) return ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT32;
+  if constexpr (std::is_same_v<Value, std::uint64_t>) return ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT64;
+  return ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
+}
 
 /// An output's values and shape, where the runtime has written them.
 struct Tensor {
@@ -199,7 +209,7 @@ Result<Batch<Spec>> Batch<Spec>::make(std::shared_ptr<const detail::Session> ses
   auto done = detail::checked(
       api,
       api.CreateTensorWithDataAsOrtValue(loaded.memory.get(), batch.input_.data(), batch.input_.size() * sizeof(Value),
-                                         shape.data(), shape.size(), detail::kElement<Value>, &input),
+                                         shape.data(), shape.size(), detail::element<Value>(), &input),
       loaded.place, "the input must be a tensor");
   batch.values_.emplace_back(input, api.ReleaseValue);
   if (!done) return done.error();

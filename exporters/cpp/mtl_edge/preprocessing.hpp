@@ -81,53 +81,58 @@ struct Codes {
                                      [](const Code& code, std::string_view wanted) { return code.name < wanted; });
     return at != sorted.end() && at->name == name ? at->number : otherwise;
   }
+
+  /// A category's number as a column of a table has it; 0 where it is missing or not known.
+  float number_of(std::string_view category) const noexcept {
+    return category.data() ? static_cast<float>(find(category, 0)) : 0.0f;
+  }
 };
 
-/// Texts in lower case, cut into runs of a-z, 0-9 and '; 0 is padding, 1 any word that is not in the vocabulary.
-template <std::size_t kWords, std::size_t kLongest>
-struct Vocabulary {
-  Codes<kWords> words;
+namespace detail {
 
-  /// A text in UTF-8 -> `length` ids; words beyond are cut off.
-  void encode(std::string_view text, std::int64_t* ids, std::size_t length) const noexcept {
-    std::array<char, kLongest> word{};
-    std::size_t letters = 0, found = 0;
-    while (found < length && (letters > 0 || !text.empty())) {
-      const Letter next = first_letter(text);
-      text.remove_prefix(next.bytes);
-      if (next.lower != kNone) {
-        if (letters < kLongest) word[letters] = next.lower;
-        ++letters;
-      }
-      if (letters > 0 && (next.lower == kNone || next.ends_word)) {
-        ids[found++] = letters <= kLongest ? words.find({word.data(), letters}, kUnknown) : kUnknown;
-        letters = 0;
-      }
-    }
-    std::fill(ids + found, ids + length, 0);
-  }
-
- private:
+/// A letter of a word in lower case, or none between words; how many bytes it has, and whether a word ends with it.
+struct Letter {
   static constexpr char kNone = '\0';
-  static constexpr std::int32_t kUnknown = 1;
 
-  struct Letter {
-    char lower;  // kNone between words
-    std::size_t bytes = 1;
-    bool ends_word = false;
-  };
-
-  static Letter first_letter(std::string_view text) noexcept {
-    if (text.empty()) return {kNone, 0};
-    const char letter = text[0];
-    if ((letter >= 'a' && letter <= 'z') || (letter >= '0' && letter <= '9') || letter == '\'') return {letter};
-    if (letter >= 'A' && letter <= 'Z') return {static_cast<char>(letter - 'A' + 'a')};
-    // Two letters beyond ASCII have one of a-z in their lower case.
-    if (text.substr(0, 3) == "\xE2\x84\xAA") return {'k', 3};        // the kelvin sign
-    if (text.substr(0, 2) == "\xC4\xB0") return {'i', 2, true};  // I with a dot is an i, and a dot of its own
-    return {kNone};
-  }
+  char lower = kNone;
+  std::size_t bytes = 1;
+  bool ends_word = false;
 };
+
+inline Letter first_letter(std::string_view text) noexcept {
+  if (text.empty()) return {Letter::kNone, 0};
+  const char letter = text[0];
+  if ((letter >= 'a' && letter <= 'z') || (letter >= '0' && letter <= '9') || letter == '\'') return {letter};
+  if (letter >= 'A' && letter <= 'Z') return {static_cast<char>(letter - 'A' + 'a')};
+  // Two letters beyond ASCII have one of a-z in their lower case.
+  if (text.substr(0, 3) == "\xE2\x84\xAA") return {'k', 3};    // the kelvin sign
+  if (text.substr(0, 2) == "\xC4\xB0") return {'i', 2, true};  // I with a dot is an i, and a dot of its own
+  return {};
+}
+
+}  // namespace detail
+
+/// A text in UTF-8 -> `length` ids. It is cut, in lower case, into runs of a-z, 0-9 and '; words beyond the length are
+/// cut off. 0 is padding, 1 any word that is not in the vocabulary, whose longest word has `kLongest` letters.
+template <std::size_t kLongest, std::size_t kNames>
+void encode_text(const Codes<kNames>& words, std::string_view text, std::int64_t* ids, std::size_t length) noexcept {
+  constexpr std::int32_t kUnknown = 1;
+  std::array<char, kLongest> word{};
+  std::size_t letters = 0, found = 0;
+  while (found < length && (letters > 0 || !text.empty())) {
+    const detail::Letter next = detail::first_letter(text);
+    text.remove_prefix(next.bytes);
+    if (next.lower != detail::Letter::kNone) {
+      if (letters < kLongest) word[letters] = next.lower;
+      ++letters;
+    }
+    if (letters > 0 && (next.lower == detail::Letter::kNone || next.ends_word)) {
+      ids[found++] = letters <= kLongest ? words.find({word.data(), letters}, kUnknown) : kUnknown;
+      letters = 0;
+    }
+  }
+  std::fill(ids + found, ids + length, 0);
+}
 
 }  // namespace mtl_edge
 

@@ -17,6 +17,7 @@
 #include "adult/model.hpp"
 #include "every-kind/model.hpp"
 #include "fashion-scenes/model.hpp"
+#include "in-graph/model.hpp"
 #include "mnist-pairs/model.hpp"
 #include "mtl_edge/throwing.hpp"
 #include "reviews/model.hpp"
@@ -101,12 +102,12 @@ void write(std::ofstream& stream, const Value* values, std::size_t count) {
 template <class Spec>
 void run(const mtl_edge::Model<Spec>& model, const std::string& samples, const std::string& out) {
   const auto raw = read<typename Spec::Raw>(samples);
-  show_all(or_throw(model.predict(raw)));
-  auto shape = Spec::kShape;
-  shape[0] = 1;
+  auto shape = Spec::kGoldens[0].shape;
   shape[0] = static_cast<std::int64_t>(raw.size() / mtl_edge::detail::count(shape));
   auto batch = or_throw(model.batch(shape));
-  or_throw(batch.run(raw));
+  const auto answers = or_throw(batch.run(raw));
+  show_all(std::vector<typename Spec::Answers>(answers.begin(), answers.end()));
+  if (Spec::kShape[1] > 0) or_throw(model.predict(raw));
   std::ofstream stream(out, std::ios::binary);
   write(stream, batch.input().data(), batch.input().size());
   for (std::size_t at = 0; at < batch.kOutputs; ++at)
@@ -128,7 +129,7 @@ void count_allocations(const std::string& folder) {
     return status;
   };
   const_cast<mtl_edge::detail::Session&>(*session).runtime.api = &api;
-  auto shape = Spec::kShape;
+  auto shape = Spec::kGoldens[0].shape;
   shape[0] = 2;
   auto batch = or_throw(mtl_edge::Batch<Spec>::make(session, shape));
   const std::vector<typename Spec::Raw> raw(batch.input().size());
@@ -223,6 +224,7 @@ int main(int count, char** arguments) {
     if (words[0] == "adult") return probe<adult::Spec>(words);
     if (words[0] == "every-kind") return probe<class_::Spec>(words);
     if (words[0] == "fashion-scenes") return probe<fashion_scenes::Spec>(words);
+    if (words[0] == "in-graph") return probe<in_graph::Spec>(words);
     if (words[0] == "mnist-pairs") return probe<mnist_pairs::Spec>(words);
     return probe<reviews::Spec>(words);
   } catch (const mtl_edge::Failure& failure) {
