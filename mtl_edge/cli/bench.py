@@ -164,6 +164,8 @@ def bench(
         keep_going=len(models) > 1 or models[0].is_dir(),
     )
     if boxes["on"] or boxes["hosts"]:
+        if plot_file is not None:
+            raise click.UsageError("--plot draws what is measured here, not --on other boxes", ctx)
         failed = bench_boxes(models, against, settings, json_file, **boxes)
     elif any(path.is_dir() for path in models):
         failed = bench_folders(models, against, settings, json_file)

@@ -301,6 +301,8 @@ def _input(source: ModelInput) -> tuple[str, str]:
             return _table(table)
         case Tokens() as tokens:
             return _tokens(tokens)
+        case _:
+            raise ModelError(f"{source.name}: must be preprocessed by the client, found it in the graph")
 
 
 def _pixels(source: ModelInput, pixels: Pixels) -> str:

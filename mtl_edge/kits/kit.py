@@ -15,6 +15,7 @@ from mtl_edge.kits.goldens import GOLDENS_FOLDER, Goldens, golden_samples, make_
 from mtl_edge.kits.kotlin import KOTLIN_FILE, kotlin_types
 from mtl_edge.kits.swift import SWIFT_FILE, swift_types
 from mtl_edge.kits.typescript import TYPES_FILE, typescript_types
+from mtl_edge.preprocessing import RawCategories, RawNumbers, RawPixels
 from mtl_edge.runtime import manifest_of, open_session
 from mtl_edge.storage import sha256_of, write_folder
 
@@ -23,6 +24,8 @@ KIT_FILE = "kit.json"
 _INSTALLED = Path(str(files("mtl_edge"))) / "exporters"
 _CHECKOUT = Path(str(files("mtl_edge"))).parent / "exporters"
 _GOLDEN_CASES = 4
+_READ_RAW = frozenset(("python",))
+"""Destinations whose clients know graphs that preprocess by themselves."""
 
 
 class KitRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +74,10 @@ def write_kit(
     manifest = manifest_of(model, session)
     if manifest is None:
         raise ModelError(f"{model}: must carry mtl-edge's manifest, which says what its outputs mean, found none")
+    if manifest.part is not None:
+        raise ModelError(f"{model}: must be a whole model, found a {manifest.part}: a kit has one model")
     sealed = session.get_modelmeta().custom_metadata_map[METADATA_KEY]
+    _check_client(model, manifest, destination)
     made = make_goldens(session, manifest, golden_samples(manifest.inputs, goldens, data))
     content: dict[str, bytes] = {
         MODEL_FILE: model.read_bytes(),
@@ -84,6 +90,16 @@ def write_kit(
     content[KIT_FILE] = msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
     write_folder(folder, content)
     return Kit(folder, destination, tuple(sorted(content)))
+
+
+def _check_client(model: Path, manifest: Manifest, destination: str) -> None:
+    """Clients that preprocess do not know yet what to do with a graph that does so by itself."""
+    kinds = {type(item.preprocessing) for item in manifest.inputs}
+    if destination not in _READ_RAW and kinds & {RawPixels, RawNumbers, RawCategories}:
+        raise ModelError(
+            f"{model}: must leave preprocessing to the client for {destination}, found it in the graph; without "
+            "--preprocess the client does the same, and without a kit the graph needs none"
+        )
 
 
 def _generated(destination: str, manifest: Manifest, goldens: Goldens) -> Mapping[str, str]:

@@ -3,6 +3,7 @@
 import json
 
 from mtl_edge.artifact import Manifest
+from mtl_edge.errors import ModelError
 from mtl_edge.kits.identifiers import identifiers
 from mtl_edge.preprocessing import CategoricalColumn, Pixels, Table, Tokens
 
@@ -86,6 +87,8 @@ def _samples(manifest: Manifest) -> str:
                 f"    val sampleShape: List<Int?> = listOf({sizes})\n"
             )
             return f"{_KIT}{shape}}}\n"
+        case _:
+            raise ModelError(f"{source.name}: must be preprocessed by the client, found it in the graph")
 
 
 def _predict(parameter: str, what: str, steps: str, samples: str) -> str:

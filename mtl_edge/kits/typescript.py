@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 
 from mtl_edge.artifact import Manifest, ModelInput
+from mtl_edge.errors import ModelError
 from mtl_edge.preprocessing import CategoricalColumn, Pixels, Table, Tokens
 from mtl_edge.tasks import (
     Binary,
@@ -102,6 +103,8 @@ def _sample(source: ModelInput) -> str:
             return f"{row}\nexport type Sample = Row;\n"
         case Tokens():
             return "/** A text; null where there is none. */\nexport type Sample = string | null;\n"
+        case _:
+            raise ModelError(f"{source.name}: must be preprocessed by the client, found it in the graph")
 
 
 def _interface(says: str, name: str, members: Iterable[tuple[str, str]]) -> str:

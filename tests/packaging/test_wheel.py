@@ -54,6 +54,7 @@ def test_the_wheel_holds_one_package_with_data_recipes_and_licences(wheel: Path)
         "mtl_edge/models/mnist-pairs/recipe.toml",
         "mtl_edge/exporters/python/mtl_edge_client.py",
         "mtl_edge/report/report.css",
+        "mtl_edge/manifest.schema.json",
         "mtl_edge/report/report.html.j2",
         "mtl_edge/report/report.js",
     ):
