@@ -20,7 +20,7 @@ import msgspec
 from mtl_edge.errors import ModelError
 from mtl_edge.intake.structure import Structure, structure_of
 from mtl_edge.intake.wire import encoded_pair
-from mtl_edge.preprocessing import Preprocessing, RawCategories, RawNumbers, RawPixels
+from mtl_edge.preprocessing import Preprocessing, RawCategories, RawNumbers, RawPixels, misfit
 from mtl_edge.storage import sha256_of, sha256_of_file, write_atomically
 from mtl_edge.tasks import Decoding, Task
 
@@ -239,9 +239,17 @@ def parse_manifest(text: str | bytes, place: str) -> Manifest:
         version = msgspec.json.decode(text, type=_Format).format
         if version != _FORMAT:
             raise ModelError(f"{place}: format must be {_FORMAT}, found {version}: another mtl-edge wrote it")
-        return msgspec.json.decode(text, type=Manifest)
+        manifest = msgspec.json.decode(text, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ModelError(f"{place}: is not a readable manifest: {error}") from error
+    for item in manifest.inputs:
+        if fault := misfit(item.preprocessing, item.shape):
+            raise ModelError(f"{place}: input {item.name!r}: {fault}")
+    names = [*(task.name for task in manifest.tasks), *(answer.output for answer in manifest.answers)]
+    for kind, named in (("inputs", [item.name for item in manifest.inputs]), ("outputs", names)):
+        if len(set(named)) < len(named):
+            raise ModelError(f"{place}: {kind} must have names of their own, found {', '.join(named)}")
+    return manifest
 
 
 def _around_digits(content: bytes) -> tuple[bytes, bytes]:

@@ -54,6 +54,18 @@ def manifest_of(path: Path, session: onnxruntime.InferenceSession) -> Manifest |
                     raise ModelError(
                         f"{path}: the manifest names the {kind} {name!r}, the graph has {', '.join(present)}"
                     )
+        shapes = {item.name: item.shape for item in (*session.get_inputs(), *session.get_outputs())}
+        said = {item.name: item.shape for item in manifest.inputs} | {
+            task.name: ("batch", task.width, *shapes[task.name][2:]) for task in manifest.tasks
+        }
+        for name, shape in said.items():
+            if len(shape) != len(shapes[name]) or any(
+                isinstance(mine, int) and isinstance(theirs, int) and mine != theirs
+                for mine, theirs in zip(shape, shapes[name], strict=True)
+            ):
+                raise ModelError(
+                    f"{path}: the manifest says that {name!r} is {list(shape)}, the graph says {shapes[name]}"
+                )
     return manifest
 
 

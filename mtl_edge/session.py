@@ -51,4 +51,7 @@ def open_session(
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's own exception types are not public
-        raise ModelError(f"{place}: ONNX Runtime cannot load it: {last_words(error)}") from error
+        said = last_words(error)
+        if "nchwc" in str(error) and "not a registered function/op" in str(error):
+            said = "it is an .ort for x86 only, whose convolutions exist nowhere else: use the .ort for arm here"
+        raise ModelError(f"{place}: ONNX Runtime cannot load it: {said}") from error

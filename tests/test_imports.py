@@ -31,6 +31,7 @@ def _loaded(statement: str, modules: tuple[str, ...]) -> set[str]:
         "progress",
         "recipe",
         "remote.there",
+        "intake.admit",
         "report.document",
         "report.finished",
         "report.html",
@@ -40,8 +41,11 @@ def _loaded(statement: str, modules: tuple[str, ...]) -> set[str]:
         "report.read",
         "report.terminal",
         "runtime",
+        "schema",
+        "signing.signature",
         "storage",
         "tasks",
+        "verify.verify",
         "zoo",
         "zoo.fetch",
         "zoo.listing",
@@ -86,12 +90,18 @@ def test_optimization_imports_no_torch() -> None:
     assert _loaded("import mtl_edge.optimize.file, mtl_edge.report.optimized", ("torch", "sklearn")) == set()
 
 
+def test_exporting_a_model_imports_no_torch() -> None:
+    """Only a network of one's own needs it."""
+    assert _loaded("import mtl_edge.export.folder, mtl_edge.report.exported", ("torch", "sklearn")) == set()
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         ["--help"],
         ["run", "--help"],
         ["bench", "--help"],
+        ["export", "--help"],
         ["report", "--help"],
         ["compare", "--help"],
         ["inspect", "--help"],

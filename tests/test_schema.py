@@ -11,7 +11,8 @@ from jsonschema import Draft202012Validator
 
 from mtl_edge.artifact import Manifest, write_artifact
 from mtl_edge.cli import main
-from mtl_edge.kits.kit import DESTINATIONS, write_kit
+from mtl_edge.kits.destinations import DESTINATIONS
+from mtl_edge.kits.kit import write_kit
 from mtl_edge.schema import manifest_schema, published_schema
 from mtl_edge.storage import write_atomically
 

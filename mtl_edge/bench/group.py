@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 
-from mtl_edge.artifact import Manifest
 from mtl_edge.bench.contender import Contender
+from mtl_edge.bench.describe import Described, cold_start, failure, start
 from mtl_edge.bench.latency import Latency, Point
 from mtl_edge.bench.memory import Memory
 from mtl_edge.bench.monitor import Monitor
@@ -20,21 +20,8 @@ from mtl_edge.bench.process import Process
 from mtl_edge.bench.results import ColdStart, Failure, Result
 from mtl_edge.bench.server import Server, find_rate
 from mtl_edge.bench.settings import Settings
-from mtl_edge.errors import BenchError, ModelError
-from mtl_edge.intake.structure import read_structure
+from mtl_edge.errors import BenchError
 from mtl_edge.progress import Bar
-
-
-@dataclass(frozen=True)
-class Described:
-    """A model that can be loaded, and what it says of itself."""
-
-    model: Contender
-    manifests: tuple[Manifest, ...]
-    inputs: str
-    unused_dims: frozenset[str]
-    metrics: dict[str, dict[str, float]] | None
-    cold_start: ColdStart | None
 
 
 @dataclass
@@ -45,38 +32,6 @@ class _Measured:
     memory: list[Memory] = field(default_factory=list)
     rounds: dict[Point, list[dict[str, Any]]] = field(default_factory=dict)
     server: list[Server] = field(default_factory=list)
-
-
-def describe(model: Contender, settings: Settings) -> Described:
-    """Load a model once to learn its tasks and inputs; and its metrics where there are test samples, on all cores.
-
-    Without them the process is one like any other cold start, and counts as one.
-
-    Raises:
-        BenchError: its file says what cannot be, it cannot be loaded or run, or contradicts its manifest.
-    """
-    try:
-        for path in model.paths:
-            if path.suffix != ".ort":  # the runtime's own format
-                read_structure(path)
-    except ModelError as error:
-        raise BenchError(str(error)) from error
-    metrics = cold_start = None
-    with _process(model, settings, settings.points[0], threads=1 if settings.data is None else 0) as process:
-        if settings.data is None:
-            cold_start = _cold_start(process)
-        found = process.ask("describe")
-        if settings.data is not None:
-            metrics = process.ask("evaluate", patient=True, data=str(settings.data))
-    manifests = msgspec.convert(found["manifests"], tuple[Manifest | None, ...])
-    return Described(
-        model=model,
-        manifests=tuple(manifest for manifest in manifests if manifest),
-        inputs=found["inputs"],
-        unused_dims=frozenset(found["unused_dims"]),
-        metrics=metrics,
-        cold_start=cold_start,
-    )
 
 
 def measure_group(
@@ -164,16 +119,16 @@ class _Group:
             return
         with (
             self._may_fail(model, "cold start"),
-            _process(model, self._settings, self._settings.points[0], threads=1) as process,
+            start(model, self._settings, self._settings.points[0], threads=1) as process,
         ):
-            found.append(_cold_start(process))
+            found.append(cold_start(process))
 
     def _memory(self, model: Contender, arena: bool) -> None:
         if model in self._failures:
             return
         point = self._settings.points[0]
         with self._may_fail(model, "memory"):
-            with _process(model, self._settings, point, threads=1, memory=True, arena=arena) as process:
+            with start(model, self._settings, point, threads=1, memory=True, arena=arena) as process:
                 found = process.ask("memory")
             if found is not None:
                 self._measured[model].memory.append(msgspec.convert(found, Memory))
@@ -186,7 +141,7 @@ class _Group:
             processes: dict[Contender, Process] = {}
             for model in self._alive:
                 with self._may_fail(model, "load"):
-                    processes[model] = stack.enter_context(_process(model, settings, point, threads=point.threads))
+                    processes[model] = stack.enter_context(start(model, settings, point, threads=point.threads))
             end = time.monotonic() + settings.duration_s
             for number in itertools.count():
                 if number >= settings.rounds and time.monotonic() >= end:
@@ -234,26 +189,6 @@ class _Group:
             memory=tuple(measured.memory),
             server=tuple(measured.server),
         )
-
-
-def _cold_start(process: Process) -> ColdStart:
-    return msgspec.convert({**process.started, **process.ask("cold-start")}, ColdStart)
-
-
-def failure(model: Contender, error: BenchError) -> Failure:
-    """A model that could not be measured."""
-    return Failure(name=model.name, paths=tuple(map(str, model.paths)), reason=str(error))
-
-
-def _process(model: Contender, settings: Settings, point: Point, *, threads: int, **load: object) -> Process:
-    return Process(
-        model,
-        timeout_s=settings.timeout_s,
-        threads=threads,
-        batch=point.batch,
-        dims=dict(point.dims),
-        **load,
-    )
 
 
 def _latency(point: Point, turns: Sequence[Mapping[str, Any]], base: Sequence[Mapping[str, Any]]) -> Latency:

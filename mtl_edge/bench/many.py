@@ -7,12 +7,14 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import msgspec
 
 from mtl_edge.bench.contender import Contender
-from mtl_edge.bench.group import Described, describe, failure, measure_group
+from mtl_edge.bench.describe import Described, describe, failure
+from mtl_edge.bench.group import measure_group
 from mtl_edge.bench.machine import Conditions, Machine
 from mtl_edge.bench.monitor import Monitor
 from mtl_edge.bench.results import Failure, Result
@@ -100,9 +102,12 @@ def measure_many(
         BenchError: the base cannot be measured.
     """
     others = [model for model in dict.fromkeys(models) if model != base]
-    known = {model: found for model in (base, *others) if shelf and (found := shelf.get(model))}
+    known: set[Contender] = set()
+    for model in (base, *others):
+        if shelf and (found := shelf.get(model)):
+            known.add(model)
+            yield model, found
     pending = [model for model in others if model not in known]
-    yield from known.items()
     if base in known and not pending:
         return
     with progress_bar("bench", total=steps(len(pending) + 1, settings)) as bar:
@@ -111,9 +116,9 @@ def measure_many(
         base_is_known = base in known
         for start in range(0, max(len(pending), 1), GROUP):
             group = pending[start : start + GROUP]
-            done = dict(_one_group(root, group, settings, monitor, bar, base_is_known))
+            done = list(_one_group(root, group, settings, monitor, bar, base_is_known))
             base_is_known = True
-            for model, found in done.items():
+            for model, found in done:
                 if shelf:
                     shelf.put(model, found)
                 yield model, found
@@ -175,6 +180,13 @@ def first_that_loads(models: Sequence[Contender], settings: Settings) -> Contend
 
 def _digest(path: Path) -> str:
     try:
-        return sha256_of_file(path)
+        state = path.stat()
+        return _digest_of_state(path, state.st_size, state.st_mtime_ns)
     except OSError as error:
         return str(error)
+
+
+@cache
+def _digest_of_state(path: Path, size: int, changed_ns: int) -> str:
+    """The content's, computed once for as long as the file is as it was."""
+    return sha256_of_file(path)

@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 
 from mtl_edge.bench.contender import Contender
-from mtl_edge.bench.group import Described, describe, failure, measure_group
+from mtl_edge.bench.describe import Described, describe, failure
+from mtl_edge.bench.group import measure_group
 from mtl_edge.bench.machine import this_machine
 from mtl_edge.bench.monitor import Monitor
 from mtl_edge.bench.results import Benchmark, Failure, Result

@@ -7,6 +7,8 @@ input does, so it never outlives its parent. A crash of the runtime stays in her
 import json
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
 from mtl_edge.errors import MtlEdgeError
 
@@ -15,6 +17,8 @@ _BORN = time.perf_counter()
 
 def main() -> None:
     """Serve requests until the input ends; the first one says which model to load."""
+    with suppress(OSError):  # where memory runs out, it is this process that has to go, not its parent
+        Path("/proc/self/oom_score_adj").write_text("1000")
     before = time.perf_counter()
     import onnxruntime  # here, because what it takes is part of a cold start
 

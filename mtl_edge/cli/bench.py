@@ -50,21 +50,29 @@ class _Picture(click.Path):
 )
 @click.option("--dim", "dims", type=Dims(), multiple=True, help="Sizes of another symbolic axis, such as seq=64,128.")
 @click.option("--rounds", type=click.IntRange(2), default=10, show_default=True, help="Interleaved rounds.")
+@click.option("--seconds", type=click.FloatRange(0.01), default=0.2, show_default=True, help="Least length of a turn.")
+@click.option("--runs", type=click.IntRange(1), default=5, show_default=True, help="Least number of runs of a turn.")
 @click.option(
-    "--seconds", type=click.FloatRange(0.01), default=0.2, show_default=True, help="A turn is at least so long, and"
+    "--duration", type=click.FloatRange(0.1), default=None, help="Soak: rounds go on for so many seconds at each point."
 )
-@click.option("--runs", type=click.IntRange(1), default=5, show_default=True, help="has at least so many runs.")
-@click.option("--duration", type=click.FloatRange(0.1), default=None, help="Soak: rounds go on for so many seconds.")
 @click.option(
     "--scenario",
     type=click.Choice(["latency", "single-stream", "offline", "server"]),
     default="latency",
     show_default=True,
-    help="As in MLPerf: also p90 of one stream, throughput, or the rate of chance arrivals that --bound-ms allows.",
+    help="As in MLPerf: tails of one stream, throughput, or the rate of chance arrivals that --bound-ms allows.",
 )
-@click.option("--bound-ms", type=click.FloatRange(0, min_open=True), help="server: what a query's latency may be.")
 @click.option(
-    "--percentile", type=click.FloatRange(50, 99.9), default=99, show_default=True, help="server: of how many queries."
+    "--bound-ms",
+    type=click.FloatRange(0, min_open=True),
+    help="server: the latency that queries may have, waiting included.",
+)
+@click.option(
+    "--percentile",
+    type=click.FloatRange(50, 99.9),
+    default=99,
+    show_default=True,
+    help="server: the percentile of queries that must keep it.",
 )
 @click.option(
     "--rate",
@@ -79,7 +87,11 @@ class _Picture(click.Path):
     help="Fresh processes for load and first run.",
 )
 @click.option(
-    "--memory-repeats", type=click.IntRange(0), default=3, show_default=True, help="Fresh processes for memory, twice."
+    "--memory-repeats",
+    type=click.IntRange(0),
+    default=3,
+    show_default=True,
+    help="Fresh processes for memory, each with the runtime's arena on, and off.",
 )
 @click.option(
     "--timeout",
@@ -152,6 +164,8 @@ def bench(
         keep_going=len(models) > 1 or models[0].is_dir(),
     )
     if boxes["on"] or boxes["hosts"]:
+        if plot_file is not None:
+            raise click.UsageError("--plot draws what is measured here, not --on other boxes", ctx)
         failed = bench_boxes(models, against, settings, json_file, **boxes)
     elif any(path.is_dir() for path in models):
         failed = bench_folders(models, against, settings, json_file)

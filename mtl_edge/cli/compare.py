@@ -32,6 +32,12 @@ _RESULTS = click.Path(exists=True, path_type=Path)
     is_flag=True,
     help="Judge latency and memory although the processors differ; else they are only shown.",
 )
+@click.option(
+    "--box",
+    "boxes",
+    multiple=True,
+    help="Of results of several boxes, the one to compare; given twice, that of BEFORE and that of AFTER.",
+)
 @click.option("--fail-on-regression", is_flag=True, help="Exit with 1 where something became worse.")
 @click.option(
     "--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the comparison for a pull request."
@@ -45,6 +51,7 @@ def compare(
     memory: float,
     size: float,
     across_machines: bool,
+    boxes: tuple[str, ...],
     fail_on_regression: bool,
     markdown: Path | None,
     json_file: Path | None,
@@ -52,7 +59,7 @@ def compare(
     """Compare the models of BEFORE and AFTER: metrics, latency, memory, size.
 
     Each is the folder of a run, its report.json, or what bench --json wrote. Models are matched by their names. A
-    latency is worse if the 95 % intervals of the medians are apart, and the medians by more than --latency.
+    latency is worse if the 99 % intervals of the medians are apart, and the medians by more than --latency.
     """
     import msgspec
     from rich.console import Console
@@ -60,10 +67,13 @@ def compare(
     from mtl_edge.report.compare import Thresholds, labels, read_drops
     from mtl_edge.report.compare import compare as compare_results
     from mtl_edge.report.compared import comparison_markdown, show_comparison
-    from mtl_edge.report.read import read_results
+    from mtl_edge.report.read import read_side
     from mtl_edge.storage import write_atomically
 
-    sides = read_results(before).benchmark, read_results(after).benchmark
+    if len(boxes) > 2:
+        raise click.UsageError(f"--box: once for both, or once for each, found {len(boxes)}")
+    first, last = (boxes[0], boxes[-1]) if boxes else (None, None)
+    sides = read_side(before, first), read_side(after, last)
     thresholds = Thresholds(
         drops=read_drops(max_drop, *sides),
         latency=latency,
@@ -71,7 +81,8 @@ def compare(
         size=size,
         across_machines=across_machines,
     )
-    found = compare_results(*sides, labels(before, after), thresholds)
+    names = labels(before / (first or ""), after / (last or ""))
+    found = compare_results(*sides, names, thresholds)
     show_comparison(found, Console())
     if markdown is not None:
         write_atomically(markdown, comparison_markdown(found))

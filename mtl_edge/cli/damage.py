@@ -6,7 +6,16 @@ from typing import Any
 
 import click
 
-from mtl_edge.cli.options import MODEL, Guarded, with_cache, with_calib, with_method, with_samples, with_target
+from mtl_edge.cli.options import (
+    MODEL,
+    Guarded,
+    with_cache,
+    with_calib,
+    with_method,
+    with_rounding,
+    with_samples,
+    with_target,
+)
 from mtl_edge.errors import needs_extra
 
 
@@ -31,6 +40,7 @@ from mtl_edge.errors import needs_extra
 )
 @with_target
 @with_method
+@with_rounding
 @with_samples
 @with_cache
 @click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw a heat map, an .svg.")
@@ -44,6 +54,7 @@ def damage(
     by: Any,
     target: Any,
     method: Any,
+    rounding: Any,
     samples: int,
     cache: bool,
     picture: Path | None,
@@ -83,6 +94,7 @@ def damage(
             test=test,
             exact=None if every else exact,
             by=by,
+            rounding=rounding,
             folder=kept and kept / "damage",
         )
     show_damage(found, source.manifest.tasks if source.manifest is not None else (), Console())

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mtl_edge.export.folder import ExportOptions, Source
 
 _OF_MODULES = ("examples", "weights", "allow_pickle")
-_OF_GRAPHS = ("preprocess", "decode", "opset", "batch", "for_runtime")
+_OF_GRAPHS = ("preprocess", "pixels", "decode", "opset", "batch", "for_runtime")
 
 
 @click.command()

@@ -39,6 +39,11 @@ class _Size(click.ParamType):  # type: ignore[type-arg]
 
 _OPTIONS = (
     click.option("--preprocess", is_flag=True, help="Preprocess in the graph: it reads camera bytes, texts of tables."),
+    click.option(
+        "--pixels",
+        type=click.Choice(["rgb", "bgr", "rgba", "bgra"]),
+        help="How the camera orders the channels, with --preprocess.  [default: as in training]",
+    ),
     click.option("--decode", is_flag=True, help="Decode in the graph: labels, probabilities, values as outputs."),
     click.option("--opset", type=click.IntRange(13), help="Operator set.  [default: that of the model]"),
     click.option("--batch", type=_Batch(), help="Samples at a time.  [default: as the model has it]"),

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from mtl_edge.cli.options import EXISTING, Dim
+from mtl_edge.cli.options import MODEL, Dim, Guarded
 from mtl_edge.errors import MissingExtraError, needs_extra
 
 
-@click.command()
-@click.argument("model", type=EXISTING)
+@click.command(cls=Guarded)
+@click.argument("model", type=MODEL)
 @click.option("--profile", "timed", is_flag=True, help="Run it, too, and say where its time goes.")
 @click.option(
     "--threads", type=click.IntRange(1), default=1, show_default=True, help="Intra-op threads to run it with."

@@ -87,3 +87,10 @@ with_workdir = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Where to work and to put the results.  [default: runs/NAME]",
 )
+with_rounding = click.option(
+    "--rounding",
+    type=click.Choice(["nearest", "compensated"]),
+    default="compensated",
+    show_default=True,
+    help="Of weights: each to its nearest, or so that their errors make up for each other on what calibration saw.",
+)

@@ -27,28 +27,31 @@ from mtl_edge.errors import needs_extra
 def report(results: Path, output: Path | None, damage: Path | None, profiles: tuple[Path, ...]) -> None:
     """Write report.html, .md, .svg and .csv of RESULTS.
 
-    RESULTS is the folder of a run, its report.json, or what bench --json wrote; the files of the latter have its name.
+    RESULTS is the folder of a run, its report.json, or what bench --json wrote, on this box or on several; the files of
+    the latter have its name.
     The page needs nothing but itself.
     """
     with needs_extra("report"):
         from mtl_edge.report.files import bench_files, run_files
+        from mtl_edge.report.html import Additions
         from mtl_edge.report.read import decode, read_profile, read_results
         from mtl_edge.storage import write_atomically
 
     found = read_results(results)
-    profiled = [read_profile(path) for path in profiles]
+    profiled = tuple(read_profile(path) for path in profiles)
     matrix = None
     if damage is not None:
         with needs_extra("quantize"):
             from mtl_edge.quantize.damage import DamageMatrix
         matrix = decode(damage, damage.read_bytes(), DamageMatrix)
     if found.run is None:
-        files = bench_files(found.name, found.benchmark, found.path.stem, damage=matrix, profiles=profiled)
+        added = Additions(damage=matrix, profiles=profiled, boxes=found.boxes)
+        files = bench_files(found.name, found.benchmark, found.path.stem, added)
     else:
         with needs_extra("quantize"):
             from mtl_edge.report.document import RunReport
         whole = decode(found.path, found.run, RunReport)
-        files = run_files(whole, found.path.stem, damage=matrix, profiles=profiled)
+        files = run_files(whole, found.path.stem, Additions(damage=matrix, profiles=profiled))
     folder = output or found.path.parent
     for name, content in files.items():
         write_atomically(folder / name, content)

@@ -72,18 +72,18 @@ def _chain(error: BaseException) -> list[BaseException]:
 
 
 def _user_line(error: BaseException) -> str | None:
-    """``net.py:12, y = x.item()``: the innermost line that is neither a library's nor ours."""
+    """``net.py:12 (y = x.item())``: the innermost line that is neither a library's nor ours."""
     if (quoted := _quoted_line(str(error))) is not None:
         return quoted
     frames = [frame for frame in extract_tb(error.__traceback__) if _is_users(frame.filename)]
-    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}, {frames[-1].line}" if frames else None
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno} ({frames[-1].line})" if frames else None
 
 
 def _quoted_line(text: str) -> str | None:
     """The same from a traceback that is part of a message."""
     for file, line, code in reversed(re.findall(r'File "([^"]+)", line (\d+), in \S+\n\s+(\S.*)', text)):
         if _is_users(file):
-            return f"{Path(file).name}:{line}, {code.strip()}"
+            return f"{Path(file).name}:{line} ({code.strip()})"
     return None
 
 
@@ -96,5 +96,5 @@ def _reason(error: BaseException) -> str:
     text = str(error)
     if "Constraints violated" in text:  # what is violated stands in a list below
         text = text.partition("\n  - ")[2].partition(". If you're using")[0] or text
-    text = " ".join(text.split("\n\n")[0].split()) or type(error).__name__
+    text = " ".join(text.split("\n\n")[0].partition(" (unhinted")[0].split()) or type(error).__name__
     return text[:_LONGEST].rstrip(" .;:")

@@ -14,6 +14,7 @@ from mtl_edge.export.edit import opset_of
 from mtl_edge.export.opset import convert_opset
 from mtl_edge.export.preprocess import preprocess_in_graph
 from mtl_edge.export.runtimes import fit_runtime
+from mtl_edge.preprocessing import ChannelOrder
 
 Batch = int | Literal["dynamic"]
 
@@ -24,6 +25,7 @@ class GraphOptions:
 
     Attributes:
         preprocess: put what is done to raw samples before the network.
+        pixels: order of the channels that the caller feeds, where it is not that of the training images.
         decode: put what is made of each task's output behind it.
         opset: another operator set.
         batch: so many samples at a time, or any number.
@@ -31,6 +33,7 @@ class GraphOptions:
     """
 
     preprocess: bool = False
+    pixels: ChannelOrder | None = None
     decode: bool = False
     opset: int | None = None
     batch: Batch | None = None
@@ -80,8 +83,10 @@ def change_graph(model: bytes, manifest: Manifest | None, options: GraphOptions)
             )
         if len(inputs) != 1:
             raise ModelError("preprocess: the model is preprocessed in the graph already")
-        made, inputs = preprocess_in_graph(model, inputs[0])
+        made, inputs = preprocess_in_graph(model, inputs[0], order=options.pixels)
         changed("preprocess", made)
+    elif options.pixels is not None:
+        raise ModelError(f"preprocess: the order of channels ({options.pixels}) goes with --preprocess, found none")
     if options.decode:
         if known is None:
             raise ModelError(

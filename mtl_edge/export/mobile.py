@@ -87,7 +87,7 @@ def _accelerator(name: str, as_is: Any, fixed: Any, dynamic: bool, proto: onnx.M
     if_fixed = better if dynamic and better != verdict else None
     advice = []
     if if_fixed is not None:
-        advice.append("shapes must be fixed: export with --batch 1")
+        advice.append(f"{if_fixed} with fixed shapes: export with --batch 1")
     missing = _counted(fixed.unsupported_ops, proto)
     advice += _about_operators(set(missing))
     if fixed.num_partitions > 1 and not missing.keys() & _QUANTIZING:

@@ -1,9 +1,8 @@
 """Preprocessing in the graph: what the caller feeds is as raw as a camera or a table gives it.
 
-Images ``(N, H, W, C)`` of any size are resized as Pillow's bilinear filter does, which training images were resized
-with: a triangle as wide as the reduction, in whole numbers, on uint8. ONNX Runtime and Pillow round differently at
-some pixels, by one of 256 levels; images of the network's own size pass unchanged. What follows is the arithmetic of
-:class:`~mtl_edge.preprocessing.Pixels` in its order, so it is the same to the bit.
+Images are brought to the network's size by :mod:`mtl_edge.export.image_steps`. What follows is the arithmetic of
+:class:`~mtl_edge.preprocessing.Pixels` in its order, so it is the same to the bit. Texts of tables are compared to the
+categories that are known.
 
 Words of texts stay outside: no operator of ONNX cuts a text into them as training did.
 """
@@ -15,9 +14,11 @@ from onnx import TensorProto, helper, numpy_helper
 from mtl_edge.artifact import ModelInput
 from mtl_edge.errors import ModelError
 from mtl_edge.export.edit import opset_of, rename_reads
+from mtl_edge.export.image_steps import RESIZE_OPSET, ImageSteps
 from mtl_edge.graph import fresh_name
 from mtl_edge.preprocessing import (
     CategoricalColumn,
+    ChannelOrder,
     NumericColumn,
     Pixels,
     RawCategories,
@@ -27,19 +28,19 @@ from mtl_edge.preprocessing import (
     Tokens,
 )
 
-_RESIZE_OPSET = 18
-"""Since when ``Resize`` has a filter that is as wide as the reduction."""
 _TEXTS_OPSET = 19
 """Since when ``Equal`` compares texts."""
-_IMAGE_RANK = 4
 
 
-def preprocess_in_graph(model: bytes, source: ModelInput) -> tuple[bytes, tuple[ModelInput, ...]]:
+def preprocess_in_graph(
+    model: bytes, source: ModelInput, *, order: ChannelOrder | None = None
+) -> tuple[bytes, tuple[ModelInput, ...]]:
     """Put before the network what clients do to raw samples; the network itself stays as it is.
 
     Args:
         model: a serialized model.
         source: its input, with what is done to samples outside.
+        order: of the channels that the caller feeds; None: that of the training images.
 
     Returns:
         The model and its inputs: of images one of uint8 with channels last, in any height and width; of tables one of
@@ -55,7 +56,7 @@ def preprocess_in_graph(model: bytes, source: ModelInput) -> tuple[bytes, tuple[
         raise ModelError(f"preprocess: the graph must have the manifest's input {source.name!r}, found none")
     match source.preprocessing:
         case Pixels() as pixels:
-            inputs = _pixels(proto, source, pixels)
+            inputs = _pixels(proto, source, pixels, order)
         case Table() as table:
             inputs = _table(proto, source, table)
         case Tokens():
@@ -65,55 +66,47 @@ def preprocess_in_graph(model: bytes, source: ModelInput) -> tuple[bytes, tuple[
             )
         case _:
             raise ModelError(f"preprocess: {source.name!r} is preprocessed in the graph already")
+    if order is not None and not any(isinstance(item.preprocessing, RawPixels) for item in inputs):
+        raise ModelError(f"preprocess: the order of channels ({order}) is of images of uint8, found none")
     return bytes(proto.SerializeToString()), inputs
 
 
-def _pixels(proto: onnx.ModelProto, source: ModelInput, pixels: Pixels) -> tuple[ModelInput, ...]:
+def _pixels(
+    proto: onnx.ModelProto, source: ModelInput, pixels: Pixels, order: ChannelOrder | None
+) -> tuple[ModelInput, ...]:
     if pixels.scale == 1 and not any(pixels.mean) and set(pixels.std) == {1.0} and pixels.raw_dtype == source.dtype:
         return (source,)
     stem = fresh_name(proto.graph, f"{source.name}.preprocess")
-    size: tuple[int, int] | None = None
-    shape = source.shape
+    raw, shape, size = source.name, source.shape, None
     nodes: list[onnx.NodeProto] = []
-    constants: dict[str, np.ndarray] = {}
-    channels = (-1,) + (1,) * (len(shape) - 2)
+    broadcast = (-1,) + (1,) * (len(shape) - 2)
     std = np.asarray(pixels.std, np.float32)
-    constants[f"{stem}.factor"] = (np.float32(pixels.scale) / std).reshape(channels)
-    constants[f"{stem}.offset"] = (np.asarray(pixels.mean, np.float32) / std).reshape(channels)
+    constants = {
+        f"{stem}.factor": (np.float32(pixels.scale) / std).reshape(broadcast),
+        f"{stem}.offset": (np.asarray(pixels.mean, np.float32) / std).reshape(broadcast),
+    }
     match shape:
         case (batch, int(depth), int(height), int(width)) if pixels.raw_dtype == "uint8":
-            if opset_of(proto) < _RESIZE_OPSET:
-                raise ModelError(
-                    f"preprocess: resizing needs operator set {_RESIZE_OPSET} or later, found {opset_of(proto)}"
-                )
-            size, shape = (height, width), (batch, f"{source.name}.height", f"{source.name}.width", depth)
-            constants[f"{stem}.size"] = np.array(size, np.int64)
-            nodes += [
-                helper.make_node(
-                    "Resize",
-                    [source.name, "", "", f"{stem}.size"],
-                    [f"{stem}.resized"],
-                    axes=[1, 2],
-                    mode="linear",
-                    antialias=1,
-                    exclude_outside=1,
-                ),
-                helper.make_node("Transpose", [f"{stem}.resized"], [f"{stem}.planes"], perm=[0, 3, 1, 2]),
-            ]
-    raw = nodes[-1].output[0] if nodes else source.name
+            _check_opset(proto, RESIZE_OPSET, "resizing")
+            size = (height, width)
+            images = ImageSteps(source.name, stem, depth, size, order)
+            raw, shape = images.output, (batch, f"{source.name}.height", f"{source.name}.width", images.channels)
+            nodes += images.nodes
+            constants |= images.constants
     nodes += [
         helper.make_node("Cast", [raw], [f"{stem}.float"], to=TensorProto.FLOAT),
         helper.make_node("Mul", [f"{stem}.float", f"{stem}.factor"], [f"{stem}.scaled"]),
         helper.make_node("Sub", [f"{stem}.scaled", f"{stem}.offset"], [stem]),
     ]
-    made = ModelInput(
-        name=source.name,
-        dtype=pixels.raw_dtype,
-        shape=shape,
-        preprocessing=RawPixels(pixels=pixels, size=size),
-    )
+    steps = RawPixels(pixels=pixels, size=size, order=order if size else None)
+    made = ModelInput(name=source.name, dtype=pixels.raw_dtype, shape=shape, preprocessing=steps)
     _put_before(proto.graph, source.name, stem, nodes, constants, (made,))
     return (made,)
+
+
+def _check_opset(proto: onnx.ModelProto, needed: int, what: str) -> None:
+    if opset_of(proto) < needed:
+        raise ModelError(f"preprocess: {what} needs operator set {needed} or later, found {opset_of(proto)}")
 
 
 def _table(proto: onnx.ModelProto, source: ModelInput, table: Table) -> tuple[ModelInput, ...]:
@@ -126,10 +119,7 @@ def _table(proto: onnx.ModelProto, source: ModelInput, table: Table) -> tuple[Mo
     known = [(at, code, name) for at, column in enumerate(listed) for code, name in enumerate(column.categories, 1)]
     if not known:
         return (source,)
-    if opset_of(proto) < _TEXTS_OPSET:
-        raise ModelError(
-            f"preprocess: comparing texts needs operator set {_TEXTS_OPSET} or later, found {opset_of(proto)}"
-        )
+    _check_opset(proto, _TEXTS_OPSET, "comparing texts")
     graph = proto.graph
     stem = fresh_name(graph, f"{source.name}.preprocess")
     texts, numbers = (fresh_name(graph, f"{source.name}.{part}") for part in ("categories", "numbers"))

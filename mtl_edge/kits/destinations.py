@@ -8,3 +8,6 @@ SHARED = {"node": "javascript", "web": "javascript"}
 
 EXACT = ("web", "android", "ios")
 """Where no kernel cuts off sums of int8, as x86 without VNNI does, on which the kit may be written."""
+
+READS_ONE = ("web", "node", "android", "ios")
+"""Whose clients read one input, and no rows that the graph encodes, or features of another part of the model."""

@@ -10,11 +10,12 @@ import msgspec
 from mtl_edge.artifact import MANIFEST_FILE, METADATA_KEY, MODEL_FILE, Manifest
 from mtl_edge.errors import ModelError, WorkdirError
 from mtl_edge.kits.cpp import generate_cpp
-from mtl_edge.kits.destinations import EXACT, SHARED
+from mtl_edge.kits.destinations import EXACT, READS_ONE, SHARED
 from mtl_edge.kits.goldens import GOLDENS_FOLDER, Goldens, golden_samples, make_goldens
 from mtl_edge.kits.kotlin import KOTLIN_FILE, kotlin_types
 from mtl_edge.kits.swift import SWIFT_FILE, swift_types
 from mtl_edge.kits.typescript import TYPES_FILE, typescript_types
+from mtl_edge.preprocessing import Pixels, RawPixels, Table, Tokens
 from mtl_edge.runtime import manifest_of, open_session
 from mtl_edge.storage import sha256_of, write_folder
 
@@ -71,6 +72,8 @@ def write_kit(
     manifest = manifest_of(model, session)
     if manifest is None:
         raise ModelError(f"{model}: must carry mtl-edge's manifest, which says what its outputs mean, found none")
+    if manifest.part is not None:
+        raise ModelError(f"{model}: must be a whole model, found a {manifest.part}: a kit has one model")
     sealed = session.get_modelmeta().custom_metadata_map[METADATA_KEY]
     made = make_goldens(session, manifest, golden_samples(manifest.inputs, goldens, data))
     content: dict[str, bytes] = {
@@ -88,6 +91,12 @@ def write_kit(
 
 def _generated(destination: str, manifest: Manifest, goldens: Goldens) -> Mapping[str, str]:
     """What depends on the model: path in the kit -> text."""
+    steps = [source.preprocessing for source in manifest.inputs]
+    if destination in READS_ONE and not (len(steps) == 1 and isinstance(steps[0], Pixels | RawPixels | Table | Tokens)):
+        raise ModelError(
+            f"{manifest.name}: for {destination}, it must read one input of pixels, a table or texts, found "
+            f"{', '.join(type(item).__name__ for item in steps)}"
+        )
     match destination:
         case "cpp":
             return generate_cpp(manifest, goldens)

@@ -4,7 +4,7 @@ import json
 
 from mtl_edge.artifact import Manifest
 from mtl_edge.kits.identifiers import identifiers
-from mtl_edge.preprocessing import CategoricalColumn, Pixels, Table, Tokens
+from mtl_edge.preprocessing import CategoricalColumn, Table, Tokens
 
 KOTLIN_FILE = "mtl_edge/src/main/kotlin/mtledge/Kit.kt"
 
@@ -79,7 +79,7 @@ def _samples(manifest: Manifest) -> str:
         case Tokens():
             predict = _predict("texts: List<String?>", "Texts", "Tokens", "texts")
             return f"{_KIT}{predict}}}\n"
-        case Pixels():
+        case _:
             sizes = ", ".join(str(size) if isinstance(size, int) else "null" for size in source.shape[1:])
             shape = (
                 "\n    /** The shape of a raw sample; null where a size is open. */\n"

@@ -1,5 +1,7 @@
 """Swift's view of one model: its tasks and samples by name, so that a misspelt one does not compile."""
 
+import re
+
 from mtl_edge.artifact import Manifest
 from mtl_edge.kits.identifiers import identifiers
 from mtl_edge.preprocessing import CategoricalColumn, Table
@@ -47,7 +49,9 @@ def _row(manifest: Manifest) -> str:
             return (
                 "\n/// A row; nil where a value is missing.\n"
                 "public struct Row {\n    let values: [String: Any?]\n\n"
-                f"    public init({parameters}) {{\n        values = [{cells}]\n    }}\n}}\n"
+                f"    public init({parameters}) {{\n        values = [{cells}]\n    }}\n}}\n\n"
+                "extension Manifest {\n    /// Rows as the model reads them.\n"
+                "    public func encode(rows: [Row]) -> RawSamples { encode(rows: rows.map(\\.values)) }\n}\n"
             )
         case _:
             return ""
@@ -55,6 +59,5 @@ def _row(manifest: Manifest) -> str:
 
 def _text(value: str) -> str:
     """A string literal of ASCII characters in which nothing is interpolated."""
-    return (
-        '"' + "".join(c if (c.isascii() and c.isalnum()) or c in " -._" else f"\\u{{{ord(c):x}}}" for c in value) + '"'
-    )
+    plain = re.compile(r"[A-Za-z0-9 ._-]")
+    return '"' + "".join(c if plain.match(c) else f"\\u{{{ord(c):x}}}" for c in value) + '"'

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 
 from mtl_edge.artifact import Manifest, ModelInput
-from mtl_edge.preprocessing import CategoricalColumn, Pixels, Table, Tokens
+from mtl_edge.preprocessing import CategoricalColumn, Table, Tokens
 from mtl_edge.tasks import (
     Binary,
     DenseRegression,
@@ -82,12 +82,8 @@ def _answer(task: Task) -> tuple[str, str]:
 
 def _sample(source: ModelInput) -> str:
     match source.preprocessing:
-        case Pixels(raw_dtype=raw_dtype):
-            array = _ARRAYS.get(raw_dtype, "never")
-            open_sizes = any(isinstance(size, str) for size in source.shape[1:])
-            sample = "client.NdArray" if open_sizes else f"{array} | client.NdArray"
-            shape = json.dumps(source.shape[1:]).replace("*/", "* /")
-            return f"/** Raw values in C order, shape {shape}. */\nexport type Sample = {sample};\n"
+        case Tokens():
+            return "/** A text; null where there is none. */\nexport type Sample = string | null;\n"
         case Table(columns=columns):
             cells = (
                 (
@@ -100,8 +96,12 @@ def _sample(source: ModelInput) -> str:
             )
             row = _interface("A row; null where a value is missing.", "Row", cells)
             return f"{row}\nexport type Sample = Row;\n"
-        case Tokens():
-            return "/** A text; null where there is none. */\nexport type Sample = string | null;\n"
+        case steps:
+            array = _ARRAYS.get(steps.raw_dtype, "never")
+            open_sizes = any(isinstance(size, str) for size in source.shape[1:])
+            sample = "client.NdArray" if open_sizes else f"{array} | client.NdArray"
+            shape = json.dumps(source.shape[1:]).replace("*/", "* /")
+            return f"/** Raw values in C order, shape {shape}. */\nexport type Sample = {sample};\n"
 
 
 def _interface(says: str, name: str, members: Iterable[tuple[str, str]]) -> str:

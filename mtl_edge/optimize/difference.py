@@ -1,21 +1,48 @@
 """How far one model's outputs are from another's."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from mtl_edge.errors import DataError, last_words
 from mtl_edge.runtime import open_session
 
 Outputs = Mapping[str, np.ndarray]
 """Output name -> values."""
 
 
+Batches = Sequence[Mapping[str, np.ndarray]]
+"""Input name -> values, several times."""
+
+
 def difference(theirs: bytes, mine: bytes, batch: Mapping[str, np.ndarray]) -> float:
-    """How far the outputs of one model are from another's, as :func:`largest_gap` has it, on one batch."""
-    sessions = [open_session(model, threads=1) for model in (theirs, mine)]
-    names = [item.name for item in sessions[0].get_outputs()]
-    before, after = (dict(zip(names, session.run(names, dict(batch)), strict=True)) for session in sessions)
+    """How far the outputs of one model are from another's, as :func:`largest_gap` has it, on one batch.
+
+    Raises:
+        ModelError: a model cannot be loaded.
+        DataError: it cannot be run on the batch.
+    """
+    (before,), (after,) = (answers_of(model, [batch]) for model in (theirs, mine))
     return largest_gap(before, after)
+
+
+def answers_of(model: bytes, batches: Batches) -> list[dict[str, np.ndarray]]:
+    """All outputs of a model for each batch; inputs that it does not have are left out.
+
+    Raises:
+        ModelError: the model cannot be loaded.
+        DataError: it cannot be run on them.
+    """
+    session = open_session(model, threads=1)
+    inputs, outputs = ([item.name for item in items] for items in (session.get_inputs(), session.get_outputs()))
+    answers = []
+    for batch in batches:
+        try:
+            found = session.run(outputs, {name: batch[name] for name in inputs})
+        except Exception as error:  # the runtime's own exception types are not public
+            raise DataError(f"the model must run on its inputs: {last_words(error)}") from error
+        answers.append(dict(zip(outputs, found, strict=True)))
+    return answers
 
 
 def largest_gap(before: Outputs, after: Outputs) -> float:

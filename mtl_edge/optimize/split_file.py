@@ -10,9 +10,9 @@ from mtl_edge.artifact import Manifest, ModelInput, child_of, seal
 from mtl_edge.errors import ParityError, WorkdirError
 from mtl_edge.intake.structure import structure_of
 from mtl_edge.optimize.chain import CHAIN_FILE, Chain
-from mtl_edge.optimize.difference import largest_gap
+from mtl_edge.optimize.difference import answers_of, largest_gap
 from mtl_edge.optimize.split import Parts, split_graph
-from mtl_edge.optimize.subset_file import TOLERANCE, Whole, answers_of, manifest_of_subset, read_whole
+from mtl_edge.optimize.subset_file import TOLERANCE, Whole, manifest_of_subset, read_whole
 from mtl_edge.preprocessing import Features
 from mtl_edge.storage import sha256_of, sha256_of_file, write_folder
 

@@ -10,21 +10,18 @@ import onnx
 
 from mtl_edge.artifact import METADATA_KEY, Manifest, Measured, child_of, seal
 from mtl_edge.bench.inputs import random_inputs
-from mtl_edge.errors import DataError, ModelError, ParityError, last_words
-from mtl_edge.optimize.difference import largest_gap
+from mtl_edge.errors import ModelError, ParityError
+from mtl_edge.optimize.difference import Batches, answers_of, largest_gap
 from mtl_edge.optimize.subset import cut_outputs
 from mtl_edge.quantize.data import calibration_data
 from mtl_edge.quantize.race import one_run
 from mtl_edge.quantize.source import arrays_of, read_source
-from mtl_edge.runtime import open_session
 from mtl_edge.storage import write_atomically
 
 TOLERANCE = 1e-5
 """Of an output's largest magnitude: what last bits may be off where kernels of floats sum in another order."""
 
 _SAMPLES = 16
-
-Batches = Sequence[Mapping[str, np.ndarray]]
 
 
 class Subset(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,25 +120,6 @@ def read_whole(path: Path, data: Path | None = None) -> Whole:
         }
     model = proto.SerializeToString()
     return Whole(path, model, manifest, tasks, (batch, one_run(content, batch)), data is None)
-
-
-def answers_of(model: bytes, batches: Batches) -> list[dict[str, np.ndarray]]:
-    """All outputs of a model for each batch; inputs that it does not have are left out.
-
-    Raises:
-        ModelError: the model cannot be loaded.
-        DataError: it cannot be run on them.
-    """
-    session = open_session(model, threads=1)
-    inputs, outputs = ([item.name for item in items] for items in (session.get_inputs(), session.get_outputs()))
-    answers = []
-    for batch in batches:
-        try:
-            found = session.run(outputs, {name: batch[name] for name in inputs})
-        except Exception as error:  # the runtime's own exception types are not public
-            raise DataError(f"subset: the model does not run on these inputs: {last_words(error)}") from error
-        answers.append(dict(zip(outputs, found, strict=True)))
-    return answers
 
 
 def cut_tasks(whole: Whole, tasks: Sequence[str]) -> tuple[bytes, float]:

@@ -6,8 +6,9 @@ preprocess by themselves; ``features`` are no samples, but what another part of 
 """
 
 from mtl_edge.preprocessing.features import Features
+from mtl_edge.preprocessing.misfit import misfit
 from mtl_edge.preprocessing.pixels import Pixels, fit_pixels
-from mtl_edge.preprocessing.raw import RawCategories, RawNumbers, RawPixels
+from mtl_edge.preprocessing.raw import ChannelOrder, RawCategories, RawNumbers, RawPixels
 from mtl_edge.preprocessing.table import CategoricalColumn, NumericColumn, Table, fit_table
 from mtl_edge.preprocessing.tokens import Tokens, fit_tokens
 
@@ -15,6 +16,7 @@ Preprocessing = Pixels | Table | Tokens | RawPixels | RawNumbers | RawCategories
 
 __all__ = [
     "CategoricalColumn",
+    "ChannelOrder",
     "Features",
     "NumericColumn",
     "Pixels",
@@ -27,4 +29,5 @@ __all__ = [
     "fit_pixels",
     "fit_table",
     "fit_tokens",
+    "misfit",
 ]

@@ -1,12 +1,15 @@
 """Inputs of graphs that preprocess by themselves: what the caller feeds is as raw as it comes."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import msgspec
 import numpy as np
 
 from mtl_edge.preprocessing.pixels import Pixels
 from mtl_edge.preprocessing.table import CategoricalColumn
+
+ChannelOrder = Literal["rgb", "bgr", "rgba", "bgra"]
+"""How cameras and screens order the colours of a pixel; alpha is not read."""
 
 MISSING = ""
 """The text that stands for a category that nobody gave."""
@@ -21,10 +24,13 @@ class RawPixels(
         pixels: what the graph does last.
         size: height and width that it resizes images to first; they are of any size, ``(N, H, W, C)`` with the channels
             last, as a camera gives them. None: samples are in the layout of the data set.
+        order: of those channels, where it is not that of the training images. A network of three was trained on RGB; of
+            one, it is given the luminance of colours.
     """
 
     pixels: Pixels
     size: tuple[int, int] | None = None
+    order: ChannelOrder | None = None
 
     @property
     def dtype(self) -> str:
@@ -42,11 +48,18 @@ class RawPixels(
 
     def apply(self, raw: np.ndarray) -> np.ndarray:
         """Samples of a data set ``(N, C, …)`` -> what the graph reads; nothing is computed."""
-        return raw if self.size is None else np.ascontiguousarray(raw.transpose(0, 2, 3, 1))
+        if self.size is None:
+            return raw
+        images: np.ndarray = raw.transpose(0, 2, 3, 1)
+        if self.order is not None:
+            coloured = np.broadcast_to(images, (*images.shape[:3], 3))
+            opaque = np.full_like(images[..., :1], 255)
+            images = np.concatenate([coloured, opaque], axis=3)[..., ["rgba".index(name) for name in self.order]]
+        return np.ascontiguousarray(images)
 
     def raw_shape(self, shape: tuple[int | str, ...]) -> tuple[int | str, ...]:
         """Shape of a data set's samples, from that of the graph's input."""
-        return shape if self.size is None else (shape[0], shape[3], *self.size)
+        return shape if self.size is None else (shape[0], len(self.pixels.std), *self.size)
 
 
 class RawNumbers(

@@ -22,7 +22,7 @@ def profile(
     batch: int = 1,
     dims: Mapping[str, int] | None = None,
     threads: int = 1,
-    seconds: float = 1.0,
+    seconds: float = 0.8,
 ) -> Profile:
     """Measure where the time of a model goes: by operator, by layer and by task.
 

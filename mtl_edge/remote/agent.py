@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,8 @@ from typing import Any, BinaryIO
 
 _PIECE = 1 << 20
 _POLL_S = 0.1
+_DAY_S = 86_400
+_UNFINISHED = ".unfinished-"
 _NOWHERE = Path(os.devnull)
 _ENDS = (signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 
@@ -113,7 +116,10 @@ class Agent:
         """A virtual environment that is there as a whole or not at all; pip itself is not in it."""
         final = self._environment(key, keep)
         final.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=final.parent))
+        for old in final.parent.glob(f"{_UNFINISHED}*"):  # of an agent that could not clear up: the power was cut
+            if time.time() - old.stat().st_mtime > _DAY_S:
+                shutil.rmtree(old, ignore_errors=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=final.parent))
         try:
             self._call([sys.executable, "-m", "venv", "--without-pip", str(unfinished)])
             command = [str(_python(unfinished)), str(self._folder / "pip" / "pip"), *pip]

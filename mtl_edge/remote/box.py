@@ -34,7 +34,7 @@ async def measure_over_ssh(box: SshBox, job: Job, parcel: Parcel, note: Note) ->
             await _make_environment(agent, job, parcel, key)
         note("models")
         places = job.places
-        for path, place in places.items():
+        for path, place in job.files.items():
             await agent.put(place, path)
         note("measure")
         request = Request(models=tuple(places.values()), first_is_base=job.against is not None, settings=job.settings)

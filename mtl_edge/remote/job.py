@@ -1,7 +1,8 @@
 """What is measured on every box, and what is carried there for it."""
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -9,6 +10,9 @@ from mtl_edge.bench.settings import DEFAULTS, Settings
 from mtl_edge.errors import BenchError
 from mtl_edge.remote.wheels import base_pins, find_wheels, own_code, pip_code
 from mtl_edge.storage import sha256_of_file
+
+_LOCATION = re.compile(rb"\x0a\x08location\x12")
+"""How the name of a file with weights begins in an ``.onnx``: key, and the field of the value."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,16 @@ class Job:
     timeout_s: float = 3600.0
 
     @property
+    def files(self) -> Mapping[Path, str]:
+        """All that is copied, weights beside the models included -> where it is put."""
+        beside = {
+            path.parent / name: str(PurePosixPath(place).parent / name)
+            for path, place in self.places.items()
+            for name in weight_files(path)
+        }
+        return {**self.places, **beside}
+
+    @property
     def places(self) -> Mapping[Path, str]:
         """Model -> where it is put, below the box's temporary folder; what it is compared to comes first.
 
@@ -46,6 +60,27 @@ class Job:
             model: str(PurePosixPath("models", path.relative_to(common).as_posix()))
             for model, path in zip(models, absolute, strict=True)
         }
+
+
+def weight_files(model: Path) -> Iterator[str]:
+    """Names of the files beside a model that hold weights of it; found without the package onnx.
+
+    Raises:
+        BenchError: the model cannot be read.
+    """
+    try:
+        content = model.read_bytes()
+    except OSError as error:
+        raise BenchError(f"{model}: cannot be read: {error.strerror}") from error
+    names: dict[str, None] = {}
+    for found in _LOCATION.finditer(content):
+        size, start = content[found.end()], found.end() + 1
+        if size < 128:  # names are shorter; else this is no name, but weights that look like one
+            names[content[start : start + size].decode(errors="replace")] = None
+    for name in names:
+        path = PurePosixPath(name)
+        if not path.is_absolute() and ".." not in path.parts and (model.parent / name).is_file():
+            yield name
 
 
 @dataclass(frozen=True)

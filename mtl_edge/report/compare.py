@@ -181,7 +181,7 @@ def _metrics(name: str, task: Task, old: Result, new: Result, thresholds: Thresh
 
 
 def _latency(name: str, title: str, old: Latency, new: Latency, thresholds: Thresholds) -> Change:
-    """Slower or faster if the medians' 95 % intervals are apart, and the medians by more than the threshold."""
+    """Slower or faster if the medians' 99 % intervals are apart, and the medians by more than the threshold."""
     (old_low, old_high), (new_low, new_high) = old.p50_interval_ms, new.p50_interval_ms
     ratio, least = new.p50_ms / old.p50_ms, 1 + thresholds.latency / 100
     slower, faster = new_low > old_high and ratio > least, new_high < old_low and ratio < 1 / least

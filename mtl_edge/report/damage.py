@@ -4,7 +4,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mtl_edge.quantize.damage import DamageMatrix, Form, LayerDamage
+from mtl_edge.quantize.damage import DamageMatrix, LayerDamage
+from mtl_edge.quantize.judge import Form
 from mtl_edge.tasks import Task
 
 _WORST = "bold red"

@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 
 from mtl_edge.bench.latency import Latency, Point
+from mtl_edge.bench.machine import Conditions
 from mtl_edge.bench.memory import Memory
 from mtl_edge.bench.results import Benchmark, ColdStart, Result
 from mtl_edge.bench.server import Server
@@ -46,6 +47,8 @@ def remarks(benchmark: Benchmark) -> list[str]:
             f"every latency includes {call:.4f} ms of Python's and the runtime's call, which is not taken off: "
             f"{call / latency.p50_ms:.0%} of the fastest"
         )
+    if benchmark.conditions is not None and (seen := _seen(benchmark.conditions)):
+        lines.append(f"the processor: {seen}")
     energy = [
         f"{result.name} {millijoules:.3g} mJ"
         for result in benchmark.results
@@ -54,6 +57,17 @@ def remarks(benchmark: Benchmark) -> list[str]:
     if energy:
         lines.append(f"energy of a run, the whole processor's: {', '.join(energy)}")
     return lines
+
+
+def _seen(conditions: Conditions) -> str:
+    """What the box shows of itself; empty where it shows nothing."""
+    parts = [conditions.governor] if conditions.governor else []
+    if conditions.frequency_mhz is not None:
+        low, high = conditions.frequency_mhz
+        parts.append(f"{low:.0f} to {high:.0f} MHz")
+    if conditions.temperature_c is not None:
+        parts.append(f"up to {conditions.temperature_c:.0f} °C")
+    return ", ".join(parts)
 
 
 def doubts(benchmark: Benchmark) -> list[str]:

@@ -33,8 +33,7 @@ def show_exported(found: Exported, folder: Path, console: Console) -> None:
 
 
 def _accelerator(found: Accelerator) -> str:
-    """``no, 16 of 73 nodes; yes if …``."""
+    """``no, 16 of 73 nodes; yes with fixed shapes: …``."""
     able, of = found.nodes
     parts = f" in {found.parts} pieces" if found.parts > 1 else ""
-    better = f"; {found.if_fixed} with fixed shapes" if found.if_fixed is not None else ""
-    return f"{found.verdict}, {able} of {of} nodes{parts}{better}: {'; '.join(found.advice) or 'nothing to change'}"
+    return f"{found.verdict}, {'; '.join([f'{able} of {of} nodes{parts}', *found.advice])}"

@@ -1,49 +1,37 @@
 """The files of a report: a page, Markdown with its picture, CSV."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mtl_edge.bench.results import Benchmark
-from mtl_edge.profile.results import Profile
 from mtl_edge.report.charts.frontier import frontier_svg
 from mtl_edge.report.charts.paint import FILE
 from mtl_edge.report.csv_rows import to_csv
-from mtl_edge.report.html import bench_to_html, run_to_html
+from mtl_edge.report.html import NOTHING, Additions, bench_to_html, run_to_html
 from mtl_edge.report.markdown import bench_to_markdown, run_to_markdown
 
 if TYPE_CHECKING:
-    from mtl_edge.quantize.damage import DamageMatrix
     from mtl_edge.report.document import RunReport
 
 
-def run_files(
-    report: "RunReport", stem: str, *, damage: "DamageMatrix | None" = None, profiles: Sequence[Profile] = ()
-) -> dict[str, str]:
+def run_files(report: "RunReport", stem: str, added: Additions = NOTHING) -> dict[str, str]:
     """Of a finished run: name -> content."""
     picture = _picture(report.benchmark, stem)
     return {
         **picture,
         f"{stem}.md": run_to_markdown(report, picture=next(iter(picture), None)),
         f"{stem}.csv": to_csv(report.benchmark),
-        f"{stem}.html": run_to_html(report, damage=damage, profiles=profiles),
+        f"{stem}.html": run_to_html(report, added),
     }
 
 
-def bench_files(
-    name: str,
-    benchmark: Benchmark,
-    stem: str,
-    *,
-    damage: "DamageMatrix | None" = None,
-    profiles: Sequence[Profile] = (),
-) -> dict[str, str]:
+def bench_files(name: str, benchmark: Benchmark, stem: str, added: Additions = NOTHING) -> dict[str, str]:
     """Of a benchmark of any models: name -> content."""
     picture = _picture(benchmark, stem)
     return {
         **picture,
-        f"{stem}.md": bench_to_markdown(name, benchmark, picture=next(iter(picture), None)),
+        f"{stem}.md": bench_to_markdown(name, benchmark, picture=next(iter(picture), None), boxes=added.boxes),
         f"{stem}.csv": to_csv(benchmark),
-        f"{stem}.html": bench_to_html(name, benchmark, damage=damage, profiles=profiles),
+        f"{stem}.html": bench_to_html(name, benchmark, added),
     }
 
 

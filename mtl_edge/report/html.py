@@ -2,12 +2,15 @@
 
 import base64
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import jinja2
 
 from mtl_edge.bench.results import Benchmark
 from mtl_edge.profile.results import Profile
+from mtl_edge.remote.results import Boxes
+from mtl_edge.report.boxes import box_tables
 from mtl_edge.report.charts.frontier import AGAINST, frontier
 from mtl_edge.report.charts.latency import distributions
 from mtl_edge.report.charts.memory import memory, swatches
@@ -28,14 +31,27 @@ from mtl_edge.report.verdicts import chosen
 
 if TYPE_CHECKING:
     from mtl_edge.quantize.damage import DamageMatrix
+    from mtl_edge.report.charts.training import Curve
     from mtl_edge.report.document import RunReport
 
 _MOST = 24
 """Models that have a row of their own in pictures; the tables have all."""
 
 
-def run_to_html(report: "RunReport", *, damage: "DamageMatrix | None" = None, profiles: Sequence[Profile] = ()) -> str:
-    """The page of a finished run; ``damage`` and ``profiles`` where they were measured."""
+@dataclass(frozen=True)
+class Additions:
+    """What a page can show beside a benchmark, where it was measured."""
+
+    damage: "DamageMatrix | None" = None
+    profiles: tuple[Profile, ...] = ()
+    boxes: Boxes | None = None
+
+
+NOTHING = Additions()
+
+
+def run_to_html(report: "RunReport", added: Additions = NOTHING) -> str:
+    """The page of a finished run."""
     from mtl_edge.report.charts.training import curves
     from mtl_edge.report.outcomes import outcome_tables, outcome_warnings
 
@@ -46,8 +62,7 @@ def run_to_html(report: "RunReport", *, damage: "DamageMatrix | None" = None, pr
         report.name,
         benchmark,
         of_run(report.name, report.recipe, benchmark),
-        damage,
-        profiles,
+        added,
         report=report,
         quantized=outcome_tables(report.quantized),
         outcomes=outcome_warnings(report.quantized),
@@ -56,24 +71,21 @@ def run_to_html(report: "RunReport", *, damage: "DamageMatrix | None" = None, pr
     )
 
 
-def bench_to_html(
-    name: str, benchmark: Benchmark, *, damage: "DamageMatrix | None" = None, profiles: Sequence[Profile] = ()
-) -> str:
+def bench_to_html(name: str, benchmark: Benchmark, added: Additions = NOTHING) -> str:
     """The page of a benchmark of any models."""
-    return _render(name, benchmark, of_benchmark(benchmark), damage, profiles)
+    return _render(name, benchmark, of_benchmark(benchmark), added)
 
 
 def _render(
     name: str,
     benchmark: Benchmark,
     reproduction: Reproduction,
-    damage: "DamageMatrix | None",
-    profiles: Sequence[Profile],
+    added: Additions,
     *,
     report: "RunReport | None" = None,
-    quantized: Sequence[object] = (),
+    quantized: Sequence[Table] = (),
     outcomes: Sequence[str] = (),
-    curves: Sequence[object] = (),
+    curves: Sequence["Curve"] = (),
     trained: Sequence[str] = (),
 ) -> str:
     environment = jinja2.Environment(
@@ -88,6 +100,7 @@ def _render(
     *gives, costs = comparison(benchmark)
     drawn = benchmark.results[:_MOST]
     stacks = memory_stacks(drawn)
+    parts = parts_by_model(added.profiles)
     best = chosen(benchmark)
     return environment.get_template("report.html.j2").render(
         name=name,
@@ -108,10 +121,11 @@ def _render(
         memory=memory(stacks, PAGE),
         memory_parts=swatches(list(next(iter(stacks.values()))), PAGE),
         left_out=len(benchmark.results) - len(drawn),
-        profile_picture=memory(parts_by_model(profiles), PAGE, unit="ms") if profiles else None,
-        profile_parts=swatches(list(next(iter(parts_by_model(profiles).values()))), PAGE) if profiles else {},
-        profiles=profile_tables(profiles),
-        damage=_damage(damage),
+        profile_picture=memory(parts, PAGE, unit="ms") if parts else None,
+        profile_parts=swatches(list(next(iter(parts.values()))), PAGE) if parts else {},
+        profiles=profile_tables(added.profiles),
+        damage=_damage(added.damage),
+        boxes=_boxes(added.boxes) if added.boxes is not None else None,
         quantized=quantized,
         curves=curves,
         trained=trained,
@@ -121,6 +135,24 @@ def _render(
         caption="; ".join([caption(benchmark), *remarks(benchmark)]),
         csv=base64.b64encode(to_csv(benchmark).encode()).decode(),
     )
+
+
+@dataclass(frozen=True)
+class _Boxes:
+    """``shown`` is the box that the other sections are of; ``facts`` is what each box is, or why it has no figures."""
+
+    shown: str
+    tables: tuple[Table, ...]
+    facts: dict[str, dict[str, str]]
+
+
+def _boxes(measured: Boxes) -> _Boxes:
+    facts = {
+        box.name: fingerprint(box.benchmark) if box.benchmark is not None else {"failed": box.failure}
+        for box in measured.boxes
+    }
+    shown = next(box.name for box in measured.boxes if box.benchmark is not None)
+    return _Boxes(shown, tuple(box_tables(measured)), facts)
 
 
 def _damage(matrix: "DamageMatrix | None") -> dict[str, str]:

@@ -52,7 +52,10 @@ def _step(parent: Result, child: Result, benchmark: Benchmark) -> Step:
     gave: list[str] = []
     took: list[str] = []
     neither: list[str] = []
+    first = benchmark.points[0]
     for point, title in point_titles(benchmark).items():
+        if (point.batch, point.dims) != (first.batch, first.dims):
+            continue  # of a sweep, the first size stands for all
         ratio = benchmark.ratio(child, point, parent)
         line = f"latency {ratio.median:.2f}x, {title}"
         {"faster": gave, "SLOWER": took}.get(ratio.verdict, neither).append(line)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mtl_edge.bench.results import Benchmark
+from mtl_edge.remote.results import Boxes
+from mtl_edge.report.boxes import box_tables
 from mtl_edge.report.headline import headline
 from mtl_edge.report.lineage import steps_table
 from mtl_edge.report.methods import methods_table
@@ -23,9 +25,12 @@ def run_to_markdown(report: "RunReport", *, picture: str | None) -> str:
     return _document(report.name, report.benchmark, picture, tables, remarks)
 
 
-def bench_to_markdown(name: str, benchmark: Benchmark, *, picture: str | None) -> str:
-    """A benchmark of any models, likewise."""
-    return _document(name, benchmark, picture)
+def bench_to_markdown(name: str, benchmark: Benchmark, *, picture: str | None, boxes: Boxes | None = None) -> str:
+    """A benchmark of any models, likewise; on several boxes, what differs among them comes last."""
+    found = _document(name, benchmark, picture)
+    for table in box_tables(boxes) if boxes is not None else []:
+        found += "\n".join(["", f"## {table.title}, box by box", "", *to_markdown_table(table)]) + "\n"
+    return found
 
 
 def to_markdown_table(table: Table) -> list[str]:

@@ -9,6 +9,7 @@ import msgspec
 from mtl_edge.bench.results import Benchmark
 from mtl_edge.errors import ReportError
 from mtl_edge.profile.results import Profile
+from mtl_edge.remote.results import Boxes
 
 REPORT_FILE = "report.json"
 _Read = TypeVar("_Read")
@@ -20,12 +21,17 @@ class _Inspected(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Results:
-    """A benchmark under a name; ``run`` is the JSON of the whole run that it is of, or None."""
+    """A benchmark under a name.
+
+    ``run`` is the JSON of the whole run that it is of, or None. ``boxes`` are all boxes where it was made on several;
+    ``benchmark`` is then that of the first one that could measure.
+    """
 
     name: str
     path: Path
     benchmark: Benchmark
-    run: bytes | None
+    run: bytes | None = None
+    boxes: Boxes | None = None
 
 
 def read_results(path: Path) -> Results:
@@ -44,8 +50,32 @@ def read_results(path: Path) -> Results:
         name, benchmark = decode(file, fields["name"], str), decode(file, fields["benchmark"], Benchmark)
         return Results(name, file, _checked(file, benchmark), text)
     if "results" in fields and "base" in fields:
-        return Results(file.stem, file, _checked(file, decode(file, text, Benchmark)), None)
+        return Results(file.stem, file, _checked(file, decode(file, text, Benchmark)))
+    if "boxes" in fields:
+        boxes = decode(file, text, Boxes)
+        measured = [box.benchmark for box in boxes.boxes if box.benchmark is not None]
+        if not measured:
+            raise ReportError(f"{file}: a box must have measured something, found {len(boxes.boxes)} that failed")
+        return Results(file.stem, file, _checked(file, measured[0]), boxes=boxes)
     raise ReportError(f"{file}: must be a run's {REPORT_FILE} or what bench --json writes, found {_keys(fields)}")
+
+
+def read_side(path: Path, box: str | None) -> Benchmark:
+    """The benchmark to compare: of results of several boxes, that of the box which is named.
+
+    Raises:
+        ReportError: as for :func:`read_results`; or the box has to be named, is not there, or has no figures.
+    """
+    found = read_results(path)
+    if found.boxes is None:
+        return found.benchmark
+    names = ", ".join(each.name for each in found.boxes.boxes)
+    chosen = next((each for each in found.boxes.boxes if each.name == box), None)
+    if chosen is None:
+        raise ReportError(f"{found.path}: --box must name one of {names}, found {box or 'none'}")
+    if chosen.benchmark is None:
+        raise ReportError(f"{found.path}: box {chosen.name} has no figures: {chosen.failure}")
+    return chosen.benchmark
 
 
 def read_profile(path: Path) -> Profile:

@@ -23,7 +23,8 @@
   // Tables are sorted by the buttons in their heads; what sums them up stays below.
   const key = (row, index) => {
     const cell = row.cells[index];
-    return cell.dataset.sort === undefined ? cell.textContent.trim() : Number(cell.dataset.sort);
+    const text = cell.dataset.sort ?? cell.textContent.trim();
+    return /^[-+]?[\d.,]/.test(text) ? parseFloat(text.replaceAll(",", "")) : text;
   };
   const compare = (a, b) => {
     if (typeof a === "number" && typeof b === "number") return a - b;

@@ -1,6 +1,7 @@
 """How to get a report's figures again: the versions, the recipe, the commands."""
 
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,13 +40,16 @@ def of_run(name: str, recipe: str, benchmark: Benchmark) -> Reproduction:
 
 
 def of_benchmark(benchmark: Benchmark) -> Reproduction:
-    """Install the same versions, and measure the same files."""
-    latency = benchmark.base_result.latencies[0]
-    paths = [path for result in benchmark.results for path in result.paths]
-    options = ["--against", *benchmark.base_result.paths] if len(benchmark.base_result.paths) == 1 else []
-    options += ["--threads", ",".join(map(str, benchmark.threads))]
-    options += ["--batch", ",".join(map(str, dict.fromkeys(point.batch for point in benchmark.points)))]
-    options += ["--rounds", str(len(latency.base_ms))]
+    """Install the same versions, and measure the same files; where samples were, only the one who had them knows."""
+    base, points = benchmark.base_result, benchmark.points
+    paths = dict.fromkeys(path for result in benchmark.results for path in result.paths)
+    options = ["--against", *base.paths] if len(base.paths) == 1 else []
+    options += ["--threads", _listed(point.threads for point in points)]
+    options += ["--batch", _listed(point.batch for point in points)]
+    for name in dict(points[0].dims):
+        options += ["--dim", f"{name}={_listed(dict(point.dims)[name] for point in points)}"]
+    options += ["--rounds", str(len(benchmark.results[-1].latencies[0].rounds_ms))]
+    options += ["--data", "SAMPLES"] if base.metrics else []
     return Reproduction((install(benchmark), shlex.join(["mtl-edge", "bench", *paths, *options])), "")
 
 
@@ -77,6 +81,10 @@ def recipe_toml(body: dict[str, Any]) -> str:
         case {"trunk": "python:", "factory": factory, **others}:
             given["net"] = {"trunk": f"python:{factory}", **others}
     return tomli_w.dumps(given)
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ",".join(map(str, dict.fromkeys(numbers)))
 
 
 def _is_reference(name: str, body: dict[str, Any]) -> bool:

@@ -12,8 +12,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import pytest
-
 from mtl_edge.storage import cache_folder
 
 _TOOLS = cache_folder() / "client-tools"
@@ -33,24 +31,12 @@ KOTLIN = {"kotlin-compiler": "2.4.20", "com.github.asus4.onnxruntime": "0.4.9"}
 
 def packages(wanted: dict[str, str]) -> Path:
     """The ``node_modules`` with some packages; without them the test is skipped, or fails on CI."""
+    from clients.tools import lacking  # not where this file runs as a script
+
     folder = _place(wanted)
     if not folder.is_dir():
         lacking(f"npm packages {', '.join(wanted)}", _FETCH)
     return folder / "node_modules"
-
-
-def program(name: str, install: str) -> str:
-    """The path of a program; without it the test is skipped, or fails on CI."""
-    found = shutil.which(name)
-    return found or lacking(name, install)
-
-
-def lacking(what: str, install: str) -> str:
-    """Skip a test for what this machine lacks, which on CI is an error."""
-    message = f"needs {what}: {install}"
-    if os.environ.get("CI", "").lower() in ("1", "true"):
-        pytest.fail(message)
-    pytest.skip(message)
 
 
 def _place(wanted: dict[str, str]) -> Path:

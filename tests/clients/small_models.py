@@ -4,7 +4,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
 from mtl_edge.artifact import Lineage, Manifest, ModelInput
-from mtl_edge.preprocessing import CategoricalColumn, NumericColumn, Pixels, Preprocessing, Table, Tokens
+from mtl_edge.preprocessing import CategoricalColumn, NumericColumn, Pixels, Preprocessing, RawPixels, Table, Tokens
 from mtl_edge.tasks import Binary, DenseRegression, Multiclass, Multilabel, Ordinal, Regression, Segmentation, Task
 
 SHAPE = (3, 4, 5)
@@ -70,6 +70,15 @@ def int8() -> tuple[bytes, Manifest]:
     return _model(nodes, shape, TensorProto.FLOAT, {"place": ("batch", 4, 6, 6)}, constants), _manifest(
         (task,), shape, pixels, target="x86-vnni"
     )
+
+
+def raw() -> tuple[bytes, Manifest]:
+    """``place`` is the input itself, ``x (batch, 2, 6, 6)`` of uint8 pixels, which the graph preprocesses."""
+    nodes = [helper.make_node("Cast", ["x"], ["place"], to=TensorProto.FLOAT)]
+    shape = ("batch", 2, 6, 6)
+    steps = RawPixels(pixels=Pixels(raw_dtype="uint8", scale=1.0, mean=(0.0, 0.0), std=(1.0, 1.0)))
+    task = Segmentation(name="place", target="y", classes=2)
+    return _model(nodes, shape, TensorProto.UINT8, {"place": shape}, {}), _manifest((task,), shape, steps)
 
 
 def sum_of(preprocessing: Preprocessing, width: int) -> tuple[bytes, Manifest]:

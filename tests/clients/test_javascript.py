@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clients.npm import JAVASCRIPT, packages, program
+from clients.npm import JAVASCRIPT, packages
 from clients.small_models import every_kind
+from clients.tools import program
 from clients.trials import (
     REFERENCE,
     ROWS,
@@ -27,9 +28,11 @@ from clients.trials import (
     python_client,
     write_kits,
 )
+from PIL import Image
 
 from mtl_edge.artifact import MODEL_FILE
 from mtl_edge.kits.kit import write_kit
+from mtl_edge.runtime import manifest_of, open_session, predict
 
 HERE = Path(__file__).parent
 pytestmark = pytest.mark.slow
@@ -39,7 +42,7 @@ CHROMIUM = "apt-get install --no-install-recommends chromium"
 @pytest.fixture(scope="module")
 def node(models: Path, pictures: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What Node answers, by kit."""
-    program("node", "apt-get install nodejs")
+    program("node", install="apt-get install nodejs")
     folder = tmp_path_factory.mktemp("node")
     (folder / "node_modules").symlink_to(packages(JAVASCRIPT))
     write_kits(models, "node", folder, pictures)
@@ -66,7 +69,7 @@ def node(models: Path, pictures: list[np.ndarray], tmp_path_factory: pytest.Temp
 @pytest.fixture(scope="module")
 def web(models: Path, pictures: list[np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What Chromium answers, by kit."""
-    program("chromium", CHROMIUM)
+    program("chromium", install=CHROMIUM)
     folder = tmp_path_factory.mktemp("web")
     write_kits(models, "web", folder, pictures)
     _with_runtime(folder / "mnist-pairs")
@@ -98,7 +101,7 @@ def web(models: Path, pictures: list[np.ndarray], tmp_path_factory: pytest.TempP
 def _with_runtime(kit: Path) -> None:
     """What ``npm install`` does in a web kit."""
     (kit / "node_modules").symlink_to(packages(JAVASCRIPT))
-    subprocess.run([program("node", "apt-get install nodejs"), "get_runtime.mjs"], cwd=kit, check=True)
+    subprocess.run([program("node", install="apt-get install nodejs"), "get_runtime.mjs"], cwd=kit, check=True)
     (kit / "node_modules").unlink()
 
 
@@ -126,7 +129,7 @@ class _served:  # noqa: N801
 def _dom(address: str) -> str:
     """A page once its scripts are through."""
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=60000"]
-    command = [program("chromium", CHROMIUM), *options, "--dump-dom", address]
+    command = [program("chromium", install=CHROMIUM), *options, "--dump-dom", address]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -147,7 +150,7 @@ def test_outputs_are_those_of_python(answers: dict[str, Any], name: str) -> None
             found = golden["outputs"][entry.name]
             assert found["shape"] == list(entry.shape)
             apart = np.abs(np.array(found["data"], np.float64) - output.ravel()).max()
-            bound = {"int8": 0, "every-kind": 0, "tokens": 0, "table": 1e-6 * np.abs(output).max()}
+            bound = {"int8": 0, "every-kind": 0, "raw": 0, "tokens": 0, "table": 1e-6 * np.abs(output).max()}
             assert apart <= bound.get(name, entry.atol)
 
 
@@ -238,7 +241,7 @@ def test_the_page_checks_itself_and_answers(
     readme = (kit / "README.md").read_text()
     assert "npm install\nnpm start\n" in readme
     assert json.loads((kit / "package.json").read_text())["scripts"]["start"] == "node serve.mjs"
-    command = [program("node", "apt-get install nodejs"), "serve.mjs", "0"]
+    command = [program("node", install="apt-get install nodejs"), "serve.mjs", "0"]
     with subprocess.Popen(command, cwd=kit, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         page = _dom(server.stdout.readline().split()[1])
@@ -246,6 +249,50 @@ def test_the_page_checks_itself_and_answers(
     assert f'data-check="{state}"' in page
     for part in shown:
         assert part in page
+
+
+def test_a_chosen_picture_is_answered_as_python_answers_it(web: dict[str, Any], tmp_path: Path) -> None:
+    """A picture of another size and shape, in colour, is read, turned to grey, resized, and its answers are shown."""
+    driver = program("chromedriver", install="apt-get install chromium-driver")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    noise = np.random.default_rng(6).integers(0, 256, (50, 70, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    options = webdriver.ChromeOptions()
+    options.binary_location = program("chromium", install=CHROMIUM)
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu"):
+        options.add_argument(argument)
+    browser = webdriver.Chrome(options=options, service=Service(driver))
+    try:
+        with _served(web["folder"]) as address:
+            # the page's import map, which must come first, names the runtime beside the page
+            shutil.copytree(web["folder"] / "ort", web["folder"] / "mnist-pairs" / "ort", dirs_exist_ok=True)
+            browser.get(f"{address}mnist-pairs/index.html")
+            wait = WebDriverWait(browser, 60)
+            wait.until(lambda page: page.find_elements(By.CSS_SELECTOR, '#samples [aria-pressed="true"]'))
+            wait.until(lambda page: page.find_elements(By.TAG_NAME, "article"))
+            browser.execute_script('document.getElementById("results").replaceChildren()')
+            browser.find_element(By.CSS_SELECTOR, "input[type=file]").send_keys(str(tmp_path / "noise.png"))
+            wait.until(lambda page: len(page.find_elements(By.TAG_NAME, "article")) == 3)
+            shown = {
+                task: browser.find_element(By.CSS_SELECTOR, f'[data-task="{task}"] .headline').text
+                for task in ("left", "right", "sum")
+            }
+            latency = browser.find_element(By.ID, "latency").text
+    finally:
+        browser.quit()
+    grey = Image.fromarray(noise).convert("L").resize((36, 36), Image.Resampling.BILINEAR)
+    session = open_session(web["folder"] / "mnist-pairs" / MODEL_FILE, exact=True)
+    manifest = manifest_of(web["folder"] / "mnist-pairs" / MODEL_FILE, session)
+    assert manifest is not None
+    wanted = predict(session, manifest.inputs[0], np.asarray(grey)[None, None])
+    assert shown["left"] == f"class {wanted['left'].argmax()}"
+    assert shown["right"] == f"class {wanted['right'].argmax()}"
+    assert float(shown["sum"]) == pytest.approx(float(wanted["sum"][0, 0]), rel=0.05)
+    assert re.fullmatch(r"[\d.]+ ms", latency)
 
 
 @pytest.mark.parametrize("destination", ["node", "web"])
@@ -281,7 +328,12 @@ def test_types_know_the_tasks(models: Path, tmp_path: Path, destination: str) ->
         export { place, grade, text, imageSample };
     """
     (tmp_path / "package.json").write_text('{"type": "module"}')
-    command = [program("node", "apt-get install nodejs"), modules / "typescript" / "bin" / "tsc", "-p", tmp_path]
+    command = [
+        program("node", install="apt-get install nodejs"),
+        modules / "typescript" / "bin" / "tsc",
+        "-p",
+        tmp_path,
+    ]
 
     def faults(**apps: str) -> set[str]:
         for name, text in apps.items():

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clients.npm import KOTLIN, packages, program
+from clients.npm import KOTLIN, packages
+from clients.tools import program
 from clients.trials import (
     REFERENCE,
     ROWS,
@@ -44,7 +45,7 @@ def kits(models: Path, pictures: list[np.ndarray], tmp_path_factory: pytest.Temp
 @pytest.fixture(scope="module")
 def compile_kotlin(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Compile some files and give the class path with them; every warning is an error."""
-    java = program("java", "apt-get install default-jre-headless")
+    java = program("java", install="apt-get install default-jre-headless")
     library = tmp_path_factory.mktemp("library")
     modules = packages(KOTLIN)
     with zipfile.ZipFile(next(modules.rglob("Plugins/Android/onnxruntime.aar"))) as archive:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
-from clients.small_models import TABLE, TOKENS, every_kind, int8, sum_of
+from clients.small_models import TABLE, TOKENS, every_kind, int8, raw, sum_of
 from PIL import Image
 
 from mtl_edge.artifact import MODEL_FILE, write_artifact
@@ -19,7 +19,7 @@ from mtl_edge.kits.kit import write_kit
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ("mnist-pairs", "adult-mmoe", "reviews", "fashion-scenes")  # pixels, a table, tokens, dense outputs
-SMALL = ("every-kind", "int8", "table", "tokens")
+SMALL = ("every-kind", "int8", "raw", "table", "tokens")
 
 ROWS = [
     {"age": 41.5, "the city": "Bern", "class": 2},
@@ -46,7 +46,13 @@ def pictures() -> list[np.ndarray]:
 
 def write_models(folder: Path) -> None:
     """Models of all kinds, ``<name>/model.onnx``, and the reference ones."""
-    made = {"every-kind": every_kind(), "int8": int8(), "table": sum_of(TABLE, 3), "tokens": sum_of(TOKENS, 4)}
+    made = {
+        "every-kind": every_kind(),
+        "int8": int8(),
+        "raw": raw(),
+        "table": sum_of(TABLE, 3),
+        "tokens": sum_of(TOKENS, 4),
+    }
     for name, (model, manifest) in made.items():
         write_artifact(folder / name, model, manifest)
     for name in REFERENCE:

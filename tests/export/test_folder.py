@@ -258,3 +258,23 @@ def test_errors_are_ours(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(content[: len(content) // 2])
     with pytest.raises(MtlEdgeError):
         read_model(tmp_path / "model.onnx")
+
+
+def test_what_does_all_by_itself_is_quantized_before(artifact: Path, tmp_path: Path) -> None:
+    """The message says of which model to begin with."""
+    from mtl_edge.quantize.file import quantize_file
+
+    _export(artifact, tmp_path / "out", graph=IN_GRAPH)
+    np.savez(tmp_path / "calib.npz", image=np.arange(16, dtype=np.uint8).reshape(8, 2))
+    with pytest.raises(ModelError, match=r"must be quantized before it preprocesses or decodes in the graph"):
+        quantize_file(tmp_path / "out" / "model.onnx", tmp_path / "calib.npz", tmp_path / "int8.onnx")
+
+
+def test_clients_that_preprocess_get_no_graph_that_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until they know it; the message says what to do instead."""
+    from mtl_edge.kits import kit
+
+    _export(DIGITS, tmp_path / "out", graph=IN_GRAPH)
+    monkeypatch.setattr(kit, "_READ_RAW", frozenset())
+    with pytest.raises(ModelError, match="must leave preprocessing to the client for python"):
+        kit.write_kit(tmp_path / "out" / "model.onnx", "python", tmp_path / "kit")

@@ -17,7 +17,7 @@ def test_an_open_batch_is_what_to_change() -> None:
     model = (MODELS / "hello-mlp" / "model.onnx").read_bytes()
     found = _checked(model)
     assert (found["NNAPI"].verdict, found["NNAPI"].if_fixed) == ("no", "yes")
-    assert found["NNAPI"].advice == ("shapes must be fixed: export with --batch 1",)
+    assert found["NNAPI"].advice == ("yes with fixed shapes: export with --batch 1",)
     fixed = _checked(set_batch(model, 1))
     assert (fixed["NNAPI"].verdict, fixed["NNAPI"].if_fixed, fixed["NNAPI"].advice) == ("yes", None, ())
     assert fixed["CoreML"].nodes[0] == fixed["CoreML"].nodes[1]

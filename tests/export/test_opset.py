@@ -140,7 +140,7 @@ def test_an_old_runtime_computes_the_same(tmp_path: Path) -> None:
     install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(old)]
     if subprocess.run([*install, f"onnxruntime=={OLD}", "numpy==1.26.4"], capture_output=True, check=False).returncode:
         pytest.skip(f"pip install onnxruntime=={OLD} numpy==1.26.4 is not possible here")
-    options = GraphOptions(opset=22, preprocess=True, decode=True, for_runtime="1.17")
+    options = GraphOptions(opset=22, preprocess=True, pixels="bgra", decode=True, for_runtime="1.17")
     for name in ("mnist-pairs", "fashion-scenes"):
         folder = tmp_path / name
         export_folder(read_model(MODELS / name / "model.onnx"), folder, ExportOptions(graph=options))

@@ -14,6 +14,7 @@ from mtl_edge.errors import ModelError
 from mtl_edge.export.preprocess import preprocess_in_graph
 from mtl_edge.preprocessing import (
     CategoricalColumn,
+    ChannelOrder,
     NumericColumn,
     Pixels,
     RawCategories,
@@ -76,6 +77,35 @@ def test_images_of_any_size_are_resized_as_for_training(size: tuple[int, int], m
     assert difference.max() <= 1
     assert (difference > 0).mean() < 0.05
     np.testing.assert_array_equal(found, session.run(None, {"x": photos})[0])
+
+
+@pytest.mark.parametrize("order", ["rgb", "bgr", "rgba", "bgra"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_cameras_may_order_their_channels_otherwise(order: ChannelOrder, channels: int, echo: Build) -> None:
+    """Alpha is not read; colours become gray as Pillow does it, to the bit, where the network has one channel."""
+    steps = Pixels(raw_dtype="uint8", scale=1.0, mean=(0.0,) * channels, std=(1.0,) * channels)
+    shape = ("n", channels, 8, 9)
+    model, inputs = preprocess_in_graph(echo("x", shape, ["y"]), _source(steps, shape), order=order)
+    onnx.checker.check_model(onnx.load_from_string(model), full_check=True)
+    session = open_session(model)
+    colours = np.random.default_rng(2).integers(0, 256, (2, 8, 9, 4), np.uint8)
+    pictures = [Image.fromarray(picture).convert("RGB") for picture in colours]
+    wanted = [np.asarray(picture.convert("L") if channels == 1 else picture) for picture in pictures]
+    (found,) = session.run(None, {"x": colours[..., ["rgba".index(name) for name in order]]})
+    np.testing.assert_array_equal(found, np.stack(wanted).reshape(2, 8, 9, channels).transpose(0, 3, 1, 2))
+    raw = np.random.default_rng(3).integers(0, 256, (2, channels, 8, 9), np.uint8)
+    np.testing.assert_array_equal(predict(session, inputs, raw)["y"], raw)
+    assert inputs[0].shape == ("n", "x.height", "x.width", len(order))
+    assert inputs[0].raw_shape == shape
+
+
+def test_an_order_of_channels_is_of_images(echo: Build) -> None:
+    """Tables, vectors and networks of two channels have none."""
+    two = Pixels(raw_dtype="uint8", scale=1.0, mean=(0.0,) * 2, std=(1.0,) * 2)
+    with pytest.raises(ModelError, match="bgr is for a network of 1 or 3 channels, found 2"):
+        preprocess_in_graph(echo("x", ("n", 2, 4, 4), ["y"]), _source(two, ("n", 2, 4, 4)), order="bgr")
+    with pytest.raises(ModelError, match=r"order of channels \(bgr\) is of images of uint8, found none"):
+        preprocess_in_graph(echo("x", ("n", 5), ["y"]), _source(TABLE, ("n", 5)), order="bgr")
 
 
 @pytest.mark.parametrize(("dtype", "shape"), [("uint8", ("n", 3)), ("int16", ("n", 3, 8)), ("uint16", ("n", 3, 4, 4))])

@@ -18,12 +18,13 @@ from mtl_edge.graph import readers_of
 from mtl_edge.intake.structure import read_structure
 from mtl_edge.optimize import subset_file as module
 from mtl_edge.optimize.chain import CHAIN_FILE, Chain
+from mtl_edge.optimize.difference import answers_of
 from mtl_edge.optimize.marginal import measure_costs
 from mtl_edge.optimize.merge import find_groups, merge
 from mtl_edge.optimize.split import split_graph
 from mtl_edge.optimize.split_file import split_file
 from mtl_edge.optimize.subset import cut_outputs
-from mtl_edge.optimize.subset_file import answers_of, read_whole, subset_file
+from mtl_edge.optimize.subset_file import read_whole, subset_file
 from mtl_edge.quantize.static import quantize_static
 from mtl_edge.runtime import manifest_of, open_session
 from mtl_edge.verify.verify import verify

@@ -63,8 +63,8 @@ class SshServer:
     def drop_connections(self) -> None:
         """Kill the processes that serve connections, as a cable that is pulled would end them."""
         for child in psutil.Process(self.process.pid).children(recursive=True):
-            if child.name().startswith("sshd"):
-                with contextlib.suppress(psutil.NoSuchProcess):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if child.name().startswith("sshd"):
                     child.kill()
 
 

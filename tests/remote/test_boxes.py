@@ -1,6 +1,5 @@
 """Benchmarks on a real SSH server: what it takes, what is refused, and that nothing is left behind."""
 
-import json
 import os
 import signal
 import subprocess
@@ -264,17 +263,3 @@ def test_ctrl_c_ends_all_there(
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
     assert server.leftovers == []
-
-
-def test_names_tell_models_apart_there_as_they_do_here(tmp_path: Path) -> None:
-    """So much of the paths is kept; a link keeps its own name."""
-    for name in ("a/dense", "a/int8"):
-        (tmp_path / name).mkdir(parents=True)
-        (tmp_path / name / "model.onnx").touch()
-    (tmp_path / "a" / "link.onnx").symlink_to(tmp_path / "a" / "int8" / "model.onnx")
-    job = Job(
-        (tmp_path / "a" / "int8" / "model.onnx", tmp_path / "a" / "link.onnx"),
-        against=tmp_path / "a" / "int8" / ".." / "dense" / "model.onnx",
-    )
-    assert list(job.places.values()) == ["models/dense/model.onnx", "models/int8/model.onnx", "models/link.onnx"]
-    assert json.dumps(list(map(str, job.places))).count("dense") == 1

@@ -7,11 +7,13 @@ import msgspec
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from click.testing import Result as ClickResult
 
 from mtl_edge.bench.latency import Latency
 from mtl_edge.bench.results import Benchmark, Failure, Result
 from mtl_edge.cli import main
 from mtl_edge.errors import DataError, ReportError
+from mtl_edge.remote.results import Boxes, BoxResult
 from mtl_edge.report.compare import Change, Thresholds, compare, labels, read_drops
 
 NAMES = ("before", "after")
@@ -171,6 +173,30 @@ def test_a_comparison_is_written_for_pull_requests_and_for_programs(
     assert "| dense | **80.00 %**<br>-10.00 pt<br>WORSE |" in markdown.read_text()
     changes = msgspec.json.decode(json_file.read_bytes())["changes"]
     assert {"model": "dense", "what": "kind, accuracy", "verdict": "WORSE"}.items() <= changes[0].items()
+
+
+def test_two_boxes_of_one_benchmark_are_compared(result, bench_of, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """By their names; one that failed, and one that is not there, are refused in one line."""
+    boxes = Boxes(
+        boxes=(
+            BoxResult(name="a", benchmark=bench_of(result("dense", 0.9, 1.0))),
+            BoxResult(name="b", benchmark=bench_of(result("dense", 0.8, 1.0))),
+            BoxResult(name="c", failure="no route to host"),
+        )
+    )
+    file = tmp_path / "boxes.json"
+    file.write_bytes(msgspec.json.encode(boxes))
+
+    def run(*named: str) -> ClickResult:
+        options = [option for name in named for option in ("--box", name)]
+        return CliRunner().invoke(main, ["compare", str(file), str(file), *options])
+
+    assert "a -> b" in run("a", "b").output
+    assert "1 regression: dense: kind, accuracy 90.00 % -> 80.00 %" in run("a", "b").output
+    assert "no regressions" in run("a").output
+    assert "--box must name one of a, b, c, found none" in run().stderr
+    assert "box c has no figures: no route to host" in run("a", "c").stderr
+    assert run("a", "b", "c").exit_code == 2
 
 
 @pytest.mark.parametrize(

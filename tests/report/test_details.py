@@ -53,7 +53,12 @@ def measured(result: Callable[..., Result]) -> Benchmark:
         memory=(_memory(True, 20), _memory(False, 8)),
         server=(Server(threads=1, bound_ms=10, share=90, trials=trials),),
     )
-    noisy = Conditions(noise=("other work kept 1.5 of 2 cores busy",))
+    noisy = Conditions(
+        governor="powersave",
+        frequency_mhz=(1800.0, 3600.0),
+        temperature_c=71.2,
+        noise=("other work kept 1.5 of 2 cores busy",),
+    )
     return Benchmark(machine=this_machine(), base="dense", results=(model,), conditions=noisy)
 
 
@@ -101,8 +106,9 @@ def test_a_soak_compares_its_end_with_its_beginning(measured: Benchmark) -> None
 
 
 def test_what_is_part_of_every_figure_is_said(measured: Benchmark) -> None:
-    """The call's own cost and that it is not taken off; energy per run; and the noise."""
-    call, energy = remarks(measured)
+    """The call's own cost and that it is not taken off; the processor; energy per run; and the noise."""
+    call, processor, energy = remarks(measured)
     assert "0.0500 ms of Python's and the runtime's call, which is not taken off: 10%" in call
+    assert processor == "the processor: powersave, 1800 to 3600 MHz, up to 71 °C"
     assert energy == "energy of a run, the whole processor's: dense 10 mJ"
     assert doubts(measured) == ["other work kept 1.5 of 2 cores busy"]

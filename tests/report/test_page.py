@@ -5,12 +5,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from mtl_edge.profile.results import Profile
 from mtl_edge.quantize.damage import DamageMatrix
 from mtl_edge.report.document import RunReport
-from mtl_edge.report.html import run_to_html
+from mtl_edge.report.html import Additions, run_to_html
 from mtl_edge.report.methods import methods_table
 from mtl_edge.report.table import comparison
 
@@ -82,7 +83,7 @@ class Page:
 def path(finished: RunReport, damage: DamageMatrix, profile: Profile, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a whole run with everything that a report can have."""
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(run_to_html(finished, damage=damage, profiles=[profile]), encoding="utf-8")
+    path.write_text(run_to_html(finished, Additions(damage=damage, profiles=(profile,))), encoding="utf-8")
     return path
 
 
@@ -101,6 +102,23 @@ def test_it_asks_for_nothing_and_complains_of_nothing(page: Page) -> None:
     sent = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
     assert [url for url in sent if not url.startswith("data:")] == [page.path.as_uri()]
     assert page.browser.get_log("browser") == []  # type: ignore[no-untyped-call]
+
+
+def test_names_are_text_and_never_markup(browser: "Chrome", finished: RunReport, tmp_path: Path) -> None:
+    """A model's name that looks like markup is shown as it is, in tables, in pictures and in what hovering tells."""
+    name = """<img src=x onerror="document.title='broken'">&'"""
+    first, *others = finished.benchmark.results
+    results = (first, msgspec.structs.replace(others[0], name=name), *others[1:])
+    benchmark = msgspec.structs.replace(finished.benchmark, results=results)
+    path = tmp_path / "report.html"
+    path.write_text(run_to_html(msgspec.structs.replace(finished, benchmark=benchmark)), encoding="utf-8")
+    opened = Page(browser, path)
+    opened.open()
+    assert opened.ask("return document.title") == "pairs: report"
+    assert opened.ask("return document.images.length") == 0
+    assert name in opened.ask("return document.querySelector('[aria-label=\"What it costs\"]').innerText")
+    label = "return [...document.querySelectorAll('.by-latency [aria-label]')].map((mark) => mark.ariaLabel).join()"
+    assert name in opened.ask(label)
 
 
 def test_it_is_small(page: Page) -> None:

@@ -14,6 +14,7 @@ from mtl_edge.cli import main
 from mtl_edge.profile.results import Profile
 from mtl_edge.quantize.damage import DamageMatrix
 from mtl_edge.recipe import load_recipe
+from mtl_edge.remote.results import Boxes, BoxResult
 from mtl_edge.report.csv_rows import to_csv
 from mtl_edge.report.document import RunReport
 from mtl_edge.report.footprint import memory_stacks
@@ -57,6 +58,31 @@ def test_a_benchmark_s_report_has_the_benchmark_s_name(finished: RunReport, tmp_
     page = (tmp_path / "box.html").read_text()
     assert all(f'id="{section}"' not in page for section in ("training", "frontier", "steps", "int8"))
     assert "mtl-edge bench" in page
+
+
+def test_several_boxes_stand_side_by_side(finished: RunReport, tmp_path: Path) -> None:
+    """A column for each box, one that failed among them; the rest of the page is of the first that measured."""
+    boxes = Boxes(
+        boxes=(
+            BoxResult(name="broken", failure="connection refused"),
+            BoxResult(name="board", benchmark=finished.benchmark),
+        )
+    )
+    (tmp_path / "boxes.json").write_bytes(msgspec.json.encode(boxes))
+    done = CliRunner().invoke(main, ["report", str(tmp_path / "boxes.json")])
+    assert done.exit_code == 0, done.output
+    page = (tmp_path / "boxes.html").read_text()
+    assert "All that follows this section is of board." in page
+    assert "connection refused" in page
+    assert "| model | broken | board |" in (tmp_path / "boxes.md").read_text()
+
+
+def test_boxes_that_all_failed_have_no_report(tmp_path: Path) -> None:
+    """One line, exit code 2."""
+    (tmp_path / "boxes.json").write_bytes(msgspec.json.encode(Boxes(boxes=(BoxResult(name="a", failure="no"),))))
+    done = CliRunner().invoke(main, ["report", str(tmp_path / "boxes.json")])
+    assert done.exit_code == 2
+    assert "a box must have measured something, found 1 that failed" in done.stderr
 
 
 @pytest.mark.parametrize(

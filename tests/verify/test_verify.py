@@ -13,8 +13,9 @@ from click.testing import CliRunner, Result
 from mtl_edge.artifact import Manifest, write_artifact
 from mtl_edge.cli import main
 from mtl_edge.errors import ModelError, MtlEdgeError, SignatureError
+from mtl_edge.kits.destinations import DESTINATIONS
 from mtl_edge.kits.goldens import Goldens
-from mtl_edge.kits.kit import DESTINATIONS, KIT_FILE, KitRecord, write_kit
+from mtl_edge.kits.kit import KIT_FILE, KitRecord, write_kit
 from mtl_edge.signing.keys import SecretKey, new_key
 from mtl_edge.signing.scrypt import Limits
 from mtl_edge.signing.signature import sign_file

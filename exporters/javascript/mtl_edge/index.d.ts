@@ -1,6 +1,6 @@
 // The client's types. `kit.d.ts` narrows them to one model's tasks and samples.
 
-import type { PixelsSteps, TableSteps, TokensSteps } from "./manifest_types.d.ts";
+import type { PixelsSteps, RawPixelsSteps, TableSteps, TokensSteps } from "./manifest_types.d.ts";
 
 export type TypedArray =
   | Uint8Array | Int8Array | Uint16Array | Int16Array | Uint32Array | Int32Array
@@ -78,7 +78,7 @@ export interface ModelInput {
   readonly name: string;
   readonly dtype: string;
   readonly shape: readonly (number | string)[];
-  readonly preprocessing: PixelsSteps | TableSteps | TokensSteps;
+  readonly preprocessing: PixelsSteps | RawPixelsSteps | TableSteps | TokensSteps;
 }
 
 export interface LoadOptions {

@@ -14,7 +14,7 @@ export interface ManifestInput {
   readonly name: string;
   readonly dtype: string;
   readonly shape: readonly (number | string)[];
-  readonly preprocessing: PixelsSteps | TableSteps | TokensSteps;
+  readonly preprocessing: PixelsSteps | RawPixelsSteps | TableSteps | TokensSteps;
 }
 
 export interface PixelsSteps {
@@ -23,6 +23,13 @@ export interface PixelsSteps {
   readonly scale: number;
   readonly mean: readonly number[];
   readonly std: readonly number[];
+}
+
+/** The graph does what `pixels` says; if it has a size, it resizes images `(N, H, W, C)` of any size to it first. */
+export interface RawPixelsSteps {
+  readonly kind: "raw-pixels";
+  readonly pixels: PixelsSteps;
+  readonly size: readonly [height: number, width: number] | null;
 }
 
 export interface TableSteps {

@@ -7,7 +7,7 @@ import { encodeTable } from "./table.js";
 /** @import { ModelInput, NdArray, TypedArray } from "./index.d.ts" */
 /** @import { ManifestInput, PixelsSteps, TokensSteps } from "./manifest_types.d.ts" */
 
-const KINDS = ["pixels", "table", "tokens"];
+const KINDS = ["pixels", "raw-pixels", "table", "tokens"];
 
 /**
  * What a model reads, by its manifest.
@@ -20,7 +20,7 @@ export function inputOf(entry, place) {
   if (!KINDS.includes(steps.kind)) {
     throw new ModelFileError(`${place}: preprocessing must be one of ${KINDS.join(", ")}, found ${steps.kind}`);
   }
-  const dtype = steps.kind === "pixels" ? steps.raw_dtype : entry.dtype;
+  const dtype = steps.kind === "pixels" ? steps.raw_dtype : entry.dtype; // a graph that preprocesses reads what is raw
   if (ARRAYS[dtype] === undefined) {
     throw new ModelFileError(`${place}: raw samples must be of a dtype that JavaScript has, found ${dtype}`);
   }
@@ -59,7 +59,8 @@ function encoded({ name, dtype, shape, preprocessing }, samples) {
     throw new SampleError(`${name}: samples must be in a list or an array, found one alone`);
   }
   switch (preprocessing.kind) {
-    case "pixels": return stacked(name, dtype, shape.slice(1), samples);
+    case "pixels":
+    case "raw-pixels": return stacked(name, dtype, shape.slice(1), samples);
     case "table": return encodeTable(preprocessing, samples);
     case "tokens": return encodeTexts(preprocessing, samples);
   }

@@ -96,7 +96,7 @@ def _panel(
     y = y.axis(format=".1%" if metric.unit == "share" else "~g", tickCount=5)
     x = altair.X("cost:Q").title(_axis(benchmark, against)).scale(zero=True, padding=10, nice=True)
     base = altair.Chart(values(rows)).encode(x=x.axis(grid=False, tickCount=5), y=y)
-    key = altair.Legend(title=None, columns=2) if legend else None
+    key = altair.Legend(title=None, columns=4) if legend else None
     points = base.mark_point(filled=True, size=95, opacity=1).encode(
         color=altair.Color("model:N").scale(by_series(names, paint)).legend(key),
         shape=altair.Shape("model:N").scale(by_shape(names)).legend(key),

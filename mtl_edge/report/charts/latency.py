@@ -54,7 +54,7 @@ def _picture(benchmark: Benchmark, results: tuple[Result, ...], point: Point, ti
         known = [f"{name} {value:.3f} ms" for name, value in shares if value is not None]
         text = ", ".join(
             [
-                f"{result.name}, {title}: p50 {latency.p50_ms:.3f} ms (95 % interval {low_ms:.3f} to {high_ms:.3f})",
+                f"{result.name}, {title}: p50 {latency.p50_ms:.3f} ms (99 % interval {low_ms:.3f} to {high_ms:.3f})",
                 *known,
                 f"{len(found):,} samples in {len(latency.rounds_ms)} rounds",
             ]

@@ -85,7 +85,7 @@ def to_svg(picture: Any, paint: Paint) -> str:
         picture.configure(background="transparent", padding=2)
         .configure_axis(**axis)
         .configure_title(color=paint.ink, fontSize=12, anchor="start", offset=10)
-        .configure_legend(labelColor=paint.ink, titleColor=paint.faint, symbolStrokeColor=paint.ink, orient="bottom")
+        .configure_legend(labelColor=paint.ink, titleColor=paint.faint, orient="bottom")
         .configure_view(stroke=None)
     )
     svg: str = vl_convert.vegalite_to_svg(styled.to_dict(validate=False))

@@ -22,6 +22,7 @@ class Model(val manifest: Manifest, private val network: Network) : AutoCloseabl
     /** The dtype of raw samples. */
     val rawDtype: String = when (val steps = manifest.preprocessing) {
         is Pixels -> steps.rawDtype
+        is RawPixels -> steps.rawDtype
         is Table -> "float32"
         is Tokens -> "int64"
     }

@@ -1,5 +1,6 @@
 package mtledge
 
+import ai.onnxruntime.OnnxJavaType
 import ai.onnxruntime.OnnxTensor
 import ai.onnxruntime.OrtEnvironment
 import ai.onnxruntime.OrtException
@@ -30,13 +31,21 @@ class OrtNetwork(content: ByteArray, private val input: String, threads: Int) : 
         return when (array.dtype) {
             "float32" -> OnnxTensor.createTensor(environment, array.bytes.asFloatBuffer(), shape)
             "int64" -> OnnxTensor.createTensor(environment, array.bytes.asLongBuffer(), shape)
-            else -> throw SampleException("the network reads float32 or int64, found ${array.dtype}")
+            "uint8" -> OnnxTensor.createTensor(environment, array.bytes, shape, OnnxJavaType.UINT8)
+            "int8" -> OnnxTensor.createTensor(environment, array.bytes, shape, OnnxJavaType.INT8)
+            else -> throw SampleException("the graph must read float32, int64, uint8 or int8, found ${array.dtype}")
         }
     }
 
     private fun copied(tensor: OnnxTensor): NdArray {
         val shape = tensor.info.shape.map { it.toInt() }
-        val values = tensor.floatBuffer ?: throw ModelFileException("outputs must be float32, found ${tensor.info.type}")
-        return NdArray.of(FloatArray(values.remaining()).also { values.get(it) }, shape)
+        return when (val type = tensor.info.type) {
+            OnnxJavaType.FLOAT -> NdArray.zeros("float32", shape).also { it.bytes.asFloatBuffer().put(tensor.floatBuffer) }
+            OnnxJavaType.INT64 -> NdArray.zeros("int64", shape).also { it.bytes.asLongBuffer().put(tensor.longBuffer) }
+            OnnxJavaType.INT32 -> NdArray.zeros("int32", shape).also { it.bytes.asIntBuffer().put(tensor.intBuffer) }
+            OnnxJavaType.BOOL -> NdArray.zeros("bool", shape).also { it.bytes.duplicate().put(tensor.byteBuffer) }
+            OnnxJavaType.UINT8 -> NdArray.zeros("uint8", shape).also { it.bytes.duplicate().put(tensor.byteBuffer) }
+            else -> throw ModelFileException("outputs must be of a dtype that this client knows, found $type")
+        }
     }
 }

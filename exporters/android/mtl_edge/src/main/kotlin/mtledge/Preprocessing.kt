@@ -22,6 +22,9 @@ class Pixels(val rawDtype: String, scale: Double, mean: List<Double>, std: List<
     }
 }
 
+/** What the graph preprocesses by itself: images in the layout of its input, of the dtype that they come in. */
+class RawPixels(val rawDtype: String) : Preprocessing
+
 /** Rows of a table: column name -> its categories, or null where it holds numbers. */
 class Table(val columns: Map<String, List<String>?>) : Preprocessing {
     /**
@@ -69,6 +72,7 @@ internal fun preprocessingOf(steps: Map<*, *>): Preprocessing {
     fun numbers(key: String) = (steps[key] as List<*>).map { it as Double }
     return when (val kind = steps["kind"]) {
         "pixels" -> Pixels(steps["raw_dtype"] as String, steps["scale"] as Double, numbers("mean"), numbers("std"))
+        "raw-pixels" -> RawPixels((steps["pixels"] as Map<*, *>)["raw_dtype"] as String)
         "table" -> Table(
             (steps["columns"] as List<*>).associate { column ->
                 val fields = column as Map<*, *>
@@ -76,6 +80,6 @@ internal fun preprocessingOf(steps: Map<*, *>): Preprocessing {
             },
         )
         "tokens" -> Tokens((steps["vocabulary"] as List<*>).map { it as String }, (steps["length"] as Double).toInt())
-        else -> throw ModelFileException("preprocessing must be one of pixels, table, tokens, found $kind")
+        else -> throw ModelFileException("preprocessing must be one of pixels, raw-pixels, table, tokens, found $kind")
     }
 }
