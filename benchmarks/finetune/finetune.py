@@ -96,12 +96,8 @@ def main(workdir: Path, steps: int, variant: tuple[str, ...], threads: int) -> N
             row = measured(source, data.folder, test, way, steps)
             results.rows.setdefault(name, []).append(row)
             noise = ", ".join(f"{task} {level:.1f}" for task, level in row.noise_db.items())
-            print(
-                f"  {way.name:<34}",
-                line(row.metrics),
-                f"  {noise} dB  {row.seconds:.0f} s  {row.finetuned}",
-                flush=True,
-            )
+            rest = [f"{noise} dB", f"{row.seconds:.0f} s", row.finetuned, *row.reverted]
+            print(f"  {way.name:<34}", line(row.metrics), " ", "  ".join(rest), flush=True)
             write_atomically(FILE, msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
 
 

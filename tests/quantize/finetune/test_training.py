@@ -1,17 +1,23 @@
 """Tests of :mod:`mtl_edge.quantize.finetune.training` and :mod:`mtl_edge.quantize.finetune.ladder`."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
+from click.testing import CliRunner
 from onnx import helper
 
+from mtl_edge.cli import main
 from mtl_edge.errors import DataError
+from mtl_edge.quantize.file import Quantized
 from mtl_edge.quantize.finetune import training
 from mtl_edge.quantize.finetune.ladder import finetuned
 from mtl_edge.quantize.finetune.training import finetune
+from mtl_edge.quantize.int8_layers import constants_of
 from mtl_edge.quantize.noise import output_noise
 from mtl_edge.quantize.static import Placed, Refined, insert_form
 from mtl_edge.runtime import open_session
@@ -19,16 +25,17 @@ from mtl_edge.tasks import Multiclass, Regression
 
 
 def test_training_brings_the_outputs_nearer_to_the_teachers(case: Any) -> None:
-    """On samples that neither calibration nor training have seen, without any label."""
-    course = case.course(60)
-    form, told = finetune(case.form, frozenset(), case.target, course)
+    """On samples that neither calibration nor training have seen, without any label; here weights have 5 bits."""
+    ends = np.abs(constants_of(onnx.load_from_string(case.form.model).graph)["w1"]).max((1, 2, 3))
+    start, course = replace(case.form, pinned={"w1": (0, 8 * ends)}), case.course(60)
+    form, told = finetune(start, frozenset(), case.target, course)
     assert told.kept
     assert told.steps == 60
     assert told.samples == 224
     assert max(told.distance.values()) < 1
     fresh = {"x": np.random.default_rng(7).standard_normal((256, 3, 6, 6)).astype(np.float32)}
     before, after = (
-        output_noise(course.teacher, open_session(insert_form(each, case.target)), fresh) for each in (case.form, form)
+        output_noise(course.teacher, open_session(insert_form(each, case.target)), fresh) for each in (start, form)
     )
     assert min(after[name] - before[name] for name in before) > 1
 
@@ -108,3 +115,20 @@ def test_without_budgets_there_is_no_need(case: Any) -> None:
     refined = Refined(case.form, Placed(b""))
     for when in ("never", "if-needed"):
         assert finetuned(refined, case.target, case.course(when=when), None) == (refined, None)
+
+
+def test_training_comes_before_float(unequal_artifact: Path, unequal_samples: Path, tmp_path: Path) -> None:
+    """Where a budget is missed the model is trained, and what is missed all the same goes back to float; it is said."""
+    output = tmp_path / "int8.onnx"
+    data = ["--calib", str(unequal_samples), "--data", str(unequal_samples), "--placement", "all", "--no-cache"]
+    options = [*data, "-o", str(output), "--finetune", "if-needed", "--finetune-steps", "8", "--max-drop", "right=1%"]
+    done = CliRunner().invoke(
+        main, ["quantize", str(unequal_artifact), *options, "--json", str(tmp_path / "found.json")]
+    )
+    assert done.exit_code == 0, done.output
+    found = msgspec.json.decode((tmp_path / "found.json").read_bytes(), type=Quantized)
+    assert found.finetuned is not None
+    assert "fine-tuned" in done.output
+    assert found.budgets is not None
+    assert all(spent.holds for spent in found.budgets.spent)
+    assert output.stat().st_size == found.file_bytes
