@@ -4,24 +4,35 @@ The manifest stands in the model's metadata under :data:`METADATA_KEY`, and is t
 valid protobuf wherever it stands, and it lets one file vouch for itself: the manifest's last value is the SHA-256 of
 the whole file without these 64 digits. It finds accidents, such as a broken copy or a tool that rewrote the file; it is
 no signature. Reading needs no onnx package.
+
+What the graph itself says (opset, names, dtypes and shapes of outputs) is written into the manifest when it is sealed.
+Within one format only fields that may be absent are added, so that older manifests stay readable.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
+from typing import Annotated, Literal
 
 import msgspec
 
 from mtl_edge.errors import ModelError
-from mtl_edge.preprocessing import Preprocessing
-from mtl_edge.storage import sha256_of, write_atomically
-from mtl_edge.tasks import Task
+from mtl_edge.intake.structure import Structure, structure_of
+from mtl_edge.intake.wire import encoded_pair
+from mtl_edge.preprocessing import Preprocessing, RawCategories, RawNumbers, RawPixels, misfit
+from mtl_edge.storage import sha256_of, sha256_of_file, write_atomically
+from mtl_edge.tasks import Decoding, Task
 
 METADATA_KEY = "mtl_edge.manifest"
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
 _FORMAT = 1
 _DIGITS = 64
+_METADATA_FIELD = 14
+"""``ModelProto.metadata_props``."""
+
+Sha256 = Annotated[str, msgspec.Meta(pattern="^([0-9a-f]{64})?$")]
 
 
 class _Format(msgspec.Struct, frozen=True):
@@ -31,12 +42,60 @@ class _Format(msgspec.Struct, frozen=True):
 
 
 class ModelInput(msgspec.Struct, frozen=True, kw_only=True):
-    """The graph's input: a name stands for a dimension that the caller chooses."""
+    """The graph's input: a name stands for a dimension that the caller chooses.
+
+    ``layout`` has a letter for each axis: N samples, C channels or columns, H height, W width, T time or words.
+    ``reads`` is the data set's array that it is made of, where that has another name.
+    """
 
     name: str
     dtype: str
     shape: tuple[int | str, ...]
     preprocessing: Preprocessing
+    layout: str | None = None
+    reads: str | None = None
+
+    @property
+    def array(self) -> str:
+        """The data set's array that it is made of."""
+        return self.reads or self.name
+
+    @property
+    def raw_shape(self) -> tuple[int | str, ...]:
+        """Shape of that array."""
+        match self.preprocessing:
+            case RawPixels() | RawNumbers() | RawCategories() as steps:
+                return steps.raw_shape(self.shape)
+            case _:
+                return self.shape
+
+
+class ModelOutput(msgspec.Struct, frozen=True, kw_only=True):
+    """The output of a task, as it is in the graph: a name stands for a dimension that the caller chooses.
+
+    ``decoding`` is how it is read, see :data:`mtl_edge.tasks.Decoding`.
+    """
+
+    task: str
+    name: str
+    dtype: str
+    shape: tuple[int | str, ...]
+    decoding: Decoding
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """An output in which the graph itself has decoded a task's own output.
+
+    ``meaning`` is what the Python client calls it too: ``label`` and ``probabilities`` (multiclass), ``yes`` and
+    ``probability`` (binary), ``labels``, 0 or 1 for each class, and ``probabilities`` (multilabel), ``rank`` and
+    ``above`` (ordinal), ``value`` (regression), ``labels`` (segmentation), ``values`` (dense regression).
+    """
+
+    task: str
+    meaning: str
+    output: str
+    dtype: str
+    shape: tuple[int | str, ...]
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +122,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     Every task's ``name`` is the name of its output ``(batch, width)``. ``sha256`` is that of the model's file without
     these digits, and the last field, because the file ends with it. ``metrics`` are None where nobody has measured
-    them; ``target`` is the kind of processor that an int8 model is made for.
+    them; ``target`` is the kind of processor that an int8 model is made for. ``outputs``, ``opset`` and ``ir_version``
+    are what the graph says; ``runtime`` is the ONNX Runtime that has run it. ``part`` tells the trunk and the heads of
+    a model that was split from one that is whole. ``answers`` are further outputs, in which the graph decodes those of
+    the tasks; none where that is left to the client. ``files`` are those beside the model that belong to it, with their
+    SHA-256: weights that are not in the model's own file, other forms of it.
     """
 
     format: int = _FORMAT
@@ -71,13 +134,19 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     variant: str
     tasks: tuple[Task, ...]
     inputs: tuple[ModelInput, ...]
+    outputs: tuple[ModelOutput, ...] = ()
+    answers: tuple[Answer, ...] = ()
     metrics: Measured | None = None
     lineage: Lineage
     parameters: int
     opset: int
+    ir_version: int | None = None
     versions: dict[str, str]
+    runtime: str | None = None
     target: str | None = None
-    sha256: str = ""
+    part: Literal["trunk", "head"] | None = None
+    files: dict[str, Sha256] = {}
+    sha256: Sha256 = ""
 
 
 @dataclass(frozen=True)
@@ -96,11 +165,24 @@ def write_artifact(folder: Path, model: bytes, manifest: Manifest) -> Artifact:
     return Artifact(folder / MODEL_FILE, sealed)
 
 
-def seal(model: bytes, manifest: Manifest) -> tuple[bytes, Manifest]:
-    """The content of a model's file with the manifest inside, and the manifest with that content's SHA-256."""
-    blank = msgspec.structs.replace(manifest, sha256="0" * _DIGITS)
-    before, after = _around_digits(model + _metadata_entry(msgspec.json.encode(blank)))
-    sealed = msgspec.structs.replace(manifest, sha256=sha256_of(before, after))
+def seal(model: bytes, manifest: Manifest, folder: Path | None = None) -> tuple[bytes, Manifest]:
+    """The content of a model's file with the manifest inside, and the manifest as it is there.
+
+    That has the content's SHA-256, and what the graph says of itself.
+
+    Args:
+        model: serialized.
+        manifest: what else is true of it.
+        folder: where the weights are that are not in the model; None where all of them are.
+
+    Raises:
+        ModelError: the model is no ONNX model.
+    """
+    described = _described(manifest, structure_of(model, folder=folder))
+    blank = msgspec.structs.replace(described, sha256="0" * _DIGITS)
+    entry = encoded_pair(_METADATA_FIELD, METADATA_KEY.encode(), msgspec.json.encode(blank))
+    before, after = _around_digits(model + entry)
+    sealed = msgspec.structs.replace(described, sha256=sha256_of(before, after))
     return before + sealed.sha256.encode() + after, sealed
 
 
@@ -117,6 +199,7 @@ def child_of(parent: Manifest, form: str, step: str, target: str | None) -> Mani
         parent,
         variant=f"{parent.variant}-{form}",
         metrics=None,
+        runtime=version("onnxruntime"),
         target=target,
         lineage=msgspec.structs.replace(
             parent.lineage,
@@ -140,6 +223,9 @@ def read_manifest(path: Path, metadata: Mapping[str, str]) -> Manifest | None:
     content = path.read_bytes()
     if not content.endswith(text.encode()) or sha256_of(*_around_digits(content)) != manifest.sha256:
         raise ModelError(f"{path}: the file must have the SHA-256 that its manifest names: it was changed after export")
+    for name in structure_of(content, str(path), path.parent).external:
+        if manifest.files.get(name) != sha256_of_file(path.parent / name):
+            raise ModelError(f"{path.parent / name}: must be the weights that were exported with {path.name}")
     return manifest
 
 
@@ -153,9 +239,17 @@ def parse_manifest(text: str | bytes, place: str) -> Manifest:
         version = msgspec.json.decode(text, type=_Format).format
         if version != _FORMAT:
             raise ModelError(f"{place}: format must be {_FORMAT}, found {version}: another mtl-edge wrote it")
-        return msgspec.json.decode(text, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        manifest = msgspec.json.decode(text, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ModelError(f"{place}: is not a readable manifest: {error}") from error
+    for item in manifest.inputs:
+        if fault := misfit(item.preprocessing, item.shape):
+            raise ModelError(f"{place}: input {item.name!r}: {fault}")
+    names = [*(task.name for task in manifest.tasks), *(answer.output for answer in manifest.answers)]
+    for kind, named in (("inputs", [item.name for item in manifest.inputs]), ("outputs", names)):
+        if len(set(named)) < len(named):
+            raise ModelError(f"{place}: {kind} must have names of their own, found {', '.join(named)}")
+    return manifest
 
 
 def _around_digits(content: bytes) -> tuple[bytes, bytes]:
@@ -163,17 +257,26 @@ def _around_digits(content: bytes) -> tuple[bytes, bytes]:
     return content[: -_DIGITS - 2], content[-2:]
 
 
-def _metadata_entry(text: bytes) -> bytes:
-    """``ModelProto.metadata_props`` (field 14) with one ``StringStringEntryProto``, in protobuf's wire format."""
-    key = METADATA_KEY.encode()
-    entry = b"\x0a" + _varint(len(key)) + key + b"\x12" + _varint(len(text)) + text
-    return b"\x72" + _varint(len(entry)) + entry
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+def _described(manifest: Manifest, structure: Structure) -> Manifest:
+    """The manifest with what the graph says of itself."""
+    tasks = {task.name: task for task in manifest.tasks}
+    return msgspec.structs.replace(
+        manifest,
+        opset=structure.opset or manifest.opset,
+        ir_version=structure.ir_version,
+        inputs=tuple(
+            msgspec.structs.replace(item, layout=item.layout or item.preprocessing.layout(len(item.shape)))
+            for item in manifest.inputs
+        ),
+        outputs=tuple(
+            ModelOutput(
+                task=output.name,
+                name=output.name,
+                dtype=output.dtype or "",
+                shape=tuple(f"axis_{axis}" if size is None else size for axis, size in enumerate(output.shape or ())),
+                decoding=tasks[output.name].decoding,
+            )
+            for output in structure.outputs
+            if output.name in tasks
+        ),
+    )

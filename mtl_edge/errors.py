@@ -8,6 +8,8 @@
     ├── ModelError          an .onnx or a manifest that cannot be read, or that contradict each other
     ├── ParityError         an exported network that does not compute what its parent computes
     ├── BenchError          a measurement that could not be made
+    ├── ReportError         results that cannot be read, or that have nothing to compare
+    ├── SignatureError      a signature that is missing or wrong, or a key that is none
     ├── WorkdirError        a folder that cannot be written to, or that another run is using
     └── MissingExtraError   an optional dependency that is not installed
 """
@@ -38,6 +40,14 @@ class ParityError(MtlEdgeError):
 
 class BenchError(MtlEdgeError):
     """A measurement that could not be made."""
+
+
+class ReportError(MtlEdgeError):
+    """Results that cannot be read, or that have nothing to compare."""
+
+
+class SignatureError(MtlEdgeError):
+    """A signature that is missing or wrong, or a key that is none."""
 
 
 class WorkdirError(MtlEdgeError):

@@ -9,17 +9,15 @@ from pathlib import Path
 import msgspec
 
 from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE
+from mtl_edge.bench.contender import Contender
 from mtl_edge.bench.results import Benchmark
-from mtl_edge.bench.suite import Contender
 from mtl_edge.errors import RecipeError
 from mtl_edge.progress import console, spinner
 from mtl_edge.provenance import canonical_json, recipe_body
 from mtl_edge.quantize.outcome import Outcome
 from mtl_edge.recipe import CustomNetSpec, HardSpec, Recipe
 from mtl_edge.report.document import EpochRecord, RunReport
-from mtl_edge.report.html import to_html
-from mtl_edge.report.markdown import to_markdown
-from mtl_edge.report.picture import chart, to_svg
+from mtl_edge.report.files import run_files
 from mtl_edge.report.sharing import SINGLE_TASK
 from mtl_edge.stages import BENCHMARK_FILE, HISTORY_FILE, PARITY_FILE, QUANTIZED_FILE, VARIANTS, WEIGHTS_FILE, Stages
 from mtl_edge.storage import Stage, StageCache, exclusive, sweep, write_atomically
@@ -92,7 +90,7 @@ def _trained(recipe: Recipe, stage: Stage) -> Trained:
 def run(recipe: Recipe, workdir: Path) -> RunReport:
     """Do everything that a recipe says, or what is still missing of it.
 
-    Writes ``artifacts/<variant>/`` and ``report.{json,md,svg,html}`` into the workdir; finished stages stay below
+    Writes ``artifacts/<variant>/`` and ``report.{json,md,svg,csv,html}`` into the workdir; finished stages stay below
     ``stages/``.
 
     Args:
@@ -206,8 +204,6 @@ def _publish(report: RunReport, lines: Mapping[str, _Line], workdir: Path) -> No
     for (prefix, line), variant, file in itertools.product(lines.items(), VARIANTS, (MODEL_FILE, MANIFEST_FILE)):
         content = (line.folder(variant) / file).read_bytes()
         write_atomically(workdir / "artifacts" / prefix / variant / file, content)
-    picture = chart(report.benchmark)
-    write_atomically(workdir / "report.svg", to_svg(picture))
     write_atomically(workdir / "report.json", msgspec.json.encode(report))
-    write_atomically(workdir / "report.md", to_markdown(report, picture="report.svg"))
-    write_atomically(workdir / "report.html", to_html(report, picture))
+    for name, text in run_files(report, "report").items():
+        write_atomically(workdir / name, text)

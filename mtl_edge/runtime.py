@@ -1,4 +1,4 @@
-"""ONNX Runtime on CPU: sessions, predictions and every task's metrics from the runtime's own outputs."""
+"""ONNX Runtime on CPU: manifests, predictions and every task's metrics from the runtime's own outputs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,8 @@ import onnxruntime
 
 from mtl_edge.artifact import Manifest, ModelInput, read_manifest
 from mtl_edge.data.check import check_labels
-from mtl_edge.errors import DataError, ModelError, last_words, needs_extra
+from mtl_edge.errors import DataError, ModelError, needs_extra
+from mtl_edge.session import open_session as open_session
 from mtl_edge.tasks import Task
 
 Metrics = dict[str, dict[str, float]]
@@ -28,38 +29,6 @@ class Session(Protocol):
         """Compute the outputs of these names."""
 
 
-def open_session(
-    model: Path | bytes, threads: int = 0, *, save_optimized: Path | None = None
-) -> onnxruntime.InferenceSession:
-    """Load a model with ONNX Runtime's default optimizations.
-
-    Args:
-        model: a file, or a serialized model.
-        threads: intra-op threads; 0 lets the runtime take one per core.
-        save_optimized: where to write the graph that the runtime really runs.
-
-    Raises:
-        ModelError: the file cannot be read, is not an ONNX model, or is one that the runtime does not support.
-    """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    if save_optimized is not None:
-        options.optimized_model_filepath = str(save_optimized)
-    place = str(model) if isinstance(model, Path) else "model"
-    if isinstance(model, Path):
-        try:
-            with model.open("rb"):
-                pass
-        except OSError as error:
-            raise ModelError(f"{place}: cannot be read: {error.strerror}") from error
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the runtime's own exception types are not public
-        raise ModelError(f"{place}: ONNX Runtime cannot load it: {last_words(error)}") from error
-
-
 def manifest_of(path: Path, session: onnxruntime.InferenceSession) -> Manifest | None:
     """The manifest inside a loaded model, or None for a model that mtl-edge did not make.
 
@@ -74,7 +43,10 @@ def manifest_of(path: Path, session: onnxruntime.InferenceSession) -> Manifest |
     if manifest is not None:
         wanted = {
             "input": ([item.name for item in manifest.inputs], [item.name for item in session.get_inputs()]),
-            "output": ([task.name for task in manifest.tasks], [item.name for item in session.get_outputs()]),
+            "output": (
+                [*(task.name for task in manifest.tasks), *(answer.output for answer in manifest.answers)],
+                [item.name for item in session.get_outputs()],
+            ),
         }
         for kind, (named, present) in wanted.items():
             for name in named:
@@ -82,10 +54,26 @@ def manifest_of(path: Path, session: onnxruntime.InferenceSession) -> Manifest |
                     raise ModelError(
                         f"{path}: the manifest names the {kind} {name!r}, the graph has {', '.join(present)}"
                     )
+        shapes = {item.name: item.shape for item in (*session.get_inputs(), *session.get_outputs())}
+        said = {item.name: item.shape for item in manifest.inputs} | {
+            task.name: ("batch", task.width, *shapes[task.name][2:]) for task in manifest.tasks
+        }
+        for name, shape in said.items():
+            if len(shape) != len(shapes[name]) or any(
+                isinstance(mine, int) and isinstance(theirs, int) and mine != theirs
+                for mine, theirs in zip(shape, shapes[name], strict=True)
+            ):
+                raise ModelError(
+                    f"{path}: the manifest says that {name!r} is {list(shape)}, the graph says {shapes[name]}"
+                )
     return manifest
 
 
-def predict(session: Session, source: ModelInput, raw: np.ndarray, batch_size: int = _BATCH) -> dict[str, np.ndarray]:
+Inputs = ModelInput | Sequence[ModelInput]
+"""A model's input; or several, all made of the same array."""
+
+
+def predict(session: Session, source: Inputs, raw: np.ndarray, batch_size: int = _BATCH) -> dict[str, np.ndarray]:
     """Run a model over raw samples, batch after batch.
 
     Args:
@@ -104,7 +92,7 @@ def predict(session: Session, source: ModelInput, raw: np.ndarray, batch_size: i
 def evaluate(
     session: Session,
     tasks: Sequence[Task],
-    source: ModelInput,
+    source: Inputs,
     arrays: Mapping[str, np.ndarray],
 ) -> Metrics:
     """Every task's metrics over all samples, computed from ONNX Runtime's outputs.
@@ -123,16 +111,17 @@ def evaluate(
     """
     with needs_extra("metrics"):
         import sklearn.metrics  # noqa: F401 - at once, not after all samples have been computed
-    for name in (source.name, *(task.target for task in tasks)):
+    first = _several(source)[0]
+    for name in (first.array, *(task.target for task in tasks)):
         if name not in arrays:
             raise DataError(f"test data: no array {name!r}, found {', '.join(sorted(arrays))}")
-        if not len(arrays[name]) or len(arrays[name]) != len(arrays[source.name]):
+        if not len(arrays[name]) or len(arrays[name]) != len(arrays[first.array]):
             raise DataError(f"test data: {name!r} must have one entry per sample, found {len(arrays[name])}")
-    raw = arrays[source.name]
-    if raw.ndim != len(source.shape) or any(
-        isinstance(wanted, int) and wanted != found for wanted, found in zip(source.shape, raw.shape, strict=True)
+    raw, shape = arrays[first.array], first.raw_shape
+    if raw.ndim != len(shape) or any(
+        isinstance(wanted, int) and wanted != found for wanted, found in zip(shape, raw.shape, strict=True)
     ):
-        raise DataError(f"test data: {source.name!r} must have the shape {source.shape}, found {raw.shape}")
+        raise DataError(f"test data: {first.array!r} must have the shape {shape}, found {raw.shape}")
     for task in tasks:
         check_labels(task, arrays[task.target], raw.shape, f"test data: {task.target!r}")
     parts: dict[str, list[np.ndarray]] = {task.name: [] for task in tasks}
@@ -142,8 +131,13 @@ def evaluate(
     return {task.name: task.measure(np.concatenate(parts[task.name]), arrays[task.target]) for task in tasks}
 
 
-def _outputs(session: Session, source: ModelInput, raw: np.ndarray, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
+def _several(source: Inputs) -> Sequence[ModelInput]:
+    return (source,) if isinstance(source, ModelInput) else source
+
+
+def _outputs(session: Session, source: Inputs, raw: np.ndarray, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
     names = [item.name for item in session.get_outputs()]
     for start in range(0, len(raw), batch_size):
-        inputs = source.preprocessing.apply(raw[start : start + batch_size])
-        yield dict(zip(names, session.run(names, {source.name: inputs}), strict=True))
+        part = raw[start : start + batch_size]
+        inputs = {item.name: item.preprocessing.apply(part) for item in _several(source)}
+        yield dict(zip(names, session.run(names, inputs), strict=True))

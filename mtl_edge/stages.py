@@ -9,6 +9,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
@@ -18,8 +19,10 @@ from onnxruntime import InferenceSession
 from torch import Tensor
 
 from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE, Lineage, Manifest, Measured, ModelInput, write_artifact
+from mtl_edge.bench.contender import Contender
 from mtl_edge.bench.machine import this_machine
-from mtl_edge.bench.suite import Contender, Settings, benchmark
+from mtl_edge.bench.settings import Settings
+from mtl_edge.bench.suite import benchmark
 from mtl_edge.compress.prune import prune_channels
 from mtl_edge.data.fingerprint import source_fingerprint, source_libraries
 from mtl_edge.data.source import prepare
@@ -255,7 +258,7 @@ class Stages:
                 known = calibrated(session, content, parent, samples, folder=None, equalized=spec.equalize)
                 teacher = teacher or session
                 if budgets and base is None:  # every loss is counted from the dense network
-                    base = evaluate(session, parent.tasks, parent.inputs[0], splits.val.arrays)
+                    base = evaluate(session, parent.tasks, parent.inputs, splits.val.arrays)
                 model, outcomes[f"{variant}-int8"] = quantize_calibrated(
                     known,
                     method=spec.method,
@@ -431,6 +434,7 @@ class Stages:
             parameters=parameters,
             opset=OPSET,
             versions=library_versions(_ARTIFACT_LIBRARIES),
+            runtime=version("onnxruntime"),
         )
 
 

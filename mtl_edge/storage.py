@@ -73,22 +73,34 @@ def cache_folder() -> Path:
             return (Path(chosen) if Path(chosen).is_absolute() else Path.home() / ".cache") / "mtl-edge"
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
+def write_atomically(path: Path, content: bytes | str | Iterator[bytes], *, private: bool = False) -> None:
     """Write a file so that a reader sees the old content or the new, whatever happens in between.
+
+    Args:
+        path: the file.
+        content: all of it; made piece by piece as it is written, it is never in memory as a whole.
+        private: only its owner may read it, from the first byte on.
 
     Raises:
         WorkdirError: the folder cannot be written to, or the disk is full; the old file is untouched.
     """
-    data = content.encode() if isinstance(content, str) else content
+    match content:
+        case str():
+            pieces = iter([content.encode()])
+        case bytes():
+            pieces = iter([content])
+        case _:
+            pieces = content
     with _storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(prefix=_UNFINISHED, dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as stream:
-                stream.write(data)
+                stream.writelines(pieces)
                 stream.flush()
                 os.fsync(stream.fileno())
-            Path(temporary).chmod(0o666 & ~_umask())
+            if not private:
+                Path(temporary).chmod(0o666 & ~_umask())
             Path(temporary).replace(path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 from onnx import TensorProto, helper, numpy_helper
 
-from mtl_edge.artifact import Lineage, Manifest, Measured, ModelInput
+from mtl_edge.artifact import Lineage, Manifest, Measured, ModelInput, ModelOutput
 from mtl_edge.preprocessing import Pixels
 from mtl_edge.recipe import Recipe, load_recipe
 from mtl_edge.tasks import Multiclass, Regression
@@ -128,12 +128,18 @@ def tiny_manifest() -> Manifest:
                 dtype="float32",
                 shape=("batch", 2),
                 preprocessing=Pixels(raw_dtype="uint8", scale=0.5, mean=(1.0, 2.0), std=(0.5, 0.25)),
+                layout="NC",
             ),
+        ),
+        outputs=(
+            ModelOutput(task="kind", name="kind", dtype="float32", shape=("batch", 3), decoding="softmax"),
+            ModelOutput(task="size", name="size", dtype="float32", shape=("batch", 1), decoding="identity"),
         ),
         metrics=Measured(split="test", samples=4, values={"kind": {"accuracy": 0.75}, "size": {"mae": 0.5}}),
         lineage=Lineage(recipe_sha256="1" * 64, data_sha256="2" * 64, seed=3, steps=("train", "prune + distill")),
         parameters=9,
         opset=20,
+        ir_version=9,
         versions={"numpy": "2.0.0"},
     )
 

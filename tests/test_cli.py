@@ -153,7 +153,7 @@ def test_an_unknown_recipe_lists_the_reference_recipes(folder: Path) -> None:
 def test_an_unreadable_model_is_one_line(folder: Path) -> None:
     """A text file with a model's name."""
     (folder / "model.onnx").write_text("not a model")
-    _fails_in_one_line(_run("bench", "model.onnx"), "model.onnx: ONNX Runtime cannot load it")
+    _fails_in_one_line(_run("bench", "model.onnx"), "model.onnx: is not an ONNX model")
 
 
 def test_a_missing_model_is_a_usage_error(folder: Path) -> None:
@@ -165,7 +165,15 @@ def test_a_missing_model_is_a_usage_error(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--threads", "0"), ("--threads", "1;2"), ("--dim", "seq"), ("--dim", "seq=0"), ("--batch", "0")],
+    [
+        ("--threads", "0"),
+        ("--threads", "1;2"),
+        ("--dim", "seq"),
+        ("--dim", "seq=0"),
+        ("--batch", "0"),
+        ("--plot", "picture.gif"),
+        ("--scenario", "server"),
+    ],
 )
 def test_wrong_numbers_are_usage_errors(folder: Path, option: str, value: str) -> None:
     """The option is named."""
@@ -173,6 +181,19 @@ def test_wrong_numbers_are_usage_errors(folder: Path, option: str, value: str) -
     result = _run("bench", "model.onnx", option, value)
     assert result.exit_code == 2
     assert option in result.stderr
+
+
+def test_a_folder_with_a_broken_model_is_measured_and_the_exit_code_says_so(folder: Path, tiny_model: bytes) -> None:
+    """The good one has its row, the broken one its reason."""
+    (folder / "models").mkdir()
+    (folder / "models" / "good.onnx").write_bytes(tiny_model)
+    (folder / "models" / "broken.onnx").write_text("no model")
+    quick = ["--threads", "1", "--rounds", "2", "--seconds", "0.01", "--cold-starts", "1", "--memory-repeats", "0"]
+    result = _run("bench", "models", *quick)
+    assert result.exit_code == 1
+    assert "good" in result.stdout
+    assert "1 measured, 1 failed" in result.stdout
+    assert "Failed: broken: models/broken.onnx: is not an ONNX model" in result.stdout
 
 
 def test_a_manifest_that_names_a_missing_output_is_one_line(folder: Path) -> None:

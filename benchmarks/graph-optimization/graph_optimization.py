@@ -22,8 +22,9 @@ from onnx import TensorProto, helper, numpy_helper
 from mtl_edge.artifact import Manifest
 from mtl_edge.bench.machine import this_machine
 from mtl_edge.data.splits import load_samples
+from mtl_edge.optimize.difference import difference
 from mtl_edge.optimize.merge import merge_all
-from mtl_edge.optimize.optimize import difference, optimize_graph
+from mtl_edge.optimize.optimize import optimize_graph
 from mtl_edge.quantize.data import calibration_data
 from mtl_edge.quantize.noise import output_noise
 from mtl_edge.quantize.race import latency_ratio

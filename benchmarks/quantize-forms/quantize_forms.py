@@ -18,8 +18,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from mtl_edge.bench.contender import Contender
 from mtl_edge.bench.machine import Machine, this_machine
-from mtl_edge.bench.suite import Contender, Settings, benchmark
+from mtl_edge.bench.settings import Settings
+from mtl_edge.bench.suite import benchmark
 from mtl_edge.quantize.convert import convert_file
 from mtl_edge.quantize.file import quantize_file
 from mtl_edge.quantize.forms import FormName

@@ -23,8 +23,10 @@ import numpy as np
 import onnx
 
 from mtl_edge.artifact import Manifest, seal
+from mtl_edge.bench.contender import Contender
 from mtl_edge.bench.machine import Machine, this_machine
-from mtl_edge.bench.suite import Contender, Settings, benchmark
+from mtl_edge.bench.settings import Settings
+from mtl_edge.bench.suite import benchmark
 from mtl_edge.data.splits import load_samples
 from mtl_edge.runtime import manifest_of, open_session
 from mtl_edge.storage import write_atomically

@@ -187,12 +187,66 @@ class Tokens:
 
 
 @dataclass(frozen=True)
+class Raw:
+    """What the graph preprocesses by itself, such as images ``(N, H, W, C)`` of any size."""
+
+    dtype: str
+
+    def encode(self, samples: Sequence[Any]) -> np.ndarray:
+        """A list of arrays of one shape as one array."""
+        return np.asarray(samples)
+
+
+@dataclass(frozen=True)
+class RawRows:
+    """Rows of a table that the graph encodes by itself.
+
+    Attributes:
+        columns: for each column its categories, or None where it holds numbers.
+        numbers, categories: names of the graph's inputs; None where it has no such columns.
+    """
+
+    columns: Mapping[str, tuple[str, ...] | None]
+    numbers: str | None
+    categories: str
+    dtype: str = "float32"
+
+    def encode(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        """The numbers alone, ``(N, columns)``."""
+        return Table({name: None for name, known in self.columns.items() if known is None}).encode(rows)
+
+    def texts(self, rows: Sequence[Mapping[str, Any]]) -> np.ndarray:
+        """The categories as texts, ``(N, columns)``; an empty one where one is missing.
+
+        Raises:
+            SampleError: a row lacks a column.
+        """
+        names = [name for name, known in self.columns.items() if known is not None]
+        for index, row in enumerate(rows):
+            for name in names:
+                if name not in row:
+                    raise SampleError(f"row {index}: must have the column {name!r}, found {', '.join(map(str, row))}")
+        texts = [[_category(row[name]) or "" for name in names] for row in rows]
+        return np.array(texts, object).reshape(len(rows), len(names))
+
+
+@dataclass(frozen=True)
 class Input:
     """What the model reads: samples of this shape, of which a name is a size of your choice."""
 
     name: str
     shape: tuple[int | str, ...]
-    preprocessing: Pixels | Table | Tokens
+    preprocessing: Pixels | Table | Tokens | Raw | RawRows
+
+    def feeds(self, samples: np.ndarray | Sequence[Any]) -> dict[str, np.ndarray]:
+        """The graph's inputs by name, as of :meth:`preprocess`."""
+        steps = self.preprocessing
+        if not isinstance(steps, RawRows):
+            return {self.name: self.preprocess(samples)}
+        if isinstance(samples, str | Mapping | np.ndarray):
+            raise SampleError(f"{self.name}: samples must be a list of rows, column name -> value")
+        numbers = {} if steps.numbers is None else {steps.numbers: steps.encode(samples)}
+        return {**numbers, steps.categories: steps.texts(samples)}
 
     @property
     def dtype(self) -> str:
@@ -265,8 +319,7 @@ class Model:
             self.name = str(manifest["name"])
             self.variant = str(manifest["variant"])
             self.sha256 = str(manifest["sha256"])
-            (entry,) = manifest["inputs"]
-            self.input = Input(str(entry["name"]), tuple(entry["shape"]), _preprocessing(entry["preprocessing"]))
+            self.input = _input(manifest["inputs"])
             self.tasks = {str(task["name"]): str(task["kind"]) for task in manifest["tasks"]}
         except (KeyError, TypeError, ValueError) as error:
             raise ModelFileError(f"{path}: the manifest cannot be understood: {error!r}") from error
@@ -283,10 +336,9 @@ class Model:
         Raises:
             SampleError: the samples are not what the model reads.
         """
-        inputs = self.input.preprocess(samples)
-        if not len(inputs):
+        if not len(samples):
             return []
-        outputs = self._session.run(list(self.tasks), {self.input.name: inputs})
+        outputs = self._session.run(list(self.tasks), self.input.feeds(samples))
         columns = [_DECODERS[kind](output) for kind, output in zip(self.tasks.values(), outputs, strict=True)]
         return [dict(zip(self.tasks, row, strict=True)) for row in zip(*columns, strict=True)]
 
@@ -315,11 +367,11 @@ class Model:
         if model != self.sha256 or not cases:
             raise ModelFileError(f"{folder}: golden vectors must be of the model {self.sha256}, found {model}")
         for number, case in enumerate(cases):
-            ((_, raw),) = case["raw"]
-            ((_, wanted),) = case["inputs"]
-            inputs = self.input.preprocess(raw)
-            _compare(f"{folder}: case {number}: input {self.input.name!r}", inputs, wanted, 1e-5)
-            found = self._session.run([entry["name"] for entry, _ in case["outputs"]], {self.input.name: inputs})
+            raw = {entry["name"]: array for entry, array in case["raw"]}
+            feeds = raw if isinstance(self.input.preprocessing, RawRows) else self.input.feeds(*raw.values())
+            for entry, wanted in case["inputs"]:
+                _compare(f"{folder}: case {number}: input {entry['name']!r}", feeds[entry["name"]], wanted, 1e-5)
+            found = self._session.run([entry["name"] for entry, _ in case["outputs"]], feeds)
             for (entry, expected), output in zip(case["outputs"], found, strict=True):
                 _compare(f"{folder}: case {number}: output {entry['name']!r}", output, expected, float(entry["atol"]))
         return len(cases)
@@ -373,8 +425,26 @@ _DECODERS = {
 }
 
 
-def _preprocessing(steps: dict[str, Any]) -> Pixels | Table | Tokens:
+def _input(entries: Sequence[Mapping[str, Any]]) -> Input:
+    """The one thing that a model reads; of rows that it encodes by itself, numbers and categories are two inputs."""
+    found = {str(entry["preprocessing"]["kind"]): entry for entry in entries}
+    first, texts = entries[0], found.get("raw-categories")
+    if texts is None:
+        (entry,) = entries
+        return Input(str(entry["name"]), tuple(entry["shape"]), _preprocessing(entry["preprocessing"]))
+    numbers = found.get("raw-numbers")
+    listed: dict[str, tuple[str, ...] | None] = {
+        str(column["name"]): tuple(column["categories"]) for column in texts["preprocessing"]["columns"]
+    }
+    listed |= dict.fromkeys(numbers["preprocessing"]["columns"] if numbers is not None else ())
+    name = None if numbers is None else str(numbers["name"])
+    return Input(str(first["reads"]), tuple(first["shape"]), RawRows(listed, name, str(texts["name"])))
+
+
+def _preprocessing(steps: Mapping[str, Any]) -> Pixels | Table | Tokens | Raw:
     match steps["kind"]:
+        case "raw-pixels":
+            return Raw(str(steps["pixels"]["raw_dtype"]))
         case "pixels":
             mean, std = (tuple(map(float, steps[key])) for key in ("mean", "std"))
             return Pixels(str(steps["raw_dtype"]), float(steps["scale"]), mean, std)
@@ -385,7 +455,7 @@ def _preprocessing(steps: dict[str, Any]) -> Pixels | Table | Tokens:
             ids = {str(word): number for number, word in enumerate(steps["vocabulary"], start=2)}
             return Tokens(ids, int(steps["length"]))
         case kind:
-            raise ValueError(f"preprocessing: kind must be one of pixels, table, tokens, found {kind!r}")
+            raise ValueError(f"preprocessing: kind must be one of pixels, raw-pixels, table, tokens, found {kind!r}")
 
 
 def _verified_manifest(path: str | Path, content: bytes, text: str | None) -> dict[str, Any]:
@@ -410,6 +480,9 @@ def _golden(folder: Path, entry: Mapping[str, Any]) -> np.ndarray:
     file = str(entry["file"])
     if Path(file).name != file:
         raise ValueError(f"must be a file's name, found {file!r}")
+    if entry["dtype"] == "string":
+        texts = (folder / file).read_text(encoding="utf-8").split("\0")[:-1]
+        return np.array(texts, object).reshape(entry["shape"])
     return np.fromfile(folder / file, np.dtype(entry["dtype"]).newbyteorder("<")).reshape(entry["shape"])
 
 
@@ -419,6 +492,8 @@ def _compare(place: str, found: np.ndarray, expected: np.ndarray, tolerance: flo
         raise ModelFileError(
             f"{place}: must be {expected.dtype} {_shown(expected.shape)}, found {found.dtype} {_shown(found.shape)}"
         )
+    if found.dtype == object:
+        found, expected = found == expected, np.ones(found.shape, bool)
     apart = np.abs(found.astype(np.float64) - expected.astype(np.float64))
     apart[np.isnan(apart)] = np.where(np.isnan(found) & np.isnan(expected), 0, np.inf)[np.isnan(apart)]
     if apart.size and apart.max() > tolerance:

@@ -4,8 +4,6 @@ import platform
 from pathlib import Path
 
 import msgspec
-import numpy as np
-import onnxruntime
 import psutil
 
 import mtl_edge
@@ -25,8 +23,33 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
 
 
+class Conditions(msgspec.Struct, frozen=True, kw_only=True):
+    """How the box was while it measured; what cannot be read is None.
+
+    Attributes:
+        governor: how the system chooses the processor's frequency.
+        frequency_mhz: the lowest and the highest seen between turns.
+        temperature_c: the highest of any sensor of the processor.
+        throttled: how often the processor slowed itself down because of heat.
+        other_load: how many cores were busy with other work, other virtual machines included, on average.
+        energy: where energy is read from, or why it is not.
+        noise: why the figures are to be taken with care, a sentence each; empty on a quiet box.
+    """
+
+    governor: str | None = None
+    frequency_mhz: tuple[float, float] | None = None
+    temperature_c: float | None = None
+    throttled: int | None = None
+    other_load: float = 0.0
+    energy: str = ""
+    noise: tuple[str, ...] = ()
+
+
 def this_machine() -> Machine:
     """Read off this box."""
+    import numpy as np
+    import onnxruntime  # late: a parent that has mapped the runtime would make its children's shared memory look small
+
     fields = _cpuinfo()
     flags = set(fields.get("flags", fields.get("Features", "")).split())
     return Machine(

@@ -1,20 +1,21 @@
 """What a benchmark measured: every raw sample is kept, every statistic is derived from them."""
 
-import math
 import statistics
 
 import msgspec
 
 from mtl_edge.artifact import Manifest
-from mtl_edge.bench.machine import Machine
+from mtl_edge.bench.latency import Latency, Point, Ratio
+from mtl_edge.bench.machine import Conditions, Machine
+from mtl_edge.bench.memory import Memory
+from mtl_edge.bench.server import Server
 from mtl_edge.tasks import Task
-
-_ROUNDS_FOR_A_VERDICT = 5
 
 
 class ColdStart(msgspec.Struct, frozen=True, kw_only=True):
-    """One fresh process: load the model, run it once, run it a few times more.
+    """One fresh process: start Python, import the runtime, load the model, run it once, run it a few times more.
 
+    ``process_ms`` ends where the interpreter executes its first line; ``import_ms`` is onnxruntime with numpy.
     ``runtime_rss_bytes`` is resident before the model is loaded, ``peak_rss_bytes`` the most that ever was.
     """
 
@@ -22,65 +23,29 @@ class ColdStart(msgspec.Struct, frozen=True, kw_only=True):
     first_run_ms: float
     runtime_rss_bytes: int
     peak_rss_bytes: int
-
-
-class Latency(msgspec.Struct, frozen=True, kw_only=True):
-    """Latencies of one model with one number of threads: one list of samples per round.
-
-    ``base_ms`` is the base's median in each of these rounds. The base takes part in the rounds of all models, which are
-    measured some at a time.
-    """
-
-    threads: int
-    rounds_ms: tuple[tuple[float, ...], ...]
-    base_ms: tuple[float, ...]
+    process_ms: float = 0.0
+    import_ms: float = 0.0
 
     @property
-    def p50_ms(self) -> float:
-        """Median over all samples."""
-        return percentile(self._samples, 50)
-
-    @property
-    def p90_ms(self) -> float:
-        """90th percentile over all samples."""
-        return percentile(self._samples, 90)
-
-    @property
-    def round_medians_ms(self) -> tuple[float, ...]:
-        """Median of each round."""
-        return tuple(statistics.median(samples) for samples in self.rounds_ms)
-
-    @property
-    def round_ratios(self) -> tuple[float, ...]:
-        """The median of each round over the base's of the same round."""
-        return tuple(mine / theirs for mine, theirs in zip(self.round_medians_ms, self.base_ms, strict=True))
-
-    @property
-    def _samples(self) -> list[float]:
-        return [sample for samples in self.rounds_ms for sample in samples]
+    def total_ms(self) -> float:
+        """From nothing to the first answer."""
+        return self.process_ms + self.import_ms + self.load_ms + self.first_run_ms
 
 
-class Ratio(msgspec.Struct, frozen=True, kw_only=True):
-    """How a model's latency stands to the base's, from the medians of the same rounds; below 1 is faster."""
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that could not be measured, and why, in one line."""
 
-    median: float
-    low: float
-    high: float
-    rounds: int
-
-    @property
-    def verdict(self) -> str:
-        """Faster or slower only if nine rounds of ten agree, and only from five rounds on."""
-        if self.rounds < _ROUNDS_FOR_A_VERDICT or self.low <= 1 <= self.high:
-            return "undecided"
-        return "faster" if self.high < 1 else "SLOWER"
+    name: str
+    paths: tuple[str, ...]
+    reason: str
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
     """All that was measured of one model, or of several that work together in one process.
 
     ``manifests`` has one for each file, or none where a file was not made by mtl-edge. ``file_bytes`` is the sum.
-    ``metrics`` are there only where test data was given.
+    ``inputs`` are those of the first point. ``metrics`` are there only where test data was given, ``memory`` and
+    ``server`` only where they were asked for.
     """
 
     name: str
@@ -91,6 +56,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     cold_starts: tuple[ColdStart, ...]
     latencies: tuple[Latency, ...]
     metrics: dict[str, dict[str, float]] | None = None
+    memory: tuple[Memory, ...] = ()
+    server: tuple[Server, ...] = ()
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -112,9 +79,13 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         """Median of the part of that peak that the runtime alone does not need."""
         return statistics.median(start.peak_rss_bytes - start.runtime_rss_bytes for start in self.cold_starts)
 
-    def latency(self, threads: int) -> Latency:
-        """The latencies with this number of threads."""
-        return next(latency for latency in self.latencies if latency.threads == threads)
+    def latency(self, point: Point | int) -> Latency:
+        """The latencies at a point; a number stands for the first point with so many threads."""
+        return next(latency for latency in self.latencies if point in (latency.point, latency.threads))
+
+    def with_arena(self, arena: bool) -> tuple[Memory, ...]:
+        """The fresh processes in which the runtime's arena was on, or off."""
+        return tuple(memory for memory in self.memory if memory.arena == arena)
 
 
 class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,13 +93,19 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
 
     machine: Machine
     base: str
-    batch: int
     results: tuple[Result, ...]
+    failures: tuple[Failure, ...] = ()
+    conditions: Conditions | None = None
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        """The combinations of threads, batch and dimensions that were measured."""
+        return tuple(latency.point for latency in self.results[0].latencies)
 
     @property
     def threads(self) -> tuple[int, ...]:
         """The numbers of threads that were measured."""
-        return tuple(latency.threads for latency in self.results[0].latencies)
+        return tuple(dict.fromkeys(point.threads for point in self.points))
 
     @property
     def base_result(self) -> Result:
@@ -137,24 +114,18 @@ class Benchmark(msgspec.Struct, frozen=True, kw_only=True):
         assert found is not None
         return found
 
-    def ratio(self, result: Result, threads: int, base: Result | None = None) -> Ratio:
-        """A model's latency over the base's, round by round, and the range that holds at least nine rounds of ten.
+    def ratio(self, result: Result, point: Point | int, base: Result | None = None) -> Ratio:
+        """A model's latency over the base's, round by round, with its interval.
 
         Where another base is given, both are seen relative to the common one, so that it need not have been measured in
         the same rounds.
         """
-        ratios = list(result.latency(threads).round_ratios)
+        ratios = result.latency(point).round_ratios
         if base is not None:
-            ratios = [mine / theirs for mine, theirs in zip(ratios, base.latency(threads).round_ratios, strict=False)]
-        low, high = percentile(ratios, 5), percentile(ratios, 95)
-        return Ratio(median=statistics.median(ratios), low=low, high=high, rounds=len(ratios))
+            pairs = zip(ratios, base.latency(point).round_ratios, strict=False)
+            ratios = tuple(mine / theirs for mine, theirs in pairs)
+        return Ratio.of(ratios)
 
     def result(self, name: str) -> Result | None:
         """What was measured under this name."""
         return next((result for result in self.results if result.name == name), None)
-
-
-def percentile(values: list[float], share: float) -> float:
-    """Nearest rank: the smallest value that at least ``share`` per cent of the values do not exceed."""
-    ordered = sorted(values)
-    return ordered[max(math.ceil(share / 100 * len(ordered)), 1) - 1]

@@ -6,11 +6,18 @@ import click
 
 from mtl_edge import __version__
 from mtl_edge.cli.bench import bench
+from mtl_edge.cli.compare import compare
 from mtl_edge.cli.damage import damage
 from mtl_edge.cli.export import export
+from mtl_edge.cli.inspect import inspect
+from mtl_edge.cli.manifest import manifest
 from mtl_edge.cli.optimize import optimize
 from mtl_edge.cli.quantize import quantize
 from mtl_edge.cli.recipes import run, train
+from mtl_edge.cli.report import report
+from mtl_edge.cli.sign import keygen, sign
+from mtl_edge.cli.subset import subset
+from mtl_edge.cli.verify import verify
 from mtl_edge.cli.zoo import zoo
 from mtl_edge.errors import MtlEdgeError
 
@@ -38,5 +45,24 @@ def main(debug: bool) -> None:
     """From data with several targets to one small, fast, verified .onnx, measured on the runtime that will run it."""
 
 
-for command in (run, train, bench, optimize, quantize, damage, export, zoo):
+_COMMANDS = (
+    run,
+    train,
+    bench,
+    compare,
+    report,
+    inspect,
+    optimize,
+    quantize,
+    damage,
+    subset,
+    export,
+    manifest,
+    keygen,
+    sign,
+    verify,
+    zoo,
+)
+
+for command in _COMMANDS:
     main.add_command(command)

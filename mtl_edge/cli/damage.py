@@ -6,12 +6,21 @@ from typing import Any
 
 import click
 
-from mtl_edge.cli.options import EXISTING, with_cache, with_calib, with_method, with_samples, with_target
+from mtl_edge.cli.options import (
+    MODEL,
+    Guarded,
+    with_cache,
+    with_calib,
+    with_method,
+    with_rounding,
+    with_samples,
+    with_target,
+)
 from mtl_edge.errors import needs_extra
 
 
-@click.command()
-@click.argument("model", type=EXISTING)
+@click.command(cls=Guarded)
+@click.argument("model", type=MODEL)
 @with_calib
 @click.option(
     "--data",
@@ -24,13 +33,14 @@ from mtl_edge.errors import needs_extra
 @click.option("--all", "every", is_flag=True, help="Compute the metrics of every layer.")
 @click.option(
     "--by",
-    type=click.Choice(["layer", "part"]),
+    type=click.Choice(["layer", "stage", "part"]),
     default="layer",
     show_default=True,
-    help="What is quantized alone: each layer; or the trunk, what some tasks share, and each head.",
+    help="What is quantized alone: each layer; or the trunk, what some tasks share, and each head; or their stages.",
 )
 @with_target
 @with_method
+@with_rounding
 @with_samples
 @with_cache
 @click.option("--picture", type=click.Path(dir_okay=False, path_type=Path), help="Draw a heat map, an .svg.")
@@ -44,6 +54,7 @@ def damage(
     by: Any,
     target: Any,
     method: Any,
+    rounding: Any,
     samples: int,
     cache: bool,
     picture: Path | None,
@@ -61,12 +72,13 @@ def damage(
         from mtl_edge.quantize.damage import measure_damage
         from mtl_edge.quantize.source import arrays_of, calibrated_source
         from mtl_edge.quantize.target import this_target
-        from mtl_edge.report.damage import damage_svg, show_damage
+        from mtl_edge.report.damage import show_damage
         from mtl_edge.storage import cache_folder, write_atomically
     if picture is not None:
         with needs_extra("report"):
-            import altair  # noqa: F401 - at once, not after all layers have been measured
-            import vl_convert  # noqa: F401
+            # at once, not after all layers have been measured
+            from mtl_edge.report.charts.heat import damage_svg
+            from mtl_edge.report.charts.paint import FILE
     kept = cache_folder() if cache else None
     with (
         calibrated_source(
@@ -82,10 +94,11 @@ def damage(
             test=test,
             exact=None if every else exact,
             by=by,
+            rounding=rounding,
             folder=kept and kept / "damage",
         )
     show_damage(found, source.manifest.tasks if source.manifest is not None else (), Console())
     if picture is not None:
-        write_atomically(picture, damage_svg(found))
+        write_atomically(picture, damage_svg(found, FILE))
     if json_file is not None:
         write_atomically(json_file, msgspec.json.format(msgspec.json.encode(found), indent=1))

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from mtl_edge.cli.options import EXISTING
+from mtl_edge.cli.options import MODEL, Guarded
 from mtl_edge.errors import needs_extra
 
 
-@click.command()
-@click.argument("model", type=EXISTING)
+@click.command(cls=Guarded)
+@click.argument("model", type=MODEL)
 @click.option(
     "-o",
     "--output",

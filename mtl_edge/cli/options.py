@@ -1,10 +1,60 @@
 """Options and types that several commands share."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import click
 
+
+class Dims(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.3
+    """``name=size,size``."""
+
+    name = "NAME=N,N,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Name and sizes."""
+        if isinstance(value, tuple):
+            return value
+        name, _, sizes = value.partition("=")
+        if not name or not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", sizes):
+            self.fail(f"must be a dimension's name and sizes such as seq=64,128, found {value!r}", param, ctx)
+        return name, tuple(dict.fromkeys(map(int, sizes.split(","))))
+
+
+class Dim(Dims):
+    """``name=size``."""
+
+    name = "NAME=SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Name and size."""
+        name, sizes = super().convert(value, param, ctx)
+        if len(sizes) > 1:
+            self.fail(f"must be one size, found {value!r}", param, ctx)
+        return name, sizes
+
+
 EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
+MODEL = click.Path(exists=True, dir_okay=False, path_type=Path)
+"""An ``.onnx`` from anywhere; only for commands that are :class:`Guarded`."""
+
+
+class Guarded(click.Command):
+    """A command whose models are checked before it begins, so that it can open them as it likes."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Admit all models that were given, then do what the command does."""
+        from mtl_edge.intake.admit import admit
+
+        given = [ctx.params[param.name] for param in self.params if param.type is MODEL and param.name]
+        models = [path for value in given for path in (value if isinstance(value, tuple) else (value,))]
+        for model in dict.fromkeys(models):
+            if model is not None:
+                admit(model)
+        return super().invoke(ctx)
+
+
 with_calib = click.option(
     "--calib",
     type=click.Path(exists=True, path_type=Path),
@@ -36,4 +86,11 @@ with_workdir = click.option(
     "--workdir",
     type=click.Path(file_okay=False, path_type=Path),
     help="Where to work and to put the results.  [default: runs/NAME]",
+)
+with_rounding = click.option(
+    "--rounding",
+    type=click.Choice(["nearest", "compensated"]),
+    default="compensated",
+    show_default=True,
+    help="Of weights: each to its nearest, or so that their errors make up for each other on what calibration saw.",
 )

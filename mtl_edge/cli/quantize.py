@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from mtl_edge.cli.options import EXISTING, with_cache, with_method, with_samples, with_target
+from mtl_edge.cli.options import MODEL, Guarded, with_cache, with_method, with_rounding, with_samples, with_target
 from mtl_edge.errors import DataError, needs_extra
 
 _ONLY_STATIC = (
@@ -30,8 +30,8 @@ def _refuse_options(names: tuple[str, ...], form: str) -> None:
             raise DataError(f"quantize: --form {form} does not know --{name.replace('_', '-')}")
 
 
-@click.command()
-@click.argument("model", type=EXISTING)
+@click.command(cls=Guarded)
+@click.argument("model", type=MODEL)
 @click.option(
     "--form",
     type=click.Choice(["static", "dynamic", "weights", "weights4", "fp16"]),
@@ -69,13 +69,7 @@ def _refuse_options(names: tuple[str, ...], form: str) -> None:
     show_default=True,
     help="Scale channels between layers so that they are of like size.",
 )
-@click.option(
-    "--rounding",
-    type=click.Choice(["nearest", "compensated"]),
-    default="compensated",
-    show_default=True,
-    help="Of weights: each to its nearest, or so that their errors make up for each other on what calibration saw.",
-)
+@with_rounding
 @click.option(
     "--correct-bias/--no-correct-bias",
     default=True,

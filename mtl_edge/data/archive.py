@@ -4,6 +4,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
+from mtl_edge.data.limits import check_archive
 from mtl_edge.data.splits import Samples, file_name, load_samples
 from mtl_edge.errors import DataError
 
@@ -21,12 +22,15 @@ def unpack_npz(path: Path, folder: Path) -> Samples:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     with stream:
         try:
+            needed, free = check_archive(stream, str(path)), shutil.disk_usage(folder).free
+            if needed > free:
+                raise DataError(f"{path}: must have {needed} bytes of space in {folder} to be unpacked, found {free}")
             with zipfile.ZipFile(stream) as archive:
                 for member in archive.namelist():
                     into = folder / file_name(member.removesuffix(".npy"))
                     with archive.open(member) as source, into.open("wb") as target:
                         shutil.copyfileobj(source, target, 1 << 20)
-        except OSError:  # of the folder that is written to
+        except (OSError, DataError):  # of the folder that is written to
             raise
         except Exception as error:  # zipfile raises many kinds for a damaged archive
             raise DataError(f"{path}: is not a readable .npz of plain arrays: {error}") from error

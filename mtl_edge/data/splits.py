@@ -7,6 +7,7 @@ from urllib.parse import quote, unquote
 
 import numpy as np
 
+from mtl_edge.data.limits import check_archive
 from mtl_edge.errors import DataError
 
 SPLIT_NAMES = ("train", "val", "calib", "test")
@@ -100,8 +101,12 @@ def _mapped(folder: Path, place: str) -> dict[str, np.ndarray]:
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+        with path.open("rb") as stream:
+            check_archive(stream, str(path))
+            with np.load(stream, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+    except DataError:
+        raise
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     except Exception as error:  # zipfile and numpy raise many kinds for a damaged archive

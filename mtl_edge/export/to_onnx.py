@@ -4,11 +4,13 @@ import contextlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import onnx_ir as ir
 import onnx_ir.passes.common as passes
 import torch
+from torch import nn
 
 from mtl_edge.export.rewrite import use_global_average_pool
 from mtl_edge.nets.multitask import MultiTaskNet
@@ -29,15 +31,46 @@ def export_onnx(net: MultiTaskNet, example: torch.Tensor, input_name: str) -> by
     Returns:
         The serialized model, without the traces of this machine that the exporter leaves in it (file names, lines).
     """
-    with _quiet():
+    return export_graph(
+        net.for_export(),
+        (example,),
+        input_names=[input_name],
+        output_names=list(net.tasks),
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+    )
+
+
+def export_graph(
+    module: nn.Module | torch.export.ExportedProgram,
+    args: tuple[torch.Tensor, ...],
+    *,
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    dynamic_shapes: tuple[dict[int, Any], ...] | None = None,
+    opset: int = OPSET,
+) -> bytes:
+    """Write any module as ONNX; what :mod:`torch.onnx` raises of it is raised.
+
+    Args:
+        module: in evaluation mode; it reads tensors and gives tensors. Or what :mod:`torch.export` made of one.
+        args: what to trace it with.
+        input_names: one for each of them.
+        output_names: one for each output.
+        dynamic_shapes: which axes of each input are open; None fixes all, or leaves it to the program.
+        opset: the operator set.
+
+    Returns:
+        The serialized model, as of :func:`export_onnx`.
+    """
+    with quiet():
         program = torch.onnx.export(
-            net.for_export(),
-            (example,),
+            module,
+            args,
             dynamo=True,
-            input_names=[input_name],
-            output_names=list(net.tasks),
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            opset_version=OPSET,
+            input_names=input_names,
+            output_names=output_names,
+            dynamic_shapes=dynamic_shapes,
+            opset_version=opset,
             verbose=False,
         )
     assert program is not None  # None only for the old exporter
@@ -54,14 +87,20 @@ def export_onnx(net: MultiTaskNet, example: torch.Tensor, input_name: str) -> by
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter prints its steps and warns of its own deprecations."""
+def quiet() -> Iterator[None]:
+    """The exporter prints its steps, and warns of its own deprecations and of what it raises anyway."""
     logger = logging.getLogger("torch.onnx")
-    level = logger.level
+    level, disabled = logger.level, logging.root.manager.disable
     logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    logging.disable(logging.WARNING)
+    with (
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
         warnings.simplefilter("ignore")
         try:
             yield
         finally:
             logger.setLevel(level)
+            logging.disable(disabled)

@@ -7,15 +7,19 @@ from pathlib import Path
 
 import msgspec
 
-from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE, Manifest
+from mtl_edge.artifact import MANIFEST_FILE, METADATA_KEY, MODEL_FILE, Manifest
 from mtl_edge.errors import ModelError, WorkdirError
+from mtl_edge.kits.cpp import generate_cpp
+from mtl_edge.kits.destinations import EXACT, READS_ONE, SHARED
 from mtl_edge.kits.goldens import GOLDENS_FOLDER, Goldens, golden_samples, make_goldens
+from mtl_edge.kits.kotlin import KOTLIN_FILE, kotlin_types
+from mtl_edge.kits.swift import SWIFT_FILE, swift_types
+from mtl_edge.kits.typescript import TYPES_FILE, typescript_types
+from mtl_edge.preprocessing import Pixels, RawPixels, Table, Tokens
 from mtl_edge.runtime import manifest_of, open_session
 from mtl_edge.storage import sha256_of, write_folder
 
 KIT_FILE = "kit.json"
-DESTINATIONS = ("python",)
-"""The folders of ``exporters/``; each is a place that a model goes to."""
 
 _INSTALLED = Path(str(files("mtl_edge"))) / "exporters"
 _CHECKOUT = Path(str(files("mtl_edge"))).parent / "exporters"
@@ -52,7 +56,7 @@ def write_kit(
 
     Args:
         model: an ``.onnx`` with a manifest.
-        destination: one of :data:`DESTINATIONS`.
+        destination: one of :data:`~mtl_edge.kits.destinations.DESTINATIONS`.
         folder: what to write; it must not exist, be empty, or be a kit that may be overwritten.
         data: an ``.npz`` or folder of ``.npy`` files to take golden vectors from; random samples if not given.
         goldens: how many golden vectors.
@@ -64,14 +68,17 @@ def write_kit(
         WorkdirError: something else is in the folder, or it cannot be written.
     """
     _check_free(folder, overwrite)
-    session = open_session(model)
+    session = open_session(model, exact=destination in EXACT)
     manifest = manifest_of(model, session)
     if manifest is None:
         raise ModelError(f"{model}: must carry mtl-edge's manifest, which says what its outputs mean, found none")
-    made = make_goldens(session, manifest, golden_samples(manifest.inputs[0], goldens, data))
+    if manifest.part is not None:
+        raise ModelError(f"{model}: must be a whole model, found a {manifest.part}: a kit has one model")
+    sealed = session.get_modelmeta().custom_metadata_map[METADATA_KEY]
+    made = make_goldens(session, manifest, golden_samples(manifest.inputs, goldens, data))
     content: dict[str, bytes] = {
         MODEL_FILE: model.read_bytes(),
-        MANIFEST_FILE: msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n",
+        MANIFEST_FILE: msgspec.json.format(sealed.encode(), indent=2) + b"\n",
         **{f"{GOLDENS_FOLDER}/{name}": array for name, array in made.files.items()},
         **_client(destination),
         **{name: text.encode() for name, text in _generated(destination, manifest, made.goldens).items()},
@@ -84,16 +91,35 @@ def write_kit(
 
 def _generated(destination: str, manifest: Manifest, goldens: Goldens) -> Mapping[str, str]:
     """What depends on the model: path in the kit -> text."""
+    steps = [source.preprocessing for source in manifest.inputs]
+    if destination in READS_ONE and not (len(steps) == 1 and isinstance(steps[0], Pixels | RawPixels | Table | Tokens)):
+        raise ModelError(
+            f"{manifest.name}: for {destination}, it must read one input of pixels, a table or texts, found "
+            f"{', '.join(type(item).__name__ for item in steps)}"
+        )
     match destination:
+        case "cpp":
+            return generate_cpp(manifest, goldens)
+        case "node" | "web":
+            return {TYPES_FILE: typescript_types(manifest)}
+        case "android":
+            return {KOTLIN_FILE: kotlin_types(manifest)}
+        case "ios":
+            return {SWIFT_FILE: swift_types(manifest)}
         case _:
             return {}
 
 
 def _client(destination: str) -> dict[str, bytes]:
-    """The files of ``exporters/<destination>``, by their path in it."""
-    home = (_INSTALLED if _INSTALLED.is_dir() else _CHECKOUT) / destination
-    found = (path for path in sorted(home.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
-    return {path.relative_to(home).as_posix(): path.read_bytes() for path in found}
+    """The files of ``exporters/<destination>``, and of the folder that it shares with another, by their path in it."""
+    exporters = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
+    homes = [exporters / name for name in (destination, SHARED.get(destination)) if name is not None]
+    return {
+        path.relative_to(home).as_posix(): path.read_bytes()
+        for home in homes
+        for path in sorted(home.rglob("*"))
+        if path.is_file() and not {"__pycache__", "node_modules"} & set(path.parts)
+    }
 
 
 def _check_free(folder: Path, overwrite: bool) -> None:

@@ -7,12 +7,12 @@ import numpy as np
 import onnx
 
 from mtl_edge.errors import ModelError
+from mtl_edge.optimize.difference import difference
 from mtl_edge.optimize.merge import find_groups, find_parallel_groups, merge, merge_all
 from mtl_edge.optimize.rewrite import rewritten
 from mtl_edge.quantize.audit import is_quantized
 from mtl_edge.quantize.race import is_faster, latency_ratio, one_run
 from mtl_edge.quantize.weights import bits_of_weights
-from mtl_edge.runtime import open_session
 
 _TOLERANCE = 1e-5
 """Of an output's largest magnitude: how far last bits may be off, where kernels sum in another order."""
@@ -92,15 +92,3 @@ def optimize_graph(model: bytes, batch: Mapping[str, np.ndarray]) -> Optimized:
         latency_ratio=ratio,
         largest_difference=moved(best),
     )
-
-
-def difference(theirs: bytes, mine: bytes, batch: Mapping[str, np.ndarray]) -> float:
-    """How far the outputs of one model are from another's, over their largest magnitude; infinite if not finite."""
-    sessions = [open_session(model, threads=1) for model in (theirs, mine)]
-    names = [item.name for item in sessions[0].get_outputs()]
-    worst = 0.0
-    for before, after in zip(*(session.run(names, dict(batch)) for session in sessions), strict=True):
-        if not np.array_equal(before, after):
-            gap = np.abs(before.astype(np.float64) - after).max() / max(np.abs(before).max(), np.finfo(np.float32).tiny)
-            worst = max(worst, float(gap) if np.isfinite(gap) else np.inf)
-    return worst

@@ -9,10 +9,11 @@ from onnx import numpy_helper
 from mtl_edge.errors import ModelError
 from mtl_edge.graph import drop_dead, fresh_name, has_graphs_within, readers_of
 from mtl_edge.optimize.merge import Branch, branches_of
+from mtl_edge.optimize.narrow import narrow_quantized
 from mtl_edge.quantize.int8_layers import constants_of
 
 
-def cut_outputs(model: bytes, names: Collection[str]) -> bytes:
+def cut_outputs(model: bytes, names: Collection[str], *, narrow: bool = True) -> bytes:
     """Keep some outputs of a model, in its order, and only what they are computed from.
 
     A layer of several tasks, as :mod:`mtl_edge.optimize.merge` makes them, loses the channels of those that go. What
@@ -20,8 +21,9 @@ def cut_outputs(model: bytes, names: Collection[str]) -> bytes:
     are those of the whole model: of matrix products to the bit under ONNX Runtime, of convolutions but for last bits.
 
     Args:
-        model: a serialized fp32 model.
+        model: a serialized model, fp32 or int8.
         names: of the outputs to keep.
+        narrow: whether layers of several tasks lose channels.
 
     Raises:
         ModelError: no name is given, or one that no output has.
@@ -33,14 +35,19 @@ def cut_outputs(model: bytes, names: Collection[str]) -> bytes:
         raise ModelError(f"subset: must name outputs of the model ({', '.join(present)}), found {unknown[0]!r}")
     if not names:
         raise ModelError(f"subset: must name at least one output of the model ({', '.join(present)}), found none")
+    before = readers_of(graph)
     for output in [output for output in graph.output if output.name not in names]:
         graph.output.remove(output)
     drop_dead(graph)
-    if not has_graphs_within(graph):
+    if narrow and not has_graphs_within(graph):
         branches = {branch.output: branch for branch in branches_of(graph)}
         for split in [node for node in graph.node if node.op_type == "Split" and node.input[0] in branches]:
             _narrow(graph, split, branches[split.input[0]])
+        narrow_quantized(graph)
         drop_dead(graph)
+    after = readers_of(graph)
+    for item in [item for item in graph.input if before[item.name] and not after[item.name]]:
+        graph.input.remove(item)
     return bytes(proto.SerializeToString())
 
 

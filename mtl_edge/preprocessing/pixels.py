@@ -28,6 +28,10 @@ class Pixels(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
+    def layout(self, rank: int) -> str:
+        """The axes of its input: channels come second, then a place in time, in a picture, or in a volume."""
+        return "NC" + {3: "T", 4: "HW", 5: "DHW"}.get(rank, "")
+
     def apply(self, raw: np.ndarray) -> np.ndarray:
         """Raw samples ``(N, C, …)`` -> float32 network input of the same shape."""
         channels = (1, -1) + (1,) * (raw.ndim - 2)

@@ -43,6 +43,10 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     columns: tuple[NumericColumn | CategoricalColumn, ...]
 
+    def layout(self, rank: int) -> str:
+        """The axes of its input: rows and columns."""
+        return "NC"
+
     def apply(self, raw: np.ndarray) -> np.ndarray:
         """Encoded rows ``(N, columns)`` as they are, copied."""
         return raw.astype(np.float32)

@@ -33,6 +33,10 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """How many ids there are."""
         return FIRST_WORD + len(self.vocabulary)
 
+    def layout(self, rank: int) -> str:
+        """The axes of its input: texts and words."""
+        return "NT"
+
     def apply(self, raw: np.ndarray) -> np.ndarray:
         """Ids ``(N, length)`` as int64, copied."""
         return raw.astype(np.int64)

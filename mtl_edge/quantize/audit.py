@@ -58,6 +58,8 @@ _NEUTRAL = frozenset(
     }
 )
 """They move values, or compare them, and do so in any type."""
+_ANY_TYPE = ("Resize",)
+"""They compute, in 8 bits where that is what they are given."""
 
 NO_KERNEL = "no int8 kernel takes this form: its inputs are dequantized and its output quantized again"
 """Why an operator that was to run in int8 does not."""
@@ -96,13 +98,18 @@ def audit(model: bytes) -> Audit:
     with tempfile.TemporaryDirectory(prefix="mtl-edge-") as folder:
         path = Path(folder) / "optimized.onnx"
         open_session(model, save_optimized=path)
-        graph = onnx.load(path).graph
+        return audit_optimized(onnx.load(path).graph)
+
+
+def audit_optimized(graph: onnx.GraphProto) -> Audit:
+    """Look at a graph that ONNX Runtime has optimized."""
     makers = {name: node for node in graph.node for name in node.output}
     readers: dict[str, list[onnx.NodeProto]] = {}
     for node in graph.node:
         for name in node.input:
             readers.setdefault(name, []).append(node)
-    return Audit(tuple(_audited(node, makers, readers) for node in graph.node))
+    eight_bits = _eight_bit_values(graph)
+    return Audit(tuple(_audited(node, makers, readers, eight_bits) for node in graph.node))
 
 
 def is_quantized(node: onnx.NodeProto) -> bool:
@@ -111,7 +118,10 @@ def is_quantized(node: onnx.NodeProto) -> bool:
 
 
 def _audited(
-    node: onnx.NodeProto, makers: dict[str, onnx.NodeProto], readers: dict[str, list[onnx.NodeProto]]
+    node: onnx.NodeProto,
+    makers: dict[str, onnx.NodeProto],
+    readers: dict[str, list[onnx.NodeProto]],
+    eight_bits: set[str],
 ) -> AuditedNode:
     kind = node.op_type
     if kind in _BOUNDARY:
@@ -120,6 +130,8 @@ def _audited(
         return AuditedNode(kind, node.name, "int8")
     if kind in _NEUTRAL:
         return AuditedNode(kind, node.name, "neutral")
+    if kind in _ANY_TYPE and node.input[0] in eight_bits:
+        return AuditedNode(kind, node.name, "int8")
     quantized_inputs = [name for name in node.input if name in makers and makers[name].op_type == "DequantizeLinear"]
     computed = [name for name in node.input if name in makers]
     quantized_output = any(
@@ -134,3 +146,18 @@ def _audited(
     else:
         reason = ""
     return AuditedNode(kind, node.name, "float", reason)
+
+
+def _eight_bit_values(graph: onnx.GraphProto) -> set[str]:
+    """The values that are 8-bit numbers, as far as the operators tell that make them or hand them on."""
+    found: set[str] = set()
+    for node in graph.node:
+        kind = node.op_type
+        handed_on = (kind in _NEUTRAL and kind != "Cast") or kind in _ANY_TYPE
+        if (
+            kind == "QuantizeLinear"
+            or kind.startswith("QLinear")
+            or (handed_on and node.input and node.input[0] in found)
+        ):
+            found.update(node.output)
+    return found

@@ -13,13 +13,14 @@ import onnx
 
 from mtl_edge.errors import ModelError
 from mtl_edge.progress import progress_bar
+from mtl_edge.quantize.emulate import open_as_on
 from mtl_edge.quantize.noise import output_noise
 from mtl_edge.quantize.placement import outputs_served, quantizable_layers
 from mtl_edge.quantize.race import latency_ratio
 from mtl_edge.quantize.source import CalibratedSource
 from mtl_edge.quantize.static import insert_qdq
 from mtl_edge.quantize.target import Target
-from mtl_edge.runtime import Metrics, Session, evaluate, open_session
+from mtl_edge.runtime import Metrics, Session, evaluate
 from mtl_edge.tasks import Budget, Metric, Task
 
 _MOST = 8
@@ -98,7 +99,7 @@ def keep_budgets(
         ModelError: the model has no manifest, which says what its outputs mean.
         DataError: the samples do not fit.
     """
-    search = _Search(source, ranges, target, Judge(source, goal))
+    search = _Search(source, ranges, target, Judge(source, target, goal))
     reverted: list[str] = []
     found = [search.judge(kept, ())]
     with progress_bar("budgets", total=_MOST + 1) as bar:
@@ -122,6 +123,7 @@ class Judge:
 
     Args:
         source: the fp32 model and its calibration.
+        target: the kind of processor that will run it.
         goal: the budgets, and what to judge by.
 
     Attributes:
@@ -129,10 +131,10 @@ class Judge:
         remarks: these, and budgets that the samples cannot judge.
     """
 
-    def __init__(self, source: CalibratedSource, goal: Goal) -> None:
+    def __init__(self, source: CalibratedSource, target: Target, goal: Goal) -> None:
         if source.manifest is None:
             raise ModelError("max_drop: the model must have a manifest, which says what its outputs mean; found none")
-        self._goal, self._manifest = goal, source.manifest
+        self._target, self._goal, self._manifest = target, goal, source.manifest
         self._tasks = {task.name: task for task in source.manifest.tasks}
         fp32 = self._metrics(source.session)
         self._base = goal.base or fp32
@@ -143,7 +145,7 @@ class Judge:
 
     def spent(self, model: bytes) -> tuple[Spent, ...]:
         """What became of each budget."""
-        return self._spend(self._metrics(open_session(model)))
+        return self._spend(self._metrics(open_as_on(model, self._target.name)))
 
     def misses(self, spent: Sequence[Spent]) -> list[Spent]:
         """Those that are missed, and that another int8 form could keep."""
@@ -154,11 +156,11 @@ class Judge:
         return sum(map(_excess, spent))
 
     def _metrics(self, session: Session) -> Metrics:
-        return evaluate(session, self._manifest.tasks, self._manifest.inputs[0], self._goal.samples)
+        return evaluate(session, self._manifest.tasks, self._manifest.inputs, self._goal.samples)
 
     def _spend(self, found: Metrics) -> tuple[Spent, ...]:
         return tuple(
-            _spend(self._tasks[name], budget, self._base[name], found[name])
+            spend(self._tasks[name], budget, self._base[name], found[name])
             for name, budget in self._goal.budgets.items()
         )
 
@@ -205,14 +207,15 @@ class _Search:
         return insert_qdq(self._source.prepared, self._ranges, self._target, kept=nodes, pinned=self._source.pinned)
 
     def _noise(self, nodes: frozenset[str], task: str) -> float:
-        return output_noise(self._source.session, open_session(self._build(nodes)), *self._shown)[task]
+        int8 = open_as_on(self._build(nodes), self._target.name)
+        return output_noise(self._source.session, int8, *self._shown)[task]
 
 
-def _spend(task: Task, budget: Budget, fp32: Mapping[str, float], int8: Mapping[str, float]) -> Spent:
+def spend(task: Task, budget: Budget, fp32: Mapping[str, float], int8: Mapping[str, float]) -> Spent:
+    """What becomes of a task's budget, from its metrics before and after."""
     metric: Metric = task.metrics[0]
     value, base = int8[metric.name], fp32[metric.name]
-    loss = 100 * (base - value) if budget.unit == "pt" else -100 * metric.gain(value, base)
-    return Spent(task.name, budget, base, value, loss)
+    return Spent(task.name, budget, base, value, budget.loss(metric, value, base))
 
 
 def _excess(spent: Spent) -> float:

@@ -5,40 +5,23 @@ measured. Signal to noise of the outputs is cheap and is there for every layer; 
 counts, and are computed for the layers that are worst by noise, or for all.
 """
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import msgspec
-import numpy as np
 import onnx
 
 from mtl_edge.data.splits import Samples
 from mtl_edge.errors import ModelError
 from mtl_edge.progress import progress_bar
-from mtl_edge.quantize.noise import output_noise
-from mtl_edge.quantize.placement import outputs_served, quantizable_layers
-from mtl_edge.quantize.ranges import Method, find_ranges
+from mtl_edge.quantize.judge import Form, Judge
+from mtl_edge.quantize.parts import By, parts_of
+from mtl_edge.quantize.placement import quantizable_layers
+from mtl_edge.quantize.ranges import Method
+from mtl_edge.quantize.refinements import RoundingName
 from mtl_edge.quantize.source import CalibratedSource
-from mtl_edge.quantize.static import insert_qdq
-from mtl_edge.quantize.target import TargetName, find_target
-from mtl_edge.runtime import Metrics, evaluate, open_session
-from mtl_edge.storage import sha256_of, write_atomically
-
-By = Literal["layer", "part"]
-
-
-class Form(msgspec.Struct, frozen=True):
-    """One choice of what is in int8.
-
-    Attributes:
-        noise_db: output -> signal to noise against fp32, on a batch of the calibration samples.
-        metrics: task -> metric -> value on the test samples; None where they were not computed.
-    """
-
-    noise_db: dict[str, float]
-    metrics: Metrics | None = None
+from mtl_edge.quantize.target import TargetName
+from mtl_edge.runtime import Metrics
 
 
 class LayerDamage(msgspec.Struct, frozen=True):
@@ -46,7 +29,7 @@ class LayerDamage(msgspec.Struct, frozen=True):
 
     Attributes:
         layer: name of its node; of a part, which outputs all of its layers serve: ``trunk``, ``shared (left, sum)``,
-            ``left``.
+            ``left``; of a stage, also the size of its maps: ``trunk 18x18``.
         kind: its operator; of a part, how many of which: ``7 Conv, 1 Gemm``.
         serves: the outputs that depend on it.
         alone: only this layer is in int8.
@@ -83,12 +66,6 @@ class DamageMatrix(msgspec.Struct, frozen=True, kw_only=True):
     layers: tuple[LayerDamage, ...]
 
 
-class _Kept(msgspec.Struct):
-    """Forms that have been measured: name -> what was found."""
-
-    forms: dict[str, Form] = {}
-
-
 def measure_damage(
     path: Path,
     source: CalibratedSource,
@@ -98,6 +75,7 @@ def measure_damage(
     test: Samples | None = None,
     exact: int | None = 5,
     by: By = "layer",
+    rounding: RoundingName = "compensated",
     folder: Path | None = None,
 ) -> DamageMatrix:
     """Quantize each layer alone, and all but each layer, and measure every output.
@@ -111,8 +89,10 @@ def measure_damage(
         method: how ranges are taken from what calibration saw.
         test: labelled samples, for metrics; the model must have a manifest then.
         exact: of how many layers, the worst by noise first, metrics are computed; None means all.
-        by: what is quantized alone: each layer, or each part of the network, which are the layers that serve the same
-            outputs: the trunk, what some tasks share, and each head.
+        by: what is quantized alone: each layer; or each part of the network, which are the layers that serve the same
+            outputs: the trunk, what some tasks share, and each head; or each stage of a part, which are its layers
+            whose maps are of one size.
+        rounding: of the weights that are in int8, as for quantization; the others stay as they were trained.
         folder: where forms that have been measured are kept; None keeps nothing.
 
     Raises:
@@ -125,8 +105,8 @@ def measure_damage(
     layers = quantizable_layers(graph)
     if not layers:
         raise ModelError(f"{path}: must have a layer with weights that can be quantized, found none")
-    groups = _groups(graph, layers, by)
-    judge = _Judge(source, target, method, test, folder)
+    groups = parts_of(graph, layers, by)
+    judge = Judge(source, target, method, rounding, test, folder)
     with progress_bar("damage", total=2 * len(groups) + 1) as bar:
 
         def noise(name: str, model: Callable[[], bytes]) -> Form:
@@ -171,93 +151,3 @@ def measure_damage(
     return DamageMatrix(
         path=str(path), target=target, method=method, fp32=fp32, everything=everything, layers=tuple(rows)
     )
-
-
-class _Group(msgspec.Struct, frozen=True):
-    """Layers that are quantized together."""
-
-    name: str
-    kind: str
-    serves: tuple[str, ...]
-    layers: tuple[str, ...]
-
-
-def _groups(graph: onnx.GraphProto, layers: Sequence[onnx.NodeProto], by: By) -> list[_Group]:
-    served = outputs_served(graph)
-    serves = {node.name: tuple(sorted(served[node.name])) for node in layers}
-    if by == "layer":
-        return [_Group(node.name, node.op_type, serves[node.name], (node.name,)) for node in layers]
-    parts: dict[tuple[str, ...], list[onnx.NodeProto]] = {}
-    for node in layers:
-        parts.setdefault(serves[node.name], []).append(node)
-    return [_part(outputs, nodes, len(graph.output)) for outputs, nodes in parts.items()]
-
-
-def _part(outputs: tuple[str, ...], nodes: Sequence[onnx.NodeProto], every: int) -> _Group:
-    kinds = Counter(node.op_type for node in nodes)
-    kind = ", ".join(f"{count} {name}" for name, count in kinds.most_common())
-    name = ", ".join(outputs)
-    if len(outputs) > 1:
-        name = "trunk" if len(outputs) == every else f"shared ({name})"
-    return _Group(name, kind, outputs, tuple(node.name for node in nodes))
-
-
-class _Judge:
-    """Measures forms, and remembers them."""
-
-    def __init__(
-        self, source: CalibratedSource, target: TargetName, method: Method, test: Samples | None, folder: Path | None
-    ) -> None:
-        self._source, self._test = source, test
-        self._ranges, self._target = find_ranges(source.observed, method), find_target(target)
-        self._shown = source.data.shown
-        self._path = folder / f"{self._key(target, method)}.json" if folder is not None else None
-        self._kept = _Kept()
-        if self._path is not None and self._path.exists():
-            try:
-                self._kept = msgspec.json.decode(self._path.read_bytes(), type=_Kept)
-            except msgspec.DecodeError:  # damaged: it is measured anew
-                self._kept = _Kept()
-
-    def only(self, *layers: str) -> Callable[[], bytes]:
-        """The model with only these layers in int8."""
-        return lambda: insert_qdq(self._source.prepared, self._ranges, self._target, only=layers, small=False)
-
-    def all_but(self, *layers: str) -> Callable[[], bytes]:
-        """The model in int8 without these layers."""
-        return lambda: insert_qdq(self._source.prepared, self._ranges, self._target, kept=layers, small=False)
-
-    def noise(self, name: str, model: Callable[[], bytes]) -> Form:
-        """Signal to noise of a form's outputs."""
-        if (known := self._kept.forms.get(name)) is not None:
-            return known
-        return self._keep(name, Form(output_noise(self._source.session, open_session(model()), *self._shown)))
-
-    def metrics(self, name: str, model: Callable[[], bytes]) -> Form:
-        """The same with metrics."""
-        known = self._kept.forms.get(name)
-        if known is not None and known.metrics is not None:
-            return known
-        manifest, test = self._source.manifest, self._test
-        assert manifest is not None
-        assert test is not None
-        session = open_session(model())
-        noise = known.noise_db if known is not None else {}
-        return self._keep(name, Form(noise, evaluate(session, manifest.tasks, manifest.inputs[0], test.arrays)))
-
-    def _keep(self, name: str, form: Form) -> Form:
-        self._kept.forms[name] = form
-        if self._path is not None:
-            write_atomically(self._path, msgspec.json.encode(self._kept))
-        return form
-
-    def _key(self, target: str, method: str) -> str:
-        """What decides on the figures; samples by their content."""
-        test = _digest(self._test.arrays) if self._test is not None else ""
-        parts = (target, method, self._source.data.sha256, test)
-        return sha256_of(self._source.prepared, *(part.encode() for part in parts))
-
-
-def _digest(arrays: Mapping[str, np.ndarray]) -> str:
-    parts = (part for name, array in sorted(arrays.items()) for part in (name.encode(), np.ascontiguousarray(array)))
-    return sha256_of(*(bytes(part) for part in parts))

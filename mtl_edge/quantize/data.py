@@ -146,9 +146,8 @@ def calibration_data(
         positions = positions[: len(positions) // fixed * fixed]
     chosen = {task.target: arrays[task.target][positions] for task in tasks if task.target in arrays}
     for item in inputs:
-        seen = arrays[item.name][positions]
-        if seen.size > 1 and (seen == seen.flat[0]).all():
-            raise DataError(f"calibration data: {item.name!r} must vary, found {seen.flat[0]} everywhere")
+        if (value := _only_value(arrays[item.name], positions)) is not None:
+            raise DataError(f"calibration data: {item.name!r} must vary, found {value} everywhere")
     return CalibrationData(
         arrays={item.name: arrays[item.name] for item in inputs},
         preprocessing=applied,
@@ -156,3 +155,13 @@ def calibration_data(
         batch_size=fixed or batch_size,
         remarks=tuple(uncovered(tasks, chosen)) if chosen else (),
     )
+
+
+def _only_value(array: np.ndarray, positions: np.ndarray) -> object:
+    """What all values at some positions are, or None where they differ or there is but one; reads few at a time."""
+    first = array[positions[0]].flat[0] if len(positions) and array[0].size else None
+    if first is None or len(positions) * array[0].size < 2:
+        return None
+    starts = range(0, len(positions), _SHOWN)
+    same = all((array[positions[start : start + _SHOWN]] == first).all() for start in starts)
+    return first if same else None

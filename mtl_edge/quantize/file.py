@@ -1,7 +1,7 @@
 """From one ``.onnx`` file to another: the whole of quantization, on any model."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,7 +18,7 @@ from mtl_edge.quantize.source import CalibratedSource, arrays_of, calibrated_sou
 from mtl_edge.quantize.static import PlacementName
 from mtl_edge.quantize.target import TargetName
 from mtl_edge.storage import write_atomically
-from mtl_edge.tasks import Budget, Task, budgets_of, read_budget
+from mtl_edge.tasks import budgets_of, read_task_budget
 
 _REFINEMENTS = Refinements()
 
@@ -142,22 +142,9 @@ def _goal(known: CalibratedSource, max_drop: Sequence[str], labelled: Path | Non
         raise ModelError("--max-drop: the model must have a manifest, which says what its outputs mean; found none")
     if max_drop and labelled is None:
         raise DataError("--max-drop: must have labelled samples to judge by (--data), found none")
-    budgets = budgets_of(tasks.values()) | dict(_budget(text, tasks) for text in max_drop)
+    budgets = budgets_of(tasks.values()) | dict(read_task_budget(text, tasks) for text in max_drop)
     if labelled is None or not budgets:
         yield None
         return
     with arrays_of(labelled) as samples:
         yield Goal(budgets, samples.arrays)
-
-
-def _budget(text: str, tasks: Mapping[str, Task]) -> tuple[str, Budget]:
-    """Read ``left=0.5pt`` or ``count=2%``."""
-    name, equals, amount = text.partition("=")
-    if not equals:
-        raise DataError(f"--max-drop: must be as in left=0.5pt or count=2%, found {text!r}")
-    if name not in tasks:
-        raise DataError(f"--max-drop: must name a task ({', '.join(tasks)}), found {name!r}")
-    try:
-        return name, read_budget(amount, tasks[name])
-    except ValueError as error:
-        raise DataError(f"--max-drop {name}: {error}") from error

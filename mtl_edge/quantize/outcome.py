@@ -8,6 +8,7 @@ import msgspec
 from mtl_edge.progress import spinner
 from mtl_edge.quantize.audit import Audit, audit
 from mtl_edge.quantize.budgets import Goal, Judge, WithinBudgets, keep_budgets
+from mtl_edge.quantize.emulate import open_as_on
 from mtl_edge.quantize.finetune.course import Course, Finetuned
 from mtl_edge.quantize.finetune.ladder import finetuned
 from mtl_edge.quantize.narrow import Narrowed
@@ -18,7 +19,6 @@ from mtl_edge.quantize.refinements import Refinements
 from mtl_edge.quantize.source import CalibratedSource
 from mtl_edge.quantize.static import Placed, PlacementName, find_narrowing, insert_form, refine
 from mtl_edge.quantize.target import TargetName, find_target, this_target
-from mtl_edge.runtime import open_session
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +86,7 @@ def quantize_calibrated(
         refined = refine(plain, known.data, batch, ranges, profile, placement, refinements, placements)
     told = None
     if course is not None:
-        judge = Judge(known, goal) if goal is not None and course.when != "never" else None
+        judge = Judge(known, profile, goal) if goal is not None and course.when != "never" else None
         refined, told = finetuned(refined, profile, course, judge)
     form, placed = refined.form, refined.placed
     within = None
@@ -105,7 +105,7 @@ def quantize_calibrated(
             latency_ratio=placed.latency_ratio,
             trials=placed.trials,
             merged=form.merged,
-            noise_db=output_noise(known.session, open_session(int8), *shown),
+            noise_db=output_noise(known.session, open_as_on(int8, profile.name), *shown),
             remarks=known.data.remarks,
             audit=audit(int8),
             narrowed=find_narrowing(form.original, profile, placed.kept).layers,

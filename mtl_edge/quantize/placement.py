@@ -1,7 +1,7 @@
 """What of a graph stays in float when the rest goes to 8 bits."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import onnx
 
@@ -98,3 +98,16 @@ def outputs_served(graph: onnx.GraphProto) -> dict[str, frozenset[str]]:
         for name in names_read(node):
             reached[name] = reached.get(name, frozenset()) | served
     return found
+
+
+def part_name(outputs: Sequence[str], every: int) -> str:
+    """What nodes that serve these outputs are part of: ``trunk``, ``shared (left, sum)``, or the one output's head.
+
+    Args:
+        outputs: that depend on the nodes.
+        every: how many the graph has.
+    """
+    names = ", ".join(outputs)
+    if len(outputs) < 2:
+        return names
+    return "trunk" if len(outputs) == every else f"shared ({names})"

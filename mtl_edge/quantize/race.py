@@ -7,7 +7,7 @@ and moves one region at a time to the other side as long as that makes the whole
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,11 +17,14 @@ import onnxruntime
 from mtl_edge.quantize.placement import kept_in_float, outputs_served
 from mtl_edge.runtime import open_session
 
-_ROUNDS = 9
+ROUNDS = 9
+"""Of one race."""
 _TURN_SECONDS = 0.004
 _GAIN = 0.97
 """A move must leave at most this share of the latency: less is noise."""
 _MOST_LAYERS = 48
+_MUCH_SLOWER = 2.0
+_FASTER = 0.8
 
 Feeds = Mapping[str, np.ndarray]
 
@@ -44,7 +47,12 @@ class Placement:
 
 
 def find_placement(
-    prepared: bytes, build: Callable[[frozenset[str]], bytes], feeds: Feeds, *, base: bytes | None = None
+    prepared: bytes,
+    build: Callable[[frozenset[str]], bytes],
+    feeds: Feeds,
+    *,
+    base: bytes | None = None,
+    alone: Callable[[str], float | None] = lambda name: None,
 ) -> Placement:
     """Search for the placement with the lowest latency on this box, with one thread.
 
@@ -53,6 +61,8 @@ def find_placement(
         build: writes the int8 model in which these nodes stay in float.
         feeds: input name -> the samples of one run.
         base: the fp32 model that latency is compared to; None means ``prepared``.
+        alone: name of a node -> its latency in int8 over that in float where it stands alone, as far as that is known.
+            What that leaves no hope for is not tried.
     """
     graph = onnx.load_from_string(prepared).graph
     movable = movable_nodes(graph)
@@ -60,12 +70,23 @@ def find_placement(
     best = min((frozenset[str](), movable), key=course.ratio)
     for group in _groups(graph, movable):
         moved = best - group if group <= best else best | group
-        if moved != best and course.beats(moved, best):
+        hopeless = _is_hopeless(map(alone, group), to_int8=group <= best)
+        if moved != best and not hopeless and course.beats(moved, best):
             best = moved
     if course.ratio(best) > _GAIN:
         best = movable
     ratio = 1.0 if best == movable and base is None else course.ratio(best)
     return Placement(kept=best, ratio=ratio, trials=course.trials)
+
+
+def _is_hopeless(ratios: Iterable[float | None], *, to_int8: bool) -> bool:
+    """Whether all that is known of some nodes speaks clearly against a move.
+
+    In int8 a layer may be a little slower than in float and still spare conversions around it; in float one that is a
+    little slower may not.
+    """
+    known = [ratio for ratio in ratios if ratio is not None]
+    return bool(known) and (min(known) > _MUCH_SLOWER if to_int8 else max(known) < _FASTER)
 
 
 def movable_nodes(graph: onnx.GraphProto) -> frozenset[str]:
@@ -128,20 +149,25 @@ class _Course:
     def _race(self, mine: onnxruntime.InferenceSession, theirs: onnxruntime.InferenceSession) -> list[float]:
         """Ratios of latencies, round by round; the order changes, so that drift of the box hits both alike."""
         ratios = []
-        for number in range(_ROUNDS):
+        for number in range(ROUNDS):
             first, second = (mine, theirs) if number % 2 else (theirs, mine)
             times = {first: self._time(first), second: self._time(second)}
             ratios.append(times[mine] / times[theirs])
         return ratios
 
     def _time(self, session: onnxruntime.InferenceSession) -> float:
-        """Seconds of one run, the mean over a turn."""
-        session.run(None, self._feeds)
-        runs, started = 0, time.perf_counter()
-        while (passed := time.perf_counter() - started) < _TURN_SECONDS or runs < 2:
-            session.run(None, self._feeds)
-            runs += 1
-        return passed / runs
+        return seconds_of(session, self._feeds)
+
+
+def seconds_of(session: onnxruntime.InferenceSession, feeds: Feeds) -> float:
+    """Seconds of one run, the mean over a turn."""
+    fed = dict(feeds)
+    session.run(None, fed)
+    runs, started = 0, time.perf_counter()
+    while (passed := time.perf_counter() - started) < _TURN_SECONDS or runs < 2:
+        session.run(None, fed)
+        runs += 1
+    return passed / runs
 
 
 def _groups(graph: onnx.GraphProto, movable: frozenset[str]) -> Iterator[frozenset[str]]:

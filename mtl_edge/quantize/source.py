@@ -13,7 +13,8 @@ import onnxruntime
 from mtl_edge.artifact import Manifest
 from mtl_edge.data.archive import unpack_npz
 from mtl_edge.data.splits import Samples, load_samples
-from mtl_edge.errors import ModelError
+from mtl_edge.errors import ModelError, last_words
+from mtl_edge.preprocessing import RawCategories, RawNumbers, RawPixels
 from mtl_edge.progress import progress_bar, spinner
 from mtl_edge.quantize.calibrate import calibrate
 from mtl_edge.quantize.data import CalibrationData, calibration_data
@@ -24,6 +25,8 @@ from mtl_edge.quantize.prepare import prepare
 from mtl_edge.quantize.statistics import load_statistics, save_statistics
 from mtl_edge.runtime import manifest_of, open_session
 from mtl_edge.storage import sha256_of
+
+_IN_GRAPH = (RawPixels, RawNumbers, RawCategories)
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,11 @@ def calibrated_source(
         DataError: the calibration data does not fit.
     """
     session, content, manifest = read_source(path)
+    if manifest is not None and (manifest.answers or isinstance(manifest.inputs[0].preprocessing, _IN_GRAPH)):
+        raise ModelError(
+            f"{path}: must be quantized before it preprocesses or decodes in the graph, found it exported so: quantize "
+            "the model that it was made of"
+        )
     with arrays_of(calibration) as arrays:
         data = calibration_data(
             session.get_inputs(), arrays.arrays, manifest, samples=samples, batch_size=batch_size, seed=seed
@@ -95,11 +103,19 @@ def read_source(path: Path) -> tuple[onnxruntime.InferenceSession, bytes, Manife
         ModelError: it cannot be read.
     """
     session = open_session(path)
+    return session, read_content(path), manifest_of(path, session)
+
+
+def read_content(path: Path) -> bytes:
+    """A model's content as one file, with the weights that stand in files of their own.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
     try:
-        content = onnx.load(path).SerializeToString()  # with the weights that stand in files of their own
+        return bytes(onnx.load(path).SerializeToString())
     except Exception as error:  # protobuf's own exception types are not public
-        raise ModelError(f"{path}: cannot be read as one model: {error}") from error
-    return session, content, manifest_of(path, session)
+        raise ModelError(f"{path}: cannot be read as one model: {last_words(error)}") from error
 
 
 def calibrated(

@@ -22,6 +22,7 @@ from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
 from mtl_edge.errors import DataError
 from mtl_edge.graph import sort_nodes
+from mtl_edge.quantize.alone import Alone
 from mtl_edge.quantize.bias import correct_biases
 from mtl_edge.quantize.calibrate import calibrate
 from mtl_edge.quantize.equalize import equalize
@@ -167,11 +168,14 @@ def place(form: Form, target: Target, batch: Mapping[str, np.ndarray], known: Pa
     one = one_run(form.model, batch)
     wide = side_by_side(form)
 
+    patterns = known and known / "patterns"
+
     def search() -> Placement:
-        if wide is None or not best_is_faster(_extremes(wide, target), _extremes(form, target), one):
-            return find_placement(form.model, partial(insert_form, form, target), one)
-        build = partial(insert_form, wide, target)
-        return dataclasses.replace(find_placement(wide.model, build, one, base=form.model), merged=True)
+        merged = wide is not None and best_is_faster(_extremes(wide, target), _extremes(form, target), one)
+        chosen = wide if merged and wide is not None else form
+        alone = Alone(chosen.model, target, one, patterns).ratio
+        build, base = partial(insert_form, chosen, target), form.model if merged else None
+        return dataclasses.replace(find_placement(chosen.model, build, one, base=base, alone=alone), merged=merged)
 
     found = search() if known is None else remembered(known, form.model, target, one, search)
     chosen = wide if found.merged and wide is not None else form

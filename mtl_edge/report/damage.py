@@ -1,10 +1,11 @@
-"""Which layer hurts which task, in the terminal and as a heat map."""
+"""Which layer hurts which task, in the terminal."""
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mtl_edge.quantize.damage import DamageMatrix, Form, LayerDamage
+from mtl_edge.quantize.damage import DamageMatrix, LayerDamage
+from mtl_edge.quantize.judge import Form
 from mtl_edge.tasks import Task
 
 _WORST = "bold red"
@@ -73,37 +74,3 @@ def _cell(row: LayerDamage, matrix: DamageMatrix, output: str) -> Text:
         return Text("-", style="dim")
     relief = row.relief_db(matrix.everything)[output]
     return Text.assemble(_level(row.alone, output), (f" {relief:+5.1f}", _BAD if relief >= 1 else "dim"))
-
-
-def damage_svg(matrix: DamageMatrix) -> str:
-    """The heat map as SVG: a row for each layer, a column for each output, the worst layers first."""
-    import altair
-
-    from mtl_edge.report.picture import INK, to_svg
-
-    rows = [
-        {"layer": row.layer, "output": output, "noise": round(row.alone.noise_db[output], 1), "gain": round(gain, 1)}
-        for row in matrix.layers
-        for output, gain in row.relief_db(matrix.everything).items()
-        if output in row.serves
-    ]
-    base = altair.Chart(altair.InlineData(values=rows)).encode(
-        x=altair.X("output:N").title(None).sort(None).axis(orient="top", labelAngle=-30),
-        y=altair.Y("layer:N").title(None).sort(None),
-    )
-    panels = []
-    for field, title, scale in (
-        ("noise", "alone in int8: signal to noise, dB", altair.Scale(scheme="orangered", reverse=True)),
-        ("gain", "all others in int8: gain, dB", altair.Scale(scheme="blues")),
-    ):
-        colour = altair.Color(f"{field}:Q").title("dB").scale(scale)
-        squares = base.mark_rect().encode(color=colour)
-        figures = base.mark_text(fontSize=10).encode(text=altair.Text(f"{field}:Q", format=".0f"))
-        panels.append((squares + figures).properties(title=title, width=56 * len(matrix.everything.noise_db)))
-    picture = altair.hconcat(*panels, background="transparent").resolve_scale(color="independent")
-    return to_svg(
-        picture.configure_axis(labelColor=INK, domain=False, ticks=False, labelLimit=260)
-        .configure_title(color=INK, anchor="start")
-        .configure_legend(labelColor=INK, titleColor=INK)
-        .configure_view(stroke=None)
-    )

@@ -1,34 +1,78 @@
 """The report for pull requests."""
 
-from mtl_edge.report.document import RunReport
-from mtl_edge.report.outcomes import outcome_tables, outcome_warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from mtl_edge.bench.results import Benchmark
+from mtl_edge.remote.results import Boxes
+from mtl_edge.report.boxes import box_tables
+from mtl_edge.report.headline import headline
+from mtl_edge.report.lineage import steps_table
+from mtl_edge.report.methods import methods_table
 from mtl_edge.report.sharing import sharing_tables
-from mtl_edge.report.table import Cell, comparison, slower_than_base
+from mtl_edge.report.table import Cell, Table, comparison, warnings
 from mtl_edge.report.terminal import caption
 
+if TYPE_CHECKING:
+    from mtl_edge.report.document import RunReport
 
-def to_markdown(report: RunReport, picture: str) -> str:
-    """The comparison as Markdown tables, with a link to the picture's file."""
-    lines = [f"# {report.name}", ""]
-    tables = (*comparison(report.benchmark), *sharing_tables(report.benchmark), *outcome_tables(report.quantized))
+
+def run_to_markdown(report: "RunReport", *, picture: str | None) -> str:
+    """A finished run as Markdown tables, with a link to the picture's file."""
+    from mtl_edge.report.outcomes import outcome_tables, outcome_warnings
+
+    tables, remarks = outcome_tables(report.quantized), outcome_warnings(report.quantized)
+    return _document(report.name, report.benchmark, picture, tables, remarks)
+
+
+def bench_to_markdown(name: str, benchmark: Benchmark, *, picture: str | None, boxes: Boxes | None = None) -> str:
+    """A benchmark of any models, likewise; on several boxes, what differs among them comes last."""
+    found = _document(name, benchmark, picture)
+    for table in box_tables(boxes) if boxes is not None else []:
+        found += "\n".join(["", f"## {table.title}, box by box", "", *to_markdown_table(table)]) + "\n"
+    return found
+
+
+def to_markdown_table(table: Table) -> list[str]:
+    """Its lines; rows that sum up the others come last."""
+    names, figures = len(table.columns[: table.names]), len(table.columns) - table.names
+    return [
+        _line([column.replace("\n", "<br>") for column in table.columns]),
+        _line([*["---"] * names, *["---" if table.prose else "---:"] * figures]),
+        *(_line([_dress(cell) for cell in row]) for row in (*table.rows, *table.summary)),
+    ]
+
+
+def _document(
+    name: str,
+    benchmark: Benchmark,
+    picture: str | None,
+    quantized: Sequence[Table] = (),
+    remarks: Sequence[str] = (),
+) -> str:
+    lines = [f"# {name}", ""]
+    best = headline(benchmark)
+    if best is not None:
+        lines += [f"**{best.model}**, {best.reason}.", ""]
+        lines += [f"- {figure.title}: **{figure.value}** ({figure.note})" for figure in best.figures]
+        lines += [""] if best.figures else []
+    methods, step_by_step = methods_table(benchmark), steps_table(benchmark)
+    *gives, costs = comparison(benchmark)
+    tables = [
+        *([methods] if methods else gives),
+        costs,
+        *([step_by_step] if step_by_step else []),
+        *sharing_tables(benchmark),
+        *quantized,
+    ]
     for table in tables:
-        lines += [
-            f"## {table.title}",
-            "",
-            _line([column.replace("\n", "<br>") for column in table.columns]),
-            _line(["---", *["---:"] * (len(table.columns) - 1)]),
-            *(_line([_dress(cell) for cell in row]) for row in table.rows),
-            "",
-        ]
-    lines += [
-        f"**Warning: {sentence}**\n"
-        for sentence in (*slower_than_base(report.benchmark), *outcome_warnings(report.quantized))
-    ]
-    lines += [
-        f"Metrics on the test split, from ONNX Runtime's outputs; {caption(report.benchmark)}.",
-        "",
-        f"![Each task's metric against latency; the points' size is the file's]({picture})",
-    ]
+        lines += [f"## {table.title}", "", *to_markdown_table(table), ""]
+        lines += [table.caption, ""] if table.caption else []
+    lines += [f"**Warning: {sentence}**\n" for sentence in (*warnings(benchmark), *remarks)]
+    measured = any(result.metrics for result in benchmark.results)
+    lines.append(f"{'Metrics on the test samples, from the runtime; ' if measured else ''}{caption(benchmark)}.")
+    if picture is not None:
+        lines += ["", f"![Each task's metric against latency]({picture})"]
     return "\n".join(lines) + "\n"
 
 
@@ -38,4 +82,4 @@ def _line(cells: list[str]) -> str:
 
 def _dress(cell: Cell) -> str:
     value = f"**{cell.value}**" if cell.warning else cell.value
-    return "<br>".join([value, *cell.note.split("\n")]) if cell.note else value
+    return "<br>".join([*value.split("\n"), *cell.note.split("\n")]) if cell.note else value.replace("\n", "<br>")

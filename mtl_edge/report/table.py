@@ -2,43 +2,50 @@
 
 from dataclasses import dataclass
 
+from mtl_edge.bench.latency import Point
 from mtl_edge.bench.results import Benchmark, Result
 from mtl_edge.tasks import Metric, Task
+
+_VERDICTS = {"no significant difference": "no sig. difference"}
+"""Shorter, for narrow columns."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A value, what stands under it, and whether it calls for attention."""
+    """A value, what stands under it, and whether it calls for attention.
+
+    ``sort`` is what rows are ordered by, where that is another thing than the text; ``gain`` is how much better than
+    its base the value is, relative to it.
+    """
 
     value: str
     note: str = ""
     warning: bool = False
+    sort: float | None = None
+    gain: float | None = None
 
 
 @dataclass(frozen=True)
 class Table:
-    """Column titles and one row per model; ``prose`` where cells hold words rather than figures."""
+    """Column titles and rows, the first ``names`` cells of which say what the others are about.
+
+    ``prose`` where cells hold words rather than figures; ``summary`` are rows that sum up the others and stay below
+    them; ``caption`` says how to read it.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     prose: bool = False
+    summary: tuple[tuple[Cell, ...], ...] = ()
+    names: int = 1
+    caption: str = ""
 
 
 def comparison(benchmark: Benchmark, *, first_metric_only: bool = False) -> list[Table]:
     """What each model gives (its tasks' metrics, where test data was given), and what it costs."""
-    cost = Table(
-        "What it costs",
-        (
-            "model",
-            *(f"latency p50\n{_threads(threads)}" for threads in benchmark.threads),
-            "peak memory",
-            "load",
-            "file",
-        ),
-        tuple(_cost(result, benchmark) for result in benchmark.results),
-    )
-    tasks = _tasks(benchmark)
+    cost = cost_table(benchmark)
+    tasks = tasks_of(benchmark)
     if not tasks:
         return [cost]
     metrics = [(task, metric) for task in tasks for metric in task.metrics[: 1 if first_metric_only else None]]
@@ -53,6 +60,30 @@ def comparison(benchmark: Benchmark, *, first_metric_only: bool = False) -> list
     return [gives, cost]
 
 
+def warnings(benchmark: Benchmark) -> list[str]:
+    """Why the figures are to be taken with care, what could not be measured, and what is slower than the base."""
+    noise = benchmark.conditions.noise if benchmark.conditions is not None else ()
+    failed = (f"{failure.name} could not be measured: {failure.reason}" for failure in benchmark.failures)
+    return [*noise, *failed, *slower_than_base(benchmark)]
+
+
+def cost_table(benchmark: Benchmark) -> Table:
+    """Latency, memory, load time and file size of each model."""
+    swept = len(benchmark.points) > len(benchmark.threads)
+    size = f", batch {benchmark.points[0].batch}" if swept else ""
+    return Table(
+        "What it costs",
+        (
+            "model",
+            *(f"latency p50\n{_threads(threads)}{size}" for threads in benchmark.threads),
+            "peak memory",
+            "load",
+            "file",
+        ),
+        tuple(_cost(result, benchmark) for result in benchmark.results),
+    )
+
+
 def slower_than_base(benchmark: Benchmark) -> list[str]:
     """One sentence for each model that came out slower than the base."""
     sentences = []
@@ -64,12 +95,12 @@ def slower_than_base(benchmark: Benchmark) -> list[str]:
     return sentences
 
 
-def _is_too_slow(result: Result, benchmark: Benchmark, threads: int) -> bool:
+def _is_too_slow(result: Result, benchmark: Benchmark, point: Point | int) -> bool:
     """Of several models that work together nobody expects that they are as fast as one."""
-    return len(result.paths) == 1 and benchmark.ratio(result, threads).verdict == "SLOWER"
+    return len(result.paths) == 1 and benchmark.ratio(result, point).verdict == "SLOWER"
 
 
-def _tasks(benchmark: Benchmark) -> tuple[Task, ...]:
+def tasks_of(benchmark: Benchmark) -> tuple[Task, ...]:
     """The tasks of the base, then those that only other models have; none without measured metrics."""
     tasks = {
         task.name: task
@@ -85,10 +116,14 @@ def _cost(result: Result, benchmark: Benchmark) -> tuple[Cell, ...]:
     share = "" if result is base else f"{result.file_bytes / base.file_bytes:.2f}x"
     return (
         Cell(result.name),
-        *(_latency(result, benchmark, threads) for threads in benchmark.threads),
-        Cell(f"{result.peak_rss_bytes / 2**20:.1f} MiB", f"model {result.model_rss_bytes / 2**20:.1f}"),
-        Cell(f"{result.load_ms:.1f} ms"),
-        Cell(f"{result.file_bytes / 1024:.0f} KiB", share),
+        *(latency_cell(result, benchmark, threads) for threads in benchmark.threads),
+        Cell(
+            f"{result.peak_rss_bytes / 2**20:.1f} MiB",
+            f"model {result.model_rss_bytes / 2**20:.1f}",
+            sort=result.peak_rss_bytes,
+        ),
+        Cell(f"{result.load_ms:.1f} ms", sort=result.load_ms),
+        Cell(f"{result.file_bytes / 1024:.0f} KiB", share, sort=result.file_bytes),
     )
 
 
@@ -102,14 +137,15 @@ def _metric(task: Task, metric: Metric, result: Result, base: Result) -> Cell:
     return Cell(metric.format(value[metric.name]), metric.change(value[metric.name], compared[metric.name]))
 
 
-def _latency(result: Result, benchmark: Benchmark, threads: int) -> Cell:
-    latency = result.latency(threads)
+def latency_cell(result: Result, benchmark: Benchmark, point: Point | int) -> Cell:
+    """The median, and under it p90 where it is supported, the ratio to the base with its interval, and the verdict."""
+    latency = result.latency(point)
     value = f"{latency.p50_ms:.3f} ms"
-    p90 = f"p90 {latency.p90_ms:.3f}"
-    if result.name == benchmark.base:
-        return Cell(value, p90)
-    ratio = benchmark.ratio(result, threads)
-    return Cell(value, f"{p90}\n{ratio.median:.2f}x {ratio.verdict}", warning=_is_too_slow(result, benchmark, threads))
+    notes = [] if latency.p90_ms is None else [f"p90 {latency.p90_ms:.3f}"]
+    if result.name != benchmark.base:
+        ratio = benchmark.ratio(result, point)
+        notes += [f"{ratio.median:.2f}x {ratio.low:.2f}-{ratio.high:.2f}", _VERDICTS.get(ratio.verdict, ratio.verdict)]
+    return Cell(value, "\n".join(notes), warning=_is_too_slow(result, benchmark, point), sort=latency.p50_ms)
 
 
 def _threads(count: int) -> str:

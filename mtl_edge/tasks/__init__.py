@@ -4,9 +4,9 @@ To add a kind, write its file with the members of :class:`~mtl_edge.tasks.base.T
 recipes, training, distillation, manifests, measurement and reports follow from there.
 """
 
-from mtl_edge.tasks.base import Metric, TargetStatistics, TaskKind, given
+from mtl_edge.tasks.base import Decoding, Metric, TargetStatistics, TaskKind, given
 from mtl_edge.tasks.binary import Binary
-from mtl_edge.tasks.budget import Budget, budgets_of, read_budget, without_budgets
+from mtl_edge.tasks.budget import Budget, budgets_of, read_budget, read_task_budget, without_budgets
 from mtl_edge.tasks.dense_regression import DenseRegression
 from mtl_edge.tasks.multiclass import Multiclass
 from mtl_edge.tasks.multilabel import Multilabel
@@ -19,6 +19,7 @@ Task = Binary | DenseRegression | Multiclass | Multilabel | Ordinal | Regression
 __all__ = [
     "Binary",
     "Budget",
+    "Decoding",
     "DenseRegression",
     "Metric",
     "Multiclass",
@@ -32,5 +33,6 @@ __all__ = [
     "budgets_of",
     "given",
     "read_budget",
+    "read_task_budget",
     "without_budgets",
 ]

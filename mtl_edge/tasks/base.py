@@ -14,6 +14,14 @@ from mtl_edge.errors import ModelError
 if TYPE_CHECKING:
     import torch
 
+Decoding = Literal["softmax", "sigmoid", "cumulative-sigmoid", "identity"]
+"""How a client reads an output ``(N, width, …)``.
+
+``softmax``: the answer is the index of the largest value along axis 1, their softmax its probability. ``sigmoid``: each
+value is a question, yes above 0, its sigmoid the probability of yes. ``cumulative-sigmoid``: the answer is the rank,
+the number of values above 0. ``identity``: the value itself, in the task's unit.
+"""
+
 NO_CLASS = -1
 """What stands in a label of a class that nobody gave; a number that nobody gave is NaN."""
 
@@ -88,6 +96,14 @@ class TaskFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     name: Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z_][\w.-]*\Z")]
     target: str
     max_drop: str | None = None
+
+
+def names_fault(names: tuple[str, ...], classes: int) -> str | None:
+    """Why these cannot be the names of the classes, or None; none at all are fine."""
+    if not names or (len(names) == classes and len(set(names)) == classes):
+        return None
+    found = f"{len(names)}" if len(names) != classes else "the same one twice"
+    return f"class_names: must have a name of its own for each of the {classes} classes, found {found}"
 
 
 def as_numbers(targets: np.ndarray) -> np.ndarray:
@@ -167,6 +183,10 @@ class TaskKind(Protocol):
     @property
     def width(self) -> int:
         """Number of values in the network's output per sample, or per pixel."""
+
+    @property
+    def decoding(self) -> Decoding:
+        """How its output is read."""
 
     @property
     def dense(self) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal, TypeVar
 
 import msgspec
 
-from mtl_edge.tasks.base import TaskFields, TaskKind
+from mtl_edge.errors import DataError
+from mtl_edge.tasks.base import Metric, TaskFields, TaskKind
 
 AnyTask = TypeVar("AnyTask", bound=TaskFields)
 
@@ -24,6 +25,15 @@ class Budget(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         return f"{self.amount:g} {self.unit}"
 
+    def loss(self, metric: Metric, value: float, base: float) -> float:
+        """How much worse than the base a value is, in this budget's unit; negative where it is better."""
+        return 100 * (base - value) if self.unit == "pt" else -100 * metric.gain(value, base)
+
+    def limit(self, metric: Metric, base: float) -> float:
+        """The worst value that is still within it."""
+        change = self.amount / 100 * (1.0 if self.unit == "pt" else abs(base) or 1.0)
+        return base - change if metric.higher_is_better else base + change
+
 
 def read_budget(text: str, task: TaskKind) -> Budget:
     """Read ``0.5pt`` or ``2%``.
@@ -38,6 +48,23 @@ def read_budget(text: str, task: TaskKind) -> Budget:
     if found["unit"] == "pt" and metric.unit == "error":
         raise ValueError(f"{task.name} has an error ({metric.title}): must be in %, found {text!r}")
     return Budget(float(found["amount"]), "pt" if found["unit"] == "pt" else "%")
+
+
+def read_task_budget(text: str, tasks: Mapping[str, TaskKind]) -> tuple[str, Budget]:
+    """Read what stands in ``--max-drop``: ``left=0.5pt`` or ``count=2%``.
+
+    Raises:
+        DataError: it is not of this form, or names no task.
+    """
+    name, equals, amount = text.partition("=")
+    if not equals:
+        raise DataError(f"--max-drop: must be as in left=0.5pt or count=2%, found {text!r}")
+    if name not in tasks:
+        raise DataError(f"--max-drop: must name a task ({', '.join(tasks)}), found {name!r}")
+    try:
+        return name, read_budget(amount, tasks[name])
+    except ValueError as error:
+        raise DataError(f"--max-drop {name}: {error}") from error
 
 
 def budgets_of(tasks: Iterable[TaskKind]) -> dict[str, Budget]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from mtl_edge.tasks.base import (
     NO_CLASS,
+    Decoding,
     TargetStatistics,
     TaskFields,
     as_classes,
@@ -16,6 +17,7 @@ from mtl_edge.tasks.base import (
     first_index,
     given,
     in_parts,
+    names_fault,
     shape_fault,
 )
 from mtl_edge.tasks.weighting import Balanced, Smoothing, Weight, balanced_weights
@@ -24,16 +26,20 @@ from mtl_edge.tasks.weighting import Balanced, Smoothing, Weight, balanced_weigh
 class ClassLabels(TaskFields, frozen=True, kw_only=True):
     """Labels are the whole numbers ``0 … classes - 1``; -1 or NaN where there is none.
 
+    ``class_names`` are what people call them, in this order, if they have names.
     ``class_weights`` multiply the losses: one number per class, or ``"balanced"``, under which each class of the
     training labels counts the same. ``label_smoothing`` is the share of a label's certainty that is spread over all
     classes.
     """
 
     classes: Annotated[int, msgspec.Meta(ge=2)]
+    class_names: tuple[str, ...] = ()
     class_weights: Balanced | tuple[Weight, ...] = ()
     label_smoothing: Smoothing = 0.0
 
     def __post_init__(self) -> None:
+        if fault := names_fault(self.class_names, self.classes):
+            raise ValueError(fault)
         count = len(self.class_weights)
         if self.class_weights and self.class_weights != "balanced" and count != self.classes:
             raise ValueError(
@@ -44,6 +50,11 @@ class ClassLabels(TaskFields, frozen=True, kw_only=True):
     def width(self) -> int:
         """One logit per class."""
         return self.classes
+
+    @property
+    def decoding(self) -> Decoding:
+        """The class with the largest logit."""
+        return "softmax"
 
     @property
     def dense(self) -> bool:

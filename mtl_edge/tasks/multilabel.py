@@ -7,14 +7,22 @@ from typing import Annotated
 import msgspec
 import numpy as np
 
-from mtl_edge.tasks.base import Metric, given, shape_fault
+from mtl_edge.tasks.base import Metric, given, names_fault, shape_fault
 from mtl_edge.tasks.yes_no_labels import YesNoLabels, answer_fault
 
 
 class Multilabel(YesNoLabels, frozen=True, kw_only=True, tag="multilabel"):
-    """Targets are answers ``(N, classes)``; each of them may be missing on its own."""
+    """Targets are answers ``(N, classes)``; each of them may be missing on its own.
+
+    ``class_names`` are what people call the classes, if they have names.
+    """
 
     classes: Annotated[int, msgspec.Meta(ge=1)]
+    class_names: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if fault := names_fault(self.class_names, self.classes):
+            raise ValueError(fault)
 
     @property
     def width(self) -> int:

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mtl_edge.tasks.base import TargetStatistics, TaskFields, as_numbers, finite, first_index, in_parts, shape_fault
+from mtl_edge.tasks.base import (
+    Decoding,
+    TargetStatistics,
+    TaskFields,
+    as_numbers,
+    finite,
+    first_index,
+    in_parts,
+    shape_fault,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -17,13 +26,20 @@ _STRATA = 10
 class NumberLabels(TaskFields, frozen=True, kw_only=True):
     """Labels are finite numbers, NaN where there is none; losses are taken on the standardised scale.
 
-    So no unit outweighs a task.
+    So no unit outweighs a task. ``unit`` is what people call that of labels and outputs, such as ``years``.
     """
+
+    unit: str | None = None
 
     @property
     def width(self) -> int:
         """One number."""
         return 1
+
+    @property
+    def decoding(self) -> Decoding:
+        """The number itself."""
+        return "identity"
 
     @property
     def dense(self) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mtl_edge.tasks.base import NO_CLASS, Metric, TargetStatistics, finite, given
+from mtl_edge.tasks.base import NO_CLASS, Decoding, Metric, TargetStatistics, finite, given
 from mtl_edge.tasks.class_labels import ClassLabels
 from mtl_edge.tasks.logits import sigmoid_distances, sigmoid_losses, weighed
 
@@ -26,6 +26,11 @@ class Ordinal(ClassLabels, frozen=True, kw_only=True, tag="ordinal"):
     def width(self) -> int:
         """One logit for each step between two classes."""
         return self.classes - 1
+
+    @property
+    def decoding(self) -> Decoding:
+        """The number of steps that are answered with yes."""
+        return "cumulative-sigmoid"
 
     @property
     def metrics(self) -> tuple[Metric, ...]:

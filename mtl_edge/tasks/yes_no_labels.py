@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mtl_edge.tasks.base import NO_CLASS, TargetStatistics, TaskFields, as_classes, finite, first_index
+from mtl_edge.tasks.base import NO_CLASS, Decoding, TargetStatistics, TaskFields, as_classes, finite, first_index
 from mtl_edge.tasks.logits import sigmoid_distances, sigmoid_losses
 from mtl_edge.tasks.weighting import Balanced, Smoothing, Weight, balanced_weights
 
@@ -28,6 +28,11 @@ class YesNoLabels(TaskFields, frozen=True, kw_only=True):
     def width(self) -> int:
         """One logit."""
         return 1
+
+    @property
+    def decoding(self) -> Decoding:
+        """Yes where the logit is above 0."""
+        return "sigmoid"
 
     @property
     def dense(self) -> bool:

@@ -377,7 +377,7 @@ def test_preprocessing_of_another_kind_is_refused(client: Any, tmp_path: Path) -
     before = content.replace(b'"kind":"pixels"', b'"kind":"voices"')[:-66]
     digits = hashlib.sha256(before + content[-2:]).hexdigest().encode()
     artifact.path.write_bytes(before + digits + content[-2:])
-    with pytest.raises(client.ModelFileError, match="kind must be one of pixels, table, tokens, found 'voices'"):
+    with pytest.raises(client.ModelFileError, match=r"kind must be one of pixels, .*, tokens, found 'voices'"):
         client.Model(artifact.path)
 
 

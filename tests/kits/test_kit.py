@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from mtl_edge.artifact import MODEL_FILE
+from mtl_edge.artifact import MODEL_FILE, Manifest, write_artifact
 from mtl_edge.cli import main
 from mtl_edge.errors import DataError, ModelError, WorkdirError
+from mtl_edge.kits.destinations import DESTINATIONS, READS_ONE
 from mtl_edge.kits.goldens import Goldens
-from mtl_edge.kits.kit import DESTINATIONS, KIT_FILE, KitRecord, write_kit
+from mtl_edge.kits.kit import KIT_FILE, KitRecord, write_kit
+from mtl_edge.preprocessing import Features
 from mtl_edge.storage import sha256_of_file
 
 ROOT = Path(__file__).parents[2]
@@ -135,3 +137,15 @@ def test_the_command_writes_a_kit(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["export", str(model), "--for", "python", "-o", str(tmp_path / "kit")])
     assert done.exit_code == 0, done.output
     assert (tmp_path / "kit" / KIT_FILE).is_file()
+
+
+@pytest.mark.parametrize("destination", READS_ONE)
+def test_what_a_client_cannot_read_is_refused_when_the_kit_is_written(
+    destination: str, tiny_model: bytes, tiny_manifest: Manifest, tmp_path: Path
+) -> None:
+    """A kit whose client would refuse its own model is not written."""
+    inputs = (msgspec.structs.replace(tiny_manifest.inputs[0], preprocessing=Features(dtype="float32")),)
+    artifact = write_artifact(tmp_path / "model", tiny_model, msgspec.structs.replace(tiny_manifest, inputs=inputs))
+    with pytest.raises(ModelError, match=f"for {destination}, it must read one input of pixels, a table or texts"):
+        write_kit(artifact.path, destination, tmp_path / "kit")
+    assert not (tmp_path / "kit").exists()

@@ -10,7 +10,8 @@ from onnx import helper
 
 from mtl_edge.errors import ModelError
 from mtl_edge.optimize import optimize as module
-from mtl_edge.optimize.optimize import difference, optimize_graph
+from mtl_edge.optimize.difference import difference
+from mtl_edge.optimize.optimize import optimize_graph
 from mtl_edge.quantize.race import is_faster
 
 Feeds = Mapping[str, np.ndarray]

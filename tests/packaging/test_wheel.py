@@ -52,8 +52,15 @@ def test_the_wheel_holds_one_package_with_data_recipes_and_licences(wheel: Path)
         "mtl_edge/data/digits/mnist_5k.npz",
         "mtl_edge/data/digits/LICENSE",
         "mtl_edge/models/mnist-pairs/recipe.toml",
+        "mtl_edge/exporters/cpp/mtl_edge.hpp",
         "mtl_edge/exporters/python/mtl_edge_client.py",
+        "mtl_edge/kits/model.hpp.in",
+        "mtl_edge/exporters/javascript/mtl_edge/index.js",
+        "mtl_edge/exporters/node/.npmrc",
+        "mtl_edge/report/report.css",
+        "mtl_edge/manifest.schema.json",
         "mtl_edge/report/report.html.j2",
+        "mtl_edge/report/report.js",
     ):
         assert needed in names
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)

@@ -53,3 +53,16 @@ def test_a_float_model_has_no_islands() -> None:
     assert not found.islands
     assert not found.count("int8")
     assert found.count("float")
+
+
+def test_what_is_resized_in_8_bits_is_no_island() -> None:
+    """The kernel takes numbers of any type; only in a float graph it is float."""
+    resize = helper.make_node("Resize", ["c", "", "scales"], ["r"], mode="nearest", name="resize")
+    nodes = [CONV, resize, helper.make_node("Conv", ["r", "w"], ["y"], pads=[1, 1, 1, 1], name="conv2")]
+    proto = onnx.load_from_string(_model(nodes))
+    proto.graph.initializer.append(numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "scales"))
+    proto.graph.output[0].type.tensor_type.shape.dim[2].dim_value = 12
+    proto.graph.output[0].type.tensor_type.shape.dim[3].dim_value = 12
+    model = proto.SerializeToString()
+    assert audit(_quantized(model)).count("int8") == {"QLinearConv": 2, "Resize": 1}
+    assert audit(model).count("float")["Resize"] == 1

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from mtl_edge.cli import main
 from mtl_edge.data.splits import Samples
 from mtl_edge.errors import ModelError
-from mtl_edge.quantize import damage as module
+from mtl_edge.quantize import judge as module
 from mtl_edge.quantize.damage import DamageMatrix, measure_damage
 from mtl_edge.quantize.source import calibrated_source
 
@@ -119,3 +119,14 @@ def test_parts_are_the_layers_that_serve_the_same_outputs(unequal_model: Path, u
     assert rows["left"].alone.noise_db["right"] > 100
     assert rows["right"].relief_db(found.everything)["right"] > 10
     assert found.everything == by_layer.everything
+
+
+def test_layers_are_rounded_as_they_will_be(unequal_model: Path, unequal_samples: Path) -> None:
+    """By default errors make up for each other, as in what quantization writes; those in float stay as they were."""
+    with _matrix(unequal_model, unequal_samples) as measure:
+        compensated = measure()
+    with _matrix(unequal_model, unequal_samples, rounding="nearest") as measure:
+        nearest = measure()
+    rows = [{row.layer: row for row in found.layers} for found in (compensated, nearest)]
+    assert rows[0]["trunk"].alone.noise_db["left"] != rows[1]["trunk"].alone.noise_db["left"]
+    assert all(found["trunk"].alone.noise_db["right"] > 100 for found in rows)  # it is not of that task

@@ -9,12 +9,14 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from mtl_edge.errors import DataError, ModelError
-from mtl_edge.quantize.emulate import Emulator
+from mtl_edge.quantize import emulate
+from mtl_edge.quantize.emulate import Emulator, open_as_on
 from mtl_edge.quantize.int8_layers import constants_of
 from mtl_edge.quantize.narrow import narrowing
-from mtl_edge.quantize.noise import without_vnni
+from mtl_edge.quantize.noise import output_noise, without_vnni
 from mtl_edge.quantize.saturation import HIGHEST, pair_bounds
 from mtl_edge.quantize.static import quantize_static
+from mtl_edge.quantize.target import TargetName, this_target
 
 RNG = np.random.default_rng(0)
 X = RNG.random((16, 4, 8, 8)).astype(np.float32)
@@ -130,6 +132,22 @@ def test_noise_is_worse_without_vnni_and_not_for_what_is_made_for_it(model: byte
     assert worse.noise_db["y"] < same.noise_db["y"] - 10
     assert [risk.layer for risk in worse.layers] == ["first", "second"]
     assert same.layers == ()
+
+
+@pytest.mark.parametrize("here", ["x86-avx2", "x86-vnni"])
+def test_a_model_for_vnni_is_judged_as_vnni_computes_it(
+    model: bytes, int8: bytes, here: TargetName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a box without VNNI its layers are computed exactly; on one with it, the runtime does so itself."""
+    monkeypatch.setattr(emulate, "this_target", lambda: here)
+    session = open_as_on(int8, "x86-vnni")
+    assert isinstance(session, Emulator) == (here == "x86-avx2")
+    if here == "x86-avx2" or this_target() == "x86-vnni":
+        fp32 = onnxruntime.InferenceSession(model)
+        (exact,) = Emulator(int8, "exact").run(None, {"x": X})
+        np.testing.assert_array_equal(session.run(None, {"x": X})[0], exact)
+        assert output_noise(fp32, session, {"x": X})["y"] > output_noise(fp32, Emulator(int8), {"x": X})["y"] + 10
+    assert not isinstance(open_as_on(int8, "x86-avx2"), Emulator)
 
 
 def test_what_cannot_be_emulated_is_one_line(int8: bytes) -> None:

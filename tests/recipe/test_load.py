@@ -116,7 +116,7 @@ BAD_RECIPES = {
     "key of another kind of task": (
         'target = "area"',
         'target = "area"\nclasses = 3',
-        "tasks.size: unknown key 'classes'; known are max_drop, target",
+        "tasks.size: unknown key 'classes'; known are max_drop, target, unit",
     ),
     "unknown word beside a list": (
         "classes = 3",

@@ -9,7 +9,7 @@ from mtl_edge.report.sharing import sharing, sharing_tables
 
 
 def _benchmark(*results: Result) -> Benchmark:
-    return Benchmark(machine=this_machine(), base=results[0].name, batch=1, results=results)
+    return Benchmark(machine=this_machine(), base=results[0].name, results=results)
 
 
 def test_a_gain_is_positive_where_the_multi_task_model_is_better(result) -> None:  # type: ignore[no-untyped-def]

@@ -1,0 +1,92 @@
+// Verifies the kit's model on this device, and prints its answers.
+//
+//   example                     answers for the golden vectors
+//   example samples.bin         for raw samples of your own: little-endian values, one sample after the other
+//   example lines.txt           for texts, one in each line, where the model reads texts
+#include <cstddef>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+#include "kit.hpp"
+
+namespace {
+
+int fail(const mtl_edge::Error& error) {
+  std::cerr << "error: " << error.message() << "\n";
+  return 1;
+}
+
+void print(std::size_t sample, const kit::Answers& answers) {
+  std::string line;
+  kit::for_each(answers, [&line](const char* task, const auto& answer) {
+    line += (line.empty() ? "" : ", ") + std::string(task) + " " + to_string(answer);
+  });
+  std::cout << "sample " << sample << ": " << line << "\n";
+}
+
+/// A batch at a time, so that files may be larger than memory.
+int print_samples(const kit::Model& model, const std::vector<std::filesystem::path>& files) {
+  auto batch = model.batch(kit::Spec::kGoldens[0].shape);  // sizes that the model leaves open are those of the first one
+  if (!batch) return fail(batch.error());
+  std::vector<kit::Spec::Raw> raw(batch->input().size());
+  std::size_t sample = 0;
+  for (const auto& file : files) {
+    std::ifstream stream(file, std::ios::binary);
+    const auto bytes = static_cast<std::streamsize>(raw.size() * sizeof raw[0]);
+    while (stream.read(reinterpret_cast<char*>(raw.data()), bytes)) {
+      const auto answers = batch->run(raw);
+      if (!answers) return fail(answers.error());
+      for (const auto& answer : *answers) print(sample++, answer);
+    }
+    if (!stream.eof() || stream.gcount() != 0)
+      return fail({file.string(), "must hold whole samples of " + std::to_string(bytes) + " bytes", "another size"});
+  }
+  return 0;
+}
+
+/// Each line is a text; a model of pixels or tables has no such samples.
+template <class Spec>
+int print_texts(const mtl_edge::Model<Spec>& model, const std::string& file) {
+  if constexpr (std::is_same_v<typename Spec::Raw, std::int64_t>) {
+    auto batch = model.batch(1);
+    if (!batch) return fail(batch.error());
+    std::ifstream stream(file);
+    std::string line;
+    for (std::size_t sample = 0; std::getline(stream, line); ++sample) {
+      const std::string_view text = line;
+      const auto answers = batch->run(mtl_edge::View<std::string_view>(&text, 1));
+      if (!answers) return fail(answers.error());
+      print(sample, (*answers)[0]);
+    }
+    return 0;
+  } else {
+    return fail({file, "must be a file of raw samples: the model reads no texts", ".txt"});
+  }
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  const auto model = kit::Model::load("model.onnx");
+  if (!model) return fail(model.error());
+  const auto checked = model->self_check("goldens");
+  if (!checked) return fail(checked.error());
+  std::printf("%s %s: %zu golden vectors agree on this device, ONNX Runtime %s\n", kit::Spec::kName, kit::Spec::kVariant,
+              *checked, model->runtime_version().c_str());
+  std::fflush(stdout);
+
+  const std::string file = count > 1 ? arguments[1] : "";
+  if (file.size() > 4 && file.substr(file.size() - 4) == ".txt") return print_texts(*model, file);
+  std::vector<std::filesystem::path> files{file};
+  if (file.empty()) {
+    files.clear();
+    for (const auto& golden : kit::Spec::kGoldens) files.push_back(std::filesystem::path("goldens") / golden.raw);
+  }
+  return print_samples(*model, files);
+}

@@ -1,0 +1,48 @@
+// What the client reads of a manifest.
+
+export interface Manifest {
+  readonly format: number;
+  readonly name: string;
+  readonly variant: string;
+  readonly sha256: string;
+  readonly target: string | null;
+  readonly tasks: readonly { readonly name: string; readonly kind: string; readonly classes?: number }[];
+  readonly inputs: readonly [ManifestInput];
+}
+
+export interface ManifestInput {
+  readonly name: string;
+  readonly dtype: string;
+  readonly shape: readonly (number | string)[];
+  readonly preprocessing: PixelsSteps | RawPixelsSteps | TableSteps | TokensSteps;
+}
+
+export interface PixelsSteps {
+  readonly kind: "pixels";
+  readonly raw_dtype: string;
+  readonly scale: number;
+  readonly mean: readonly number[];
+  readonly std: readonly number[];
+}
+
+/** The graph does what `pixels` says; if it has a size, it resizes images `(N, H, W, C)` of any size to it first. */
+export interface RawPixelsSteps {
+  readonly kind: "raw-pixels";
+  readonly pixels: PixelsSteps;
+  readonly size: readonly [height: number, width: number] | null;
+}
+
+export interface TableSteps {
+  readonly kind: "table";
+  readonly columns: readonly {
+    readonly type: "numeric" | "categorical";
+    readonly name: string;
+    readonly categories?: readonly string[];
+  }[];
+}
+
+export interface TokensSteps {
+  readonly kind: "tokens";
+  readonly vocabulary: readonly string[];
+  readonly length: number;
+}

@@ -1,0 +1,134 @@
+// Raw samples -> what the network reads, bit for bit as in training.
+
+import { ARRAYS, dtypeOf, isNdArray, shown, sizeOf } from "./arrays.js";
+import { ModelFileError, SampleError } from "./errors.js";
+import { encodeTable } from "./table.js";
+
+/** @import { ModelInput, NdArray, TypedArray } from "./index.d.ts" */
+/** @import { ManifestInput, PixelsSteps, TokensSteps } from "./manifest_types.d.ts" */
+
+const KINDS = ["pixels", "raw-pixels", "table", "tokens"];
+
+/**
+ * What a model reads, by its manifest.
+ * @param {ManifestInput} entry
+ * @param {string} place
+ * @returns {ModelInput}
+ */
+export function inputOf(entry, place) {
+  const steps = entry.preprocessing;
+  if (!KINDS.includes(steps.kind)) {
+    throw new ModelFileError(`${place}: preprocessing must be one of ${KINDS.join(", ")}, found ${steps.kind}`);
+  }
+  const dtype = steps.kind === "pixels" ? steps.raw_dtype : entry.dtype; // a graph that preprocesses reads what is raw
+  if (ARRAYS[dtype] === undefined) {
+    throw new ModelFileError(`${place}: raw samples must be of a dtype that JavaScript has, found ${dtype}`);
+  }
+  return { name: entry.name, dtype, shape: entry.shape, preprocessing: steps };
+}
+
+/**
+ * Raw samples, or a list of rows or texts -> the network's input.
+ * @param {ModelInput} input
+ * @param {readonly unknown[] | NdArray} samples
+ * @returns {NdArray}
+ */
+export function preprocess(input, samples) {
+  const { name, dtype, shape, preprocessing } = input;
+  const raw = isNdArray(samples) ? samples : encoded(input, samples);
+  const found = dtypeOf(raw.data);
+  if (found !== (dtype === "bool" ? "uint8" : dtype)) {
+    throw new SampleError(`${name}: dtype must be ${dtype}, found ${found}`);
+  }
+  const fits = raw.shape.length === shape.length
+    && shape.every((size, axis) => typeof size === "string" || size === raw.shape[axis]);
+  if (!fits) throw new SampleError(`${name}: shape must be ${shown(shape)}, found ${shown(raw.shape)}`);
+  if (raw.data.length !== sizeOf(raw.shape)) {
+    throw new SampleError(`${name}: ${shown(raw.shape)} is ${sizeOf(raw.shape)} values, found ${raw.data.length}`);
+  }
+  return preprocessing.kind === "pixels" ? standardized(preprocessing, raw) : raw;
+}
+
+/**
+ * @param {ModelInput} input
+ * @param {readonly unknown[]} samples
+ * @returns {NdArray}
+ */
+function encoded({ name, dtype, shape, preprocessing }, samples) {
+  if (!Array.isArray(samples)) {
+    throw new SampleError(`${name}: samples must be in a list or an array, found one alone`);
+  }
+  switch (preprocessing.kind) {
+    case "pixels":
+    case "raw-pixels": return stacked(name, dtype, shape.slice(1), samples);
+    case "table": return encodeTable(preprocessing, samples);
+    case "tokens": return encodeTexts(preprocessing, samples);
+  }
+}
+
+/**
+ * Arrays `(C, …)`, or their values alone where the model leaves no size open, as one array.
+ * @param {string} name
+ * @param {string} dtype
+ * @param {readonly (number | string)[]} shape
+ * @param {readonly unknown[]} samples
+ * @returns {NdArray}
+ */
+function stacked(name, dtype, shape, samples) {
+  const parts = samples.map((sample) => /** @type {NdArray} */ (isNdArray(sample) ? sample : { data: sample, shape }));
+  const inner = parts[0]?.shape ?? shape.map(Number);
+  const size = sizeOf(inner);
+  const type = /** @type {NonNullable<(typeof ARRAYS)[string]>} */ (ARRAYS[dtype]);
+  const data = new type(samples.length * (size || 0));
+  parts.forEach((part, index) => {
+    if (!(part.data instanceof type)) {
+      throw new SampleError(`${name}: sample ${index}: dtype must be ${dtype}, found ${dtypeOf(part.data)}`);
+    }
+    if (part.data.length !== size || String(part.shape) !== String(inner)) {
+      const found = isNdArray(samples[index]) ? shown(part.shape) : `${part.data.length} values`;
+      throw new SampleError(`${name}: sample ${index}: must be ${shown(inner)}, found ${found}`);
+    }
+    data.set(/** @type {any} */ (part.data), index * size);
+  });
+  return { data, shape: [samples.length, ...inner] };
+}
+
+/**
+ * `raw * scale / std - mean / std` by channel, rounded to float32 at each step as numpy does.
+ * @param {PixelsSteps} steps
+ * @param {NdArray} raw
+ * @returns {NdArray}
+ */
+function standardized({ scale, mean, std }, { data, shape }) {
+  const { fround } = Math;
+  const factors = std.map((value) => fround(fround(scale) / fround(value)));
+  const offsets = mean.map((value, channel) => fround(fround(value) / fround(std[channel] ?? 1)));
+  const plane = sizeOf(shape.slice(2));
+  const values = new Float32Array(data.length);
+  for (let at = 0, channel = 0; at < data.length; channel = (channel + 1) % mean.length) {
+    const factor = factors[channel] ?? 1, offset = offsets[channel] ?? 0;
+    for (const end = at + plane; at < end; at++) {
+      values[at] = fround(fround(Number(data[at])) * factor) - offset;
+    }
+  }
+  return { data: values, shape };
+}
+
+/**
+ * Runs of `a-z0-9'` in lower case; ids begin with 2, 0 is padding and 1 any other word.
+ * @param {TokensSteps} steps
+ * @param {readonly unknown[]} texts
+ * @returns {NdArray}
+ */
+function encodeTexts({ vocabulary, length }, texts) {
+  const ids = new Map(vocabulary.map((word, position) => [word, BigInt(position + 2)]));
+  const data = new BigInt64Array(texts.length * length);
+  texts.forEach((text, row) => {
+    if (text !== null && text !== undefined && typeof text !== "string") {
+      throw new SampleError(`samples must be texts, found ${JSON.stringify(text)}`);
+    }
+    const words = (text ?? "").toLowerCase().match(/[a-z0-9']+/g) ?? [];
+    words.slice(0, length).forEach((word, column) => { data[row * length + column] = ids.get(word) ?? 1n; });
+  });
+  return { data, shape: [texts.length, length] };
+}

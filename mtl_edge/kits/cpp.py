@@ -1,0 +1,270 @@
+"""``model.hpp`` of a C++ kit: what the manifest says of one model, as types and constants of the language.
+
+So the client needs no JSON. Names of tasks and columns become identifiers, whatever they hold; where they are wanted as
+they are, they stand in string literals, of which every byte beyond plain letters is escaped.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from string import Template
+
+import numpy as np
+
+from mtl_edge import __version__
+from mtl_edge.artifact import Manifest, ModelInput
+from mtl_edge.errors import ModelError
+from mtl_edge.kits.cpp_names import identifiers, literal
+from mtl_edge.kits.goldens import GoldenCase, Goldens
+from mtl_edge.preprocessing import (
+    Features,
+    NumericColumn,
+    Pixels,
+    RawCategories,
+    RawNumbers,
+    RawPixels,
+    Table,
+    Tokens,
+)
+from mtl_edge.preprocessing.tokens import FIRST_WORD
+from mtl_edge.tasks import (
+    Binary,
+    DenseRegression,
+    Multiclass,
+    Multilabel,
+    Ordinal,
+    Regression,
+    Segmentation,
+    Task,
+)
+
+_RAW_TYPES = {
+    "float32": "float",
+    "float64": "double",
+    **{f"{sign}int{bits}": f"std::{sign}int{bits}_t" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+}
+
+_KIT = """\
+// The kit's own name for its model, for code that is the same in every kit.
+#pragma once
+
+#include "model.hpp"
+
+namespace kit = {};
+"""
+
+_PIXELS = Template("""\
+  using Raw = $raw;
+  using Value = float;
+  static constexpr bool kEncodes = false;
+
+  static constexpr mtl_edge::Pixels<$channels> kPixels{{{$factor}}, {{$offset}}};
+
+  static void preprocess(const Raw* raw, Value* out, const std::array<std::int64_t, $rank>& shape) noexcept {
+    std::size_t count = 1;
+    for (std::size_t axis = 2; axis < shape.size(); ++axis) count *= static_cast<std::size_t>(shape[axis]);
+    kPixels.apply(raw, out, static_cast<std::size_t>(shape[0]) * $channels, count);
+  }""")
+
+_COPIED = Template("""\
+  static void preprocess(const Raw* raw, Value* out, const std::array<std::int64_t, $rank>& shape) noexcept {
+    std::copy_n(raw, mtl_edge::detail::count(shape), out);
+  }""")
+
+_AS_THEY_ARE = Template("""\
+  using Raw = $raw;
+  using Value = Raw;
+  static constexpr bool kEncodes = false;
+
+$preprocess""")
+
+_ROW = Template("""
+/// A sample: what is not set is missing, and a category that the model does not know counts as missing.
+struct Row {
+$members
+};
+""")
+
+_TABLE = Template("""\
+  using Raw = float;
+  using Value = float;
+  using Sample = Row;
+  static constexpr bool kEncodes = true;
+
+$codes
+
+  static mtl_edge::Result<void> encode(const Row& row, [[maybe_unused]] std::size_t index, Raw* out) {
+$columns
+    return {};
+  }
+
+$preprocess""")
+
+_NUMBER = Template("""\
+    out[$at] = row.$field;
+    if (auto done = mtl_edge::detail::finite(out[$at], index, $name); !done) return done;""")
+
+_TOKENS = Template("""\
+  using Raw = std::int64_t;
+  using Value = std::int64_t;
+  using Sample = std::string_view;
+  static constexpr bool kEncodes = true;
+
+$codes
+
+  static mtl_edge::Result<void> encode(std::string_view text, std::size_t, Raw* out) noexcept {
+    mtl_edge::encode_text<$longest>(kWords, text, out, $length);
+    return {};
+  }
+
+$preprocess""")
+
+
+@dataclass(frozen=True)
+class _Input:
+    """What is generated for the kind of input: part of ``Spec``, and what stands before it."""
+
+    members: str
+    before: str = ""
+
+
+def generate_cpp(manifest: Manifest, goldens: Goldens) -> dict[str, str]:
+    """The generated headers, by their names.
+
+    Raises:
+        ModelError: raw samples are of a dtype that C++17 has no type for, or the model has several inputs.
+    """
+    if len(manifest.inputs) != 1:
+        raise ModelError(f"{manifest.name}: a C++ kit must be of a model with one input, found {len(manifest.inputs)}")
+    (source,) = manifest.inputs
+    namespace = identifiers([manifest.name])[0]
+    fields = identifiers(task.name for task in manifest.tasks)
+    tasks = list(zip(manifest.tasks, fields, strict=True))
+    generated = _input(source)
+    header = Template((files("mtl_edge.kits") / "model.hpp.in").read_text("utf-8")).substitute(
+        namespace=namespace,
+        members=_lines(f"  mtl_edge::{_answer(task)} {field};" for task, field in tasks),
+        calls=_lines(f"  f({literal(task.name)}, answers.{field});" for task, field in tasks),
+        row=generated.before,
+        name=literal(manifest.name),
+        variant=literal(manifest.variant),
+        sha256=literal(manifest.sha256),
+        version=literal(__version__),
+        input=literal(source.name),
+        input_type=literal(source.dtype),
+        rank=len(source.shape),
+        shape=", ".join(str(size) if isinstance(size, int) else "-1" for size in source.shape),
+        tasks=len(tasks),
+        outputs=_lines(
+            f"      {{{literal(task.name)}, {task.width}, {str(task.dense).lower()}}}," for task, _ in tasks
+        ),
+        preprocessing=generated.members,
+        reads=_lines(f"    answers.{field}.read(logits[{at}]);" for at, field in enumerate(fields)),
+        cases=len(goldens.cases),
+        goldens=_lines(f"      {_golden(case, manifest.tasks)}," for case in goldens.cases),
+    )
+    return {"model.hpp": header, "kit.hpp": _KIT.format(namespace)}
+
+
+def _answer(task: Task) -> str:
+    """The client's type of a task's answer."""
+    match task:
+        case Multiclass():
+            return "Multiclass"
+        case Binary():
+            return "Binary"
+        case Multilabel():
+            return f"Multilabel<{task.classes}>"
+        case Ordinal():
+            return f"Ordinal<{task.classes}>"
+        case Regression():
+            return "Regression"
+        case Segmentation():
+            return f"Segmentation<std::{np.min_scalar_type(task.classes - 1)}_t>"
+        case DenseRegression():
+            return "DenseRegression"
+
+
+def _input(source: ModelInput) -> _Input:
+    match source.preprocessing:
+        case Pixels() as pixels:
+            return _pixels(source, pixels)
+        case RawPixels():
+            copied = _COPIED.substitute(rank=len(source.shape))
+            return _Input(_AS_THEY_ARE.substitute(raw=_raw_type(source), preprocess=copied))
+        case Table() as table:
+            return _table(table)
+        case Tokens() as tokens:
+            longest = max((len(word.encode()) for word in tokens.vocabulary), default=1)
+            codes = _codes("kWords", tokens.vocabulary, first=FIRST_WORD)
+            copied = _COPIED.substitute(rank=2)
+            return _Input(_TOKENS.substitute(codes=codes, longest=longest, length=tokens.length, preprocess=copied))
+        case RawNumbers() | RawCategories() | Features():
+            kind = source.preprocessing.__struct_config__.tag
+            raise ModelError(
+                f"{source.name}: the input of a C++ kit must be of pixels, a table or tokens, found {kind}"
+            )
+
+
+def _raw_type(source: ModelInput) -> str:
+    """The type of raw samples."""
+    name = source.preprocessing.raw_dtype
+    if name not in _RAW_TYPES:
+        raise ModelError(f"{source.name}: raw samples of a C++ kit must be {', '.join(_RAW_TYPES)}, found {name}")
+    return _RAW_TYPES[name]
+
+
+def _pixels(source: ModelInput, pixels: Pixels) -> _Input:
+    std = np.asarray(pixels.std, np.float32)
+    factor, offset = np.float32(pixels.scale) / std, np.asarray(pixels.mean, np.float32) / std
+    return _Input(
+        _PIXELS.substitute(
+            raw=_raw_type(source),
+            channels=len(std),
+            rank=len(source.shape),
+            factor=_floats(factor),
+            offset=_floats(offset),
+        )
+    )
+
+
+def _table(table: Table) -> _Input:
+    members, codes, columns = [], [], []
+    names = identifiers(column.name for column in table.columns)
+    for at, (column, field) in enumerate(zip(table.columns, names, strict=True)):
+        if isinstance(column, NumericColumn):
+            members.append(f"  float {field} = std::numeric_limits<float>::quiet_NaN();")
+            columns.append(_NUMBER.substitute(at=at, field=field, name=literal(column.name)))
+        else:
+            members.append(f"  std::string_view {field};")
+            codes.append(_codes(f"kCategories{at}", column.categories, first=1))
+            columns.append(f"    out[{at}] = kCategories{at}.number_of(row.{field});")
+    return _Input(
+        _TABLE.substitute(codes=_lines(codes), columns=_lines(columns), preprocess=_COPIED.substitute(rank=2)),
+        before=_ROW.substitute(members=_lines(members)),
+    )
+
+
+def _codes(constant: str, names: Sequence[str], *, first: int) -> str:
+    """A table of names and their numbers, in the order of their bytes."""
+    numbered = sorted((name.encode("utf-8", "surrogatepass"), name, number) for number, name in enumerate(names, first))
+    entries = _lines(f"      {{{{{literal(name)}, {len(octets)}}}, {number}}}," for octets, name, number in numbered)
+    return f"  static constexpr mtl_edge::Codes<{len(names)}> {constant}{{{{{{\n{entries}\n  }}}}}};"
+
+
+def _golden(case: GoldenCase, tasks: Sequence[Task]) -> str:
+    (raw,), (inputs,) = case.raw, case.inputs
+    by_name = {output.name: output for output in case.outputs}
+    wanted = [by_name[task.name] for task in tasks]
+    outputs = ", ".join(f"{{{literal(output.file)}, {output.atol!r}}}" for output in wanted)
+    shape = ", ".join(map(str, raw.shape))
+    return f"{{{{{{{shape}}}}}, {literal(raw.file)}, {literal(inputs.file)}, {{{{{outputs}}}}}}}"
+
+
+def _floats(values: np.ndarray) -> str:
+    """Literals that give the same bits: the shortest decimals that no other float is nearer to."""
+    return ", ".join(f"{np.format_float_scientific(value, trim='-')}f" for value in values)
+
+
+def _lines(parts: Iterable[str]) -> str:
+    return "\n".join(parts)

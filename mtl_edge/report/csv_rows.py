@@ -1,0 +1,60 @@
+"""The figures as CSV, one a line, for spreadsheets and scripts."""
+
+import csv
+import io
+from collections.abc import Iterator
+
+from mtl_edge.bench.results import Benchmark, Result
+
+COLUMNS = ("model", "quantity", "task", "threads", "batch", "value", "unit", "relative_to_base")
+"""``relative_to_base`` is the value over the base's; of a latency, the median of the ratios of the same rounds."""
+
+_Row = tuple[str, str, str, int | str, int | str, float, str, float | str]
+
+
+def to_csv(benchmark: Benchmark) -> str:
+    """A header, and a line for each figure of each model; values are as exact as in the JSON."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for result in benchmark.results:
+        writer.writerows(_rows(result, benchmark))
+    return text.getvalue()
+
+
+def _rows(result: Result, benchmark: Benchmark) -> Iterator[_Row]:
+    base = benchmark.base_result
+    for task in result.tasks:
+        values = (result.metrics or {}).get(task.name, {})
+        before = (base.metrics or {}).get(task.name, {})
+        for metric in task.metrics:
+            if metric.name in values:
+                value = values[metric.name]
+                yield (
+                    result.name,
+                    metric.name,
+                    task.name,
+                    "",
+                    "",
+                    value,
+                    metric.unit,
+                    _over(value, before.get(metric.name)),
+                )
+    for point in benchmark.points:
+        latency, reference = result.latency(point), base.latency(point)
+        at = point.threads, point.batch
+        yield result.name, "latency_p50", "", *at, latency.p50_ms, "ms", benchmark.ratio(result, point).median
+        for share in (90, 99):
+            if (late := latency.percentile_ms(share)) is not None:
+                yield result.name, f"latency_p{share}", "", *at, late, "ms", _over(late, reference.percentile_ms(share))
+    for name, mine, theirs, unit in (
+        ("load", result.load_ms, base.load_ms, "ms"),
+        ("peak_rss", result.peak_rss_bytes, base.peak_rss_bytes, "bytes"),
+        ("model_rss", result.model_rss_bytes, base.model_rss_bytes, "bytes"),
+        ("file", result.file_bytes, base.file_bytes, "bytes"),
+    ):
+        yield result.name, name, "", "", "", mine, unit, _over(mine, theirs)
+
+
+def _over(value: float, base: float | None) -> float | str:
+    return value / base if base else ""

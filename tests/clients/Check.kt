@@ -1,0 +1,101 @@
+// What the Kotlin client makes of kits on a JVM, as JSON. The runtime for Android does not load here: golden outputs
+// stand in for it, so that all but the network itself is tried.
+
+import java.io.File
+import java.nio.ByteBuffer
+import mtledge.Answer
+import mtledge.Binary
+import mtledge.DenseRegression
+import mtledge.Model
+import mtledge.Multiclass
+import mtledge.Multilabel
+import mtledge.NdArray
+import mtledge.Network
+import mtledge.Ordinal
+import mtledge.Regression
+import mtledge.Segmentation
+import mtledge.Table
+import mtledge.Tokens
+import mtledge.imageSample
+import mtledge.parseJson
+import mtledge.verifiedManifest
+
+/** Each argument is a kit's folder, and after a `:` the folder of golden vectors to check with. */
+fun main(arguments: Array<String>) = println(
+    json(
+        arguments.associate { argument ->
+            val (kit, goldens) = argument.split(":")
+            argument to attempt { checked(File(kit), File(goldens)) }
+        },
+    ),
+)
+
+private fun checked(kit: File, goldens: File): Map<String, Any?> {
+    val recorded = recordedRuns(File(kit, "goldens"))
+    val manifest = verifiedManifest(File(kit, "model.onnx").readBytes())
+    val model = Model(manifest, Network { input -> recorded.getValue(bytesOf(input)) })
+    val read = { file: String -> File(goldens, file).readBytes() }
+    val request = parseJson(File(kit, "request.json").readText()) as Map<*, *>
+    return mapOf(
+        "check" to attempt { model.selfCheck(read) },
+        "answers" to List(recorded.size) { it }.map { model.predict(model.goldenSample({ File(kit, "goldens/$it").readBytes() }, it)).map(::readable) },
+        "encoded" to (request["samples"] as List<*>?)?.let { numbers(encoded(model, it)) },
+        "wrong" to (request["wrong"] as List<*>?)?.map { samples -> attempt { numbers(encoded(model, samples as List<*>)) } },
+        "images" to (request["images"] as List<*>?)?.map { numbers(picture(it as Map<*, *>)) },
+    )
+}
+
+private fun recordedRuns(goldens: File): Map<ByteBuffer, Map<String, NdArray>> {
+    val listed = parseJson(File(goldens, "goldens.json").readText()) as Map<*, *>
+    return (listed["cases"] as List<*>).associate { case ->
+        fun arrays(part: String) = ((case as Map<*, *>)[part] as List<*>).map { entry ->
+            val fields = entry as Map<*, *>
+            val shape = (fields["shape"] as List<*>).map { (it as Double).toInt() }
+            fields["name"] as String to NdArray.of(File(goldens, fields["file"] as String).readBytes(), shape, fields["dtype"] as String)
+        }
+        bytesOf(arrays("inputs").single().second) to arrays("outputs").toMap()
+    }
+}
+
+private fun bytesOf(array: NdArray): ByteBuffer = array.bytes.duplicate().apply { rewind() }
+
+@Suppress("UNCHECKED_CAST")
+private fun encoded(model: Model, samples: List<*>): NdArray = when (val steps = model.manifest.preprocessing) {
+    is Table -> steps.encode(samples as List<Map<String, Any?>>)
+    is Tokens -> steps.encode(samples as List<String?>)
+    else -> model.preprocess(NdArray.of(FloatArray(1), listOf(1)))
+}
+
+private fun picture(request: Map<*, *>): NdArray {
+    fun ints(key: String) = (request[key] as List<*>).map { (it as Double).toInt() }
+    val argb = ints("data").chunked(4) { (red, green, blue, alpha) -> alpha shl 24 or (red shl 16) or (green shl 8) or blue }
+    return imageSample(argb.toIntArray(), (request["width"] as Double).toInt(), (request["height"] as Double).toInt(), ints("shape"))
+}
+
+private fun numbers(array: NdArray): List<Double> = List(array.size, array::number)
+
+private fun readable(answers: Map<String, Answer>): Map<String, Any?> = answers.mapValues { (_, answer) ->
+    when (answer) {
+        is Multiclass -> mapOf("label" to answer.label, "probability" to answer.probability)
+        is Binary -> mapOf("yes" to answer.yes, "probability" to answer.probability)
+        is Multilabel -> mapOf("labels" to answer.labels, "probabilities" to answer.probabilities)
+        is Ordinal -> mapOf("rank" to answer.rank, "above" to answer.above)
+        is Regression -> mapOf("value" to answer.value)
+        is Segmentation -> mapOf("labels" to answer.labels.toList())
+        is DenseRegression -> mapOf("values" to answer.values.toList())
+    }
+}
+
+private fun attempt(step: () -> Any?): Any? = try {
+    step()
+} catch (error: Exception) {
+    "${error::class.simpleName}: ${error.message}"
+}
+
+private fun json(value: Any?): String = when (value) {
+    is Map<*, *> -> value.entries.joinToString(",", "{", "}") { (key, entry) -> "${json(key)}:${json(entry)}" }
+    is List<*> -> value.joinToString(",", "[", "]", transform = ::json)
+    is Number -> if (value.toDouble().isFinite()) value.toString() else "\"$value\""
+    is Boolean, null -> value.toString()
+    else -> value.toString().map { if (it.code in 32..126 && it !in "\"\\") "$it" else "\\u%04x".format(it.code) }.joinToString("", "\"", "\"")
+}

@@ -1,0 +1,109 @@
+"""The header that is generated for C++: names of all kinds, and nothing that a name could smuggle in."""
+
+import re
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mtl_edge.artifact import Manifest, ModelInput
+from mtl_edge.errors import ModelError
+from mtl_edge.kits.cpp import generate_cpp
+from mtl_edge.kits.cpp_names import identifiers, literal
+from mtl_edge.kits.goldens import GoldenArray, GoldenCase, GoldenOutput, Goldens
+from mtl_edge.preprocessing import CategoricalColumn, NumericColumn, Pixels, Table, Tokens
+
+
+def _goldens(manifest: Manifest) -> Goldens:
+    array = GoldenArray(name="image", dtype="uint8", shape=(1, 2), file="0-raw.bin")
+    outputs = tuple(
+        GoldenOutput(name=task.name, dtype="float32", shape=(1, task.width), file=f"0-output-{at}.bin", atol=0.01)
+        for at, task in enumerate(manifest.tasks)
+    )
+    return Goldens(model_sha256="", cases=(GoldenCase(raw=(array,), inputs=(array,), outputs=outputs),))
+
+
+def _with_input(manifest: Manifest, **changes: object) -> Manifest:
+    return msgspec.structs.replace(manifest, inputs=(msgspec.structs.replace(manifest.inputs[0], **changes),))
+
+
+def _header(manifest: Manifest) -> str:
+    return generate_cpp(manifest, _goldens(manifest))["model.hpp"]
+
+
+@given(st.lists(st.text(max_size=8), max_size=8))
+def test_any_names_become_different_identifiers(names: list[str]) -> None:
+    """Letters, digits and single underscores, a letter first, each of them once."""
+    found = identifiers(names)
+    assert len(set(found)) == len(found) == len(names)
+    assert all(re.fullmatch(r"[A-Za-z]([A-Za-z0-9]|_(?!_))*", name) for name in found)
+
+
+@pytest.mark.parametrize(
+    ("names", "wanted"),
+    [
+        (["left", "right"], ["left", "right"]),
+        (["class", "NULL", "std", "Answers"], ["class_", "NULL_", "std_", "Answers_"]),
+        (["a b", "a-b", "a_b", "a_b_2"], ["a_b", "a_b_2", "a_b_3", "a_b_2_2"]),
+        (["", "7", "__x", "größe", "日本"], ["unnamed", "n7", "x", "gr_e", "unnamed_2"]),
+        (["int", "int_", "INT", "INT"], ["int_", "int_2", "INT_", "INT_2"]),
+    ],
+)
+def test_names_stay_as_near_as_they_may(names: list[str], wanted: list[str]) -> None:
+    """Keywords, macros and reserved names get an underscore, what would be the same a number."""
+    assert identifiers(names) == wanted
+
+
+@given(st.text(st.characters(codec=None)))
+def test_a_literal_holds_the_bytes_and_cannot_be_left(text: str) -> None:
+    """One line of plain letters between two quotes, each other byte as three octal digits."""
+    found = literal(text)
+    assert re.fullmatch(r'"([ !#-.0->@-\[\]-~]|\\[0-7]{3})*"', found)
+    octets = re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), found[1:-1].encode())
+    assert octets == text.encode("utf-8", "surrogatepass")
+
+
+def test_hostile_names_stand_in_literals_alone(tiny_manifest: Manifest) -> None:
+    """Neither a comment nor code has them as they are."""
+    hostile = 'x"; int main() { */ // \\\n#error ??/'
+    table = Table(
+        columns=(
+            NumericColumn(name=hostile, mean=0.0, std=1.0),
+            CategoricalColumn(name="default", categories=(hostile, "\0", "")),
+        )
+    )
+    changed = msgspec.structs.replace(tiny_manifest, name=hostile, variant=hostile)
+    header = _header(_with_input(changed, name=hostile, preprocessing=table, dtype="float32"))
+    assert "#error" not in header.replace(literal(hostile), "")
+    assert "int main" not in header.replace(literal(hostile), "")
+    assert "std::string_view default_;" in header
+    assert '{{"\\000", 1}, 2}' in header
+
+
+def test_constants_have_the_bits_that_numpy_computes(tiny_manifest: Manifest) -> None:
+    """The factor and the offset of each channel are float32, as preprocessing has them."""
+    assert "kPixels{{{1e+00f, 2e+00f}}, {{2e+00f, 8e+00f}}}" in _header(tiny_manifest)
+
+
+def test_words_stand_in_the_order_of_their_bytes(tiny_manifest: Manifest) -> None:
+    """A search by halves finds them; their ids are their places in the vocabulary, from 2 on."""
+    tokens = Tokens(vocabulary=("z", "it's", "10"), length=2)
+    header = _header(_with_input(tiny_manifest, preprocessing=tokens, dtype="int64"))
+    found = re.findall(r"\{\{\"(.*?)\", \d\}, (\d)\}", header)
+    assert found == [("10", "4"), ("it's", "3"), ("z", "2")]
+
+
+def test_raw_samples_without_a_type_in_cpp_are_refused(tiny_manifest: Manifest) -> None:
+    """C++17 has no half precision."""
+    half = Pixels(raw_dtype="float16", scale=1.0, mean=(0.0, 0.0), std=(1.0, 1.0))
+    with pytest.raises(ModelError, match=r"image: raw samples of a C\+\+ kit must be bool, .* found float16"):
+        _header(_with_input(tiny_manifest, preprocessing=half))
+
+
+def test_a_model_of_several_inputs_is_refused(tiny_manifest: Manifest) -> None:
+    """The client feeds one."""
+    (source,) = tiny_manifest.inputs
+    second: ModelInput = msgspec.structs.replace(source, name="other")
+    with pytest.raises(ModelError, match="one input, found 2"):
+        _header(msgspec.structs.replace(tiny_manifest, inputs=(source, second)))
