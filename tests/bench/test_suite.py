@@ -70,7 +70,7 @@ def test_a_dimension_that_no_input_has_is_refused(tokens_model: Path) -> None:
 
 
 def test_a_truncated_model_is_one_line(matmul_model: Path) -> None:
-    """What is wrong with it comes back from the child process as an error of one line."""
+    """It is refused before a process is started."""
     matmul_model.write_bytes(matmul_model.read_bytes()[:-200])
     with pytest.raises(BenchError, match=r"small\.onnx: is not an ONNX model") as caught:
         benchmark(contenders([matmul_model]), settings=QUICK)

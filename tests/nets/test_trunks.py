@@ -20,7 +20,14 @@ from mtl_edge.nets.build import build_net, load_weights
 from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.nets.trunks.transformer import Attention
 from mtl_edge.preprocessing import Table, Tokens
-from mtl_edge.quantize.static import quantize_static
+from mtl_edge.quantize.calibrate import calibrate
+from mtl_edge.quantize.finetune.agreement import steps_apart
+from mtl_edge.quantize.finetune.student import Student
+from mtl_edge.quantize.form import Form
+from mtl_edge.quantize.prepare import prepare
+from mtl_edge.quantize.ranges import find_ranges
+from mtl_edge.quantize.static import insert_form, quantize_static, with_qdq
+from mtl_edge.quantize.target import find_target
 from mtl_edge.recipe import (
     LeNetSpec,
     MLPSpec,
@@ -157,6 +164,34 @@ def test_int8_stays_close_at_any_batch_size(trained: Trained) -> None:
     for name, out in expected.items():
         assert np.sqrt(((found[name] - out) ** 2).mean()) < 0.15 * out.std()
     np.testing.assert_allclose(_run(quantized, trained.net, trained.x[:1])["size"], found["size"][:1], rtol=1e-5)
+
+
+def test_what_trains_is_what_ships(trained: Trained) -> None:
+    """After some steps of fine-tuning, torch answers as the written file does under ONNX Runtime, and as well."""
+    target, x = find_target("x86-avx2"), trained.x.numpy()  # whose answers are the same on all processors
+    prepared = prepare(trained.exported)
+    ranges = find_ranges(calibrate(prepared, [{"x": part} for part in np.split(x, 3)]), "mse")
+    form = Form(prepared, prepared, ranges)
+    student = Student(with_qdq(prepared, ranges, target).graph, form, saturates=True)
+    teacher = {name: torch.from_numpy(out) for name, out in _torch(trained.net, trained.x).items()}
+    optimizer = torch.optim.Adam(student.parameters(), 3e-3)
+    for _ in range(3):
+        optimizer.zero_grad()
+        found = student({"x": trained.x})
+        sum((found[name] - out).square().mean() / out.var() for name, out in teacher.items()).backward()
+        optimizer.step()
+        student.settle()
+    with torch.no_grad():
+        found = {name: out.numpy() for name, out in student({"x": trained.x}).items()}
+    shipped = _run(insert_form(student.trained(), target), trained.net, trained.x)
+    for task in TASKS:
+        mine, theirs = found[task.name], shipped[task.name]
+        assert (steps_apart(mine, theirs) > 1).mean() <= 0.001
+        truth = teacher[task.name].numpy()
+        truth = truth.argmax(1) if task.name == "kind" else truth[:, 0]
+        metric = task.metrics[0].name
+        metrics = [task.measure(task.decode(each), truth)[metric] for each in (mine, theirs)]
+        assert abs(metrics[0] - metrics[1]) <= 0.001 * max(1, abs(metrics[0]))
 
 
 def test_attention_loses_whole_heads(source: Callable[..., ModelInput]) -> None:

@@ -12,7 +12,14 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper, parser
 
+from mtl_edge.errors import ModelError
+from mtl_edge.quantize.calibrate import calibrate
 from mtl_edge.quantize.file import quantize_file
+from mtl_edge.quantize.form import Form
+from mtl_edge.quantize.prepare import prepare
+from mtl_edge.quantize.ranges import find_ranges
+from mtl_edge.quantize.static import insert_form, with_qdq
+from mtl_edge.quantize.target import find_target
 from mtl_edge.runtime import open_session
 
 _SAMPLES = 48
@@ -111,6 +118,42 @@ def _quantize_and_compare(graph: Graph, folder: Path, placement: str) -> None:
         for mine, theirs in zip(int8.run(None, batch), fp32.run(None, batch), strict=True):
             assert (mine.dtype, mine.shape) == (theirs.dtype, theirs.shape)
             assert np.abs(mine - theirs).max() <= 0.2 * max(np.abs(theirs).max(), 1)
+
+
+_UNTRAINED = {"LSTM": "LSTM", "GRU": "GRU", "a branch": "If", "a branch of operator set 11 11": "If", "a loop": "Loop",
+              "a weight of a layer and of a branch": "If"}  # fmt: skip
+_APART = {"encoder and decoder of computed size": 0.1}
+"""Share of values; there, interpolation gives halves, whose side depends on the order of additions."""
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_torch_computes_what_the_int8_file_does(name: str) -> None:
+    """Each output within an 8-bit step; of graphs with an operator that cannot be trained, the node is named."""
+    import torch
+
+    from mtl_edge.quantize.finetune.agreement import steps_apart
+    from mtl_edge.quantize.finetune.student import Student
+
+    model = GRAPHS[name].model()
+    arrays = draw(model)
+    batch = {
+        value.name: arrays[value.name][: value.type.tensor_type.shape.dim[0].dim_value or 16]
+        for value in model.graph.input
+    }
+    target, prepared = find_target("x86-avx2"), prepare(model.SerializeToString())
+    form = Form(prepared, prepared, find_ranges(calibrate(prepared, [batch]), "minmax"))
+    graph = with_qdq(prepared, form.ranges, target).graph
+    if name in _UNTRAINED:
+        with pytest.raises(ModelError, match=f"^finetune: node '.*' .* trained yet: the operator {_UNTRAINED[name]}$"):
+            Student(graph, form, saturates=True)
+        return
+    with torch.no_grad():
+        found = Student(graph, form, saturates=True)({key: torch.from_numpy(array) for key, array in batch.items()})
+    session = open_session(insert_form(form, target))
+    for item, shipped in zip(session.get_outputs(), session.run(None, batch), strict=True):
+        mine = found[item.name].numpy()
+        assert (mine.dtype, mine.shape) == (shipped.dtype, shipped.shape)
+        assert (steps_apart(mine.astype(np.float64), shipped) > 1).mean() <= _APART.get(name, 0.001)
 
 
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)

@@ -9,7 +9,7 @@ from torch import Tensor
 from mtl_edge.quantize.finetune.course import Course
 from mtl_edge.tasks import TargetStatistics, Task
 
-_LEAST = 1e-7
+LEAST = 1e-7
 """What a distance at the start counts as at least: there is nothing to gain below."""
 
 
@@ -56,8 +56,8 @@ class Loss:
 
     def start(self, distances: Mapping[str, float], losses: Mapping[str, float]) -> None:
         """Let these be what all is relative to."""
-        self._distances = {name: max(value, _LEAST) for name, value in distances.items()}
-        self._losses = {name: max(value, _LEAST) for name, value in losses.items()}
+        self._distances = {name: max(value, LEAST) for name, value in distances.items()}
+        self._losses = {name: max(value, LEAST) for name, value in losses.items()}
 
     def total(self, distances: Mapping[str, Tensor], losses: Mapping[str, Tensor]) -> Tensor:
         """The mean over the outputs; 1 at the start."""

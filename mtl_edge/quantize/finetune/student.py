@@ -259,10 +259,15 @@ def _biases(
 def _ranged(
     graph: onnx.GraphProto, constants: Mapping[str, np.ndarray], ranges: Mapping[str, tuple[float, float]]
 ) -> dict[str, tuple[int, tuple[int, int]]]:
-    """Scales of activations that follow from a range -> their zero point, and the ends of their numbers."""
+    """Scales of activations that follow from a range -> their zero point, and the ends of their numbers.
+
+    Those of the graph's inputs are not among them: what comes in may lie on a grid, as pixels do, which calibration
+    has met and gradients of rounding know nothing of.
+    """
+    given = {value.name for value in graph.input}
     found: dict[str, tuple[int, tuple[int, int]]] = {}
     for node in graph.node:
-        if node.op_type != "QuantizeLinear" or constants[node.input[2]].ndim:
+        if node.op_type != "QuantizeLinear" or constants[node.input[2]].ndim or node.input[0] in given:
             continue
         scale, zero = constants[node.input[1]], constants[node.input[2]]
         low, high = ranges.get(node.input[1].removesuffix("_scale"), (0.0, 0.0))
