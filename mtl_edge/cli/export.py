@@ -140,3 +140,5 @@ def _write_kit(model: Path, destination: str, folder: Path, data: Path | None, g
 
     kit = write_kit(model, destination, folder, data=data, goldens=goldens, overwrite=overwrite)
     click.echo(f"kit      {kit.folder}, {len(kit.files)} files; {kit.folder / 'README.md'} says how to use it")
+    for remark in kit.remarks:
+        click.secho(f"Warning: {remark}", fg="yellow", err=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from mtl_edge.artifact import MANIFEST_FILE, METADATA_KEY, MODEL_FILE, Manifest
+from mtl_edge.bench.machine import this_machine
 from mtl_edge.errors import ModelError, WorkdirError
 from mtl_edge.kits.cpp import generate_cpp
 from mtl_edge.kits.destinations import EXACT, READS_ONE, SHARED
@@ -41,6 +42,7 @@ class Kit:
     folder: Path
     destination: str
     files: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
 
 
 def write_kit(
@@ -86,7 +88,19 @@ def write_kit(
     record = KitRecord(destination=destination, files={name: sha256_of(part) for name, part in sorted(content.items())})
     content[KIT_FILE] = msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
     write_folder(folder, content)
-    return Kit(folder, destination, tuple(sorted(content)))
+    return Kit(folder, destination, tuple(sorted(content)), _remarks(manifest, destination))
+
+
+def _remarks(manifest: Manifest, destination: str) -> tuple[str, ...]:
+    """What golden vectors are not, where this box does not compute int8 as the model's target does."""
+    machine = this_machine()
+    cuts_off = "avx2" in machine.isa and not {"avx512_vnni", "avx_vnni"} & set(machine.isa)
+    if not cuts_off or destination in EXACT or manifest.target in (None, "x86-avx2"):
+        return ()
+    return (
+        f"the model is for {manifest.target}, and golden vectors hold what this box answers, which has no VNNI and may "
+        "cut off sums; write the kit on a box of the target's kind",
+    )
 
 
 def _generated(destination: str, manifest: Manifest, goldens: Goldens) -> Mapping[str, str]:

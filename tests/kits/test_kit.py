@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from mtl_edge.artifact import MODEL_FILE, Manifest, write_artifact
 from mtl_edge.cli import main
 from mtl_edge.errors import DataError, ModelError, WorkdirError
+from mtl_edge.kits import kit as kit_module
 from mtl_edge.kits.destinations import DESTINATIONS, READS_ONE
 from mtl_edge.kits.goldens import Goldens
 from mtl_edge.kits.kit import KIT_FILE, KitRecord, write_kit
@@ -149,3 +150,23 @@ def test_what_a_client_cannot_read_is_refused_when_the_kit_is_written(
     with pytest.raises(ModelError, match=f"for {destination}, it must read one input of pixels, a table or texts"):
         write_kit(artifact.path, destination, tmp_path / "kit")
     assert not (tmp_path / "kit").exists()
+
+
+@pytest.mark.parametrize(
+    ("isa", "destination", "warned"),
+    [
+        (("avx2",), "cpp", True),
+        (("avx2",), "web", False),
+        (("avx2", "avx512_vnni"), "cpp", False),
+        (("avx2", "avx_vnni"), "python", False),
+    ],
+)
+def test_golden_vectors_of_a_box_that_cuts_off_sums_are_told_of(
+    isa: tuple[str, ...], destination: str, warned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model for x86 with VNNI answers otherwise on x86 without it, and would be held to that."""
+    machine = msgspec.structs.replace(kit_module.this_machine(), isa=isa)
+    monkeypatch.setattr(kit_module, "this_machine", lambda: machine)
+    kit = write_kit(ROOT / "models" / "mnist-pairs" / MODEL_FILE, destination, tmp_path / "kit")
+    assert len(kit.remarks) == warned
+    assert all("x86-vnni" in remark for remark in kit.remarks)
