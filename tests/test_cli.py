@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+import click
 import numpy as np
 import onnx
 import pytest
@@ -256,3 +257,34 @@ def test_train_single_task_trains_a_network_for_each_task(folder: Path) -> None:
     assert all(path.is_file() for path in weights)
     assert all(f"single-task/{task}, validation samples" in result.stdout for task in ("kind", "size"))
     assert all((folder / "logs" / "single-task" / task / "train").is_dir() for task in ("kind", "size"))
+
+
+def test_the_help_names_every_command_in_a_whole_line() -> None:
+    """At 80 columns, each under its subject; so does the help of zoo."""
+    shown = CliRunner().invoke(main, ["--help"], terminal_width=80).output.splitlines()
+    for name, command in main.commands.items():
+        assert f"  {name:<8}  {command.short_help}" in shown
+    assert sorted(main.commands) == sorted(main.list_commands(click.Context(main)))
+    assert CliRunner().invoke(main, ["zoo", "--help"], terminal_width=80).output.count("...") == 1  # of its usage
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "recipe.toml"], "goes on with the stage that was not finished"),
+        (["compare", ".", "."], "no file is half-written"),
+    ],
+)
+def test_ctrl_c_says_what_is_true_of_the_command(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], says: str
+) -> None:
+    """What goes on says so; what begins anew promises nothing but whole files. The exit code is 130."""
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main.commands[arguments[0]], "callback", interrupted)
+    result = _run(*arguments)
+    assert result.exit_code == 130
+    assert result.stderr.startswith("mtl-edge: interrupted; ")
+    assert result.stderr.rstrip().endswith(says)

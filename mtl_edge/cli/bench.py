@@ -36,7 +36,7 @@ class _Picture(click.Path):
         return path
 
 
-@click.command()
+@click.command(short_help="Measure latency, start, memory, size and metrics of models.")
 @click.argument("models", nargs=-1, required=True, type=_ANY)
 @click.option("--against", type=EXISTING, help="What the others are compared to.  [default: the dense one]")
 @click.option(

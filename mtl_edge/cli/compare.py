@@ -8,7 +8,7 @@ import click
 _RESULTS = click.Path(exists=True, path_type=Path)
 
 
-@click.command()
+@click.command(short_help="Say what became better or worse from one result to another.")
 @click.argument("before", type=_RESULTS)
 @click.argument("after", type=_RESULTS)
 @click.option(

@@ -19,7 +19,7 @@ from mtl_edge.cli.options import (
 from mtl_edge.errors import needs_extra
 
 
-@click.command(cls=Guarded)
+@click.command(cls=Guarded, short_help="Find the layer whose int8 hurts a task.")
 @click.argument("model", type=MODEL)
 @with_calib
 @click.option(

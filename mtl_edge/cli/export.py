@@ -17,7 +17,7 @@ _OF_MODULES = ("examples", "weights", "allow_pickle")
 _OF_GRAPHS = ("preprocess", "pixels", "decode", "opset", "batch", "for_runtime")
 
 
-@click.command()
+@click.command(short_help="Write a folder for an app, or a model in another form.")
 @click.argument("source")
 @click.option(
     "--for",

@@ -8,7 +8,7 @@ from mtl_edge.cli.options import MODEL, Dim, Guarded
 from mtl_edge.errors import MissingExtraError, needs_extra
 
 
-@click.command(cls=Guarded)
+@click.command(cls=Guarded, short_help="Show what a model is, and with --profile where its time goes.")
 @click.argument("model", type=MODEL)
 @click.option("--profile", "timed", is_flag=True, help="Run it, too, and say where its time goes.")
 @click.option(

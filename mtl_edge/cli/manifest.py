@@ -7,7 +7,7 @@ import click
 from mtl_edge.cli.options import EXISTING
 
 
-@click.command()
+@click.command(short_help="Print what a model says of itself.")
 @click.argument("model", required=False, type=EXISTING)
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of manifests instead.")
 def manifest(model: Path | None, schema: bool) -> None:

@@ -30,7 +30,7 @@ def _refuse_options(names: tuple[str, ...], form: str) -> None:
             raise DataError(f"quantize: --form {form} does not know --{name.replace('_', '-')}")
 
 
-@click.command(cls=Guarded)
+@click.command(cls=Guarded, short_help="Make static int8 of an fp32 model, or another form of it.")
 @click.argument("model", type=MODEL)
 @click.option(
     "--form",

@@ -8,7 +8,7 @@ from mtl_edge.cli.options import with_workdir
 from mtl_edge.errors import needs_extra
 
 
-@click.command()
+@click.command(short_help="Train, compress, export and measure what a recipe says.")
 @click.argument("recipe")
 @with_workdir
 def run(recipe: str, workdir: Path | None) -> None:
@@ -34,7 +34,7 @@ def run(recipe: str, workdir: Path | None) -> None:
     click.echo(f"models  {folder / 'artifacts'}\nreport  {folder / 'report.html'}")
 
 
-@click.command()
+@click.command(short_help="Train the dense network of a recipe, and nothing more.")
 @click.argument("recipe")
 @with_workdir
 @click.option("--single-task", is_flag=True, help="Train a network for each task alone, in place of one for all.")

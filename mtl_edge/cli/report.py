@@ -8,7 +8,7 @@ from mtl_edge.cli.options import EXISTING
 from mtl_edge.errors import needs_extra
 
 
-@click.command()
+@click.command(short_help="Write a page, Markdown, a picture and CSV of results.")
 @click.argument("results", type=click.Path(exists=True, path_type=Path))
 @click.option(
     "-o",

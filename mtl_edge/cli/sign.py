@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 
-@click.command()
+@click.command(short_help="Make a pair of keys for signatures.")
 @click.argument("key", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--password", is_flag=True, help="Ask for a password, without which the key cannot be used.")
 def keygen(key: Path, password: bool) -> None:
@@ -21,7 +21,7 @@ def keygen(key: Path, password: bool) -> None:
     click.echo(f"secret   {key}\npublic   {public}\nline     {secret.public.line}")
 
 
-@click.command()
+@click.command(short_help="Sign a model or an exported folder.")
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--key",

@@ -8,7 +8,7 @@ from mtl_edge.cli.options import MODEL, Guarded
 from mtl_edge.errors import needs_extra
 
 
-@click.command(cls=Guarded)
+@click.command(cls=Guarded, short_help="Keep some tasks of a model, or part it into trunk and heads.")
 @click.argument("model", type=MODEL)
 @click.option("--tasks", help="The tasks to keep, with commas between; of a model without a manifest, its outputs.")
 @click.option("--split", is_flag=True, help="Write the trunk and a head for each task instead.")

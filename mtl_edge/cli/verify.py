@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 
-@click.command()
+@click.command(short_help="Check that a model or a folder is what its maker sent.")
 @click.argument("path", type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--public-key",

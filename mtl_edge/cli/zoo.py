@@ -7,12 +7,12 @@ import click
 from mtl_edge.cli.options import EXISTING
 
 
-@click.group()
+@click.group(short_help="The reference recipes, and the data that they are trained on.")
 def zoo() -> None:
     """The reference recipes, and the data that they are trained on."""
 
 
-@zoo.command("list")
+@zoo.command("list", short_help="Show the reference recipes, and whose data are on this machine.")
 def zoo_list() -> None:
     """Show every reference recipe, and whether its data are on this machine."""
     from rich import box
@@ -29,7 +29,7 @@ def zoo_list() -> None:
     Console().print(table)
 
 
-@zoo.command("fetch")
+@zoo.command("fetch", short_help="Bring the data of a reference recipe to this machine.")
 @click.argument("name")
 @click.option("--from", "sources", type=EXISTING, multiple=True, help="A file to take it from: no network is needed.")
 def zoo_fetch(name: str, sources: tuple[Path, ...]) -> None:
