@@ -1,4 +1,4 @@
-"""The commands and programs of the paths for a model or a network of one's own do what is said there."""
+"""Pages lead where they say, and the paths for a model or a network of one's own do what is said there."""
 
 import os
 import re
@@ -13,7 +13,13 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save_file
 
+from mtl_edge.cli import main
+
 ROOT = Path(__file__).parents[1]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+    *sorted(path for folder in ("docs", "exporters", "benchmarks", "models") for path in (ROOT / folder).rglob("*.md")),
+]
 QUICK = "--rounds 2 --seconds 0.01 --cold-starts 1 --memory-repeats 0"
 
 
@@ -74,6 +80,36 @@ def _samples(dtype: type[np.generic]) -> dict[str, np.ndarray]:
     return {"image": image, "kind": np.arange(200) % 7, "age": rng.uniform(1, 90, 200).astype(np.float32)}
 
 
+def _anchors(page: Path) -> set[str]:
+    """What the titles of a page are called in links."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if "node_modules" not in page.parts],
+    ids=lambda page: page.relative_to(ROOT).as_posix(),
+)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """To a file or folder of the project, and where it names one, to a title in it."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if "://" in link:
+            continue
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), link
+        assert not anchor or anchor in _anchors(target), link
+
+
+def test_the_readme_names_every_command() -> None:
+    """In its table."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = readme.split("## The commands")[1].split("\n## ")[0]
+    for name in main.commands:
+        assert re.search(rf"^\| .*`{name}\b.*\|", table, re.MULTILINE), name
+
+
 @pytest.mark.slow
 def test_the_path_with_only_an_onnx_is_true(tmp_path: Path) -> None:
     """Every command and the program work in their order, and what is described carries a manifest."""
@@ -85,7 +121,11 @@ def test_the_path_with_only_an_onnx_is_true(tmp_path: Path) -> None:
     install, *given = _blocks("only-onnx.md", "sh")
     assert install == 'pip install "mtl-edge[quantize,optimize]"\n'
     assert len(given) == 6
-    printed = _give("".join(given).replace("mtl-edge bench", f"mtl-edge bench {QUICK}"), tmp_path)
+    quick = "".join(given).replace("mtl-edge bench", f"mtl-edge bench {QUICK}")
+    quick = quick.replace("mtl-edge quantize", "mtl-edge quantize --placement all").replace(
+        "subset", "subset --no-measure"
+    )
+    printed = _give(quick, tmp_path)
     assert "signal to noise" in printed
     assert "kit      kit" in printed
     assert (tmp_path / "kind.onnx").is_file()
@@ -103,9 +143,10 @@ def test_the_path_with_a_network_of_ones_own_is_true(tmp_path: Path, monkeypatch
     save_file(mynet.Net().state_dict(), tmp_path / "mynet.safetensors")
     np.savez(tmp_path / "samples.npz", **_samples(np.uint8))  # type: ignore[arg-type]
     (recipe,) = _blocks("own-net.md", "toml")
-    bench = "[bench]\nrounds = 2\nround_seconds = 0.01\ncold_starts = 1\n"
-    few = "[train]\nepochs = 2\n[compress]\nprune = { epochs = 1 }\nquantize = { finetune_steps = 10 }\n"
-    (tmp_path / "recipe.toml").write_text(f"{recipe}{few}{bench}")
+    bench = "[bench]\nthreads = [1]\nrounds = 2\nround_seconds = 0.01\ncold_starts = 1\n"
+    few = "[train]\nepochs = 2\n[compress.prune]\nepochs = 1\n"
+    quantize = '[compress.quantize]\nplacement = "all"\nfinetune = "never"\n'
+    (tmp_path / "recipe.toml").write_text(f"{recipe}{few}{quantize}{bench}")
     exported, run = _blocks("own-net.md", "sh")
     assert "parity" in _give(exported, tmp_path)
     _give(run, tmp_path)
