@@ -49,11 +49,26 @@ class _Picture(click.Path):
     "--batch", "batches", type=_Numbers(), default="1", show_default=True, help="Sizes of a symbolic first axis."
 )
 @click.option("--dim", "dims", type=Dims(), multiple=True, help="Sizes of another symbolic axis, such as seq=64,128.")
-@click.option("--rounds", type=click.IntRange(2), default=10, show_default=True, help="Interleaved rounds.")
-@click.option("--seconds", type=click.FloatRange(0.01), default=0.2, show_default=True, help="Least length of a turn.")
-@click.option("--runs", type=click.IntRange(1), default=5, show_default=True, help="Least number of runs of a turn.")
 @click.option(
-    "--duration", type=click.FloatRange(0.1), default=None, help="Soak: rounds go on for so many seconds at each point."
+    "--rounds", metavar="N", type=click.IntRange(2), default=10, show_default=True, help="Interleaved rounds."
+)
+@click.option(
+    "--seconds",
+    metavar="N",
+    type=click.FloatRange(0.01),
+    default=0.2,
+    show_default=True,
+    help="Least length of a turn.",
+)
+@click.option(
+    "--runs", metavar="N", type=click.IntRange(1), default=5, show_default=True, help="Least number of runs of a turn."
+)
+@click.option(
+    "--duration",
+    metavar="N",
+    type=click.FloatRange(0.1),
+    default=None,
+    help="Soak: rounds go on for so many seconds at each point.",
 )
 @click.option(
     "--scenario",
@@ -64,11 +79,13 @@ class _Picture(click.Path):
 )
 @click.option(
     "--bound-ms",
+    metavar="N",
     type=click.FloatRange(0, min_open=True),
     help="server: the latency that queries may have, waiting included.",
 )
 @click.option(
     "--percentile",
+    metavar="N",
     type=click.FloatRange(50, 99.9),
     default=99,
     show_default=True,
@@ -76,11 +93,13 @@ class _Picture(click.Path):
 )
 @click.option(
     "--rate",
+    metavar="N",
     type=click.FloatRange(0, min_open=True),
     help="server: try this many queries a second.  [default: find it]",
 )
 @click.option(
     "--cold-starts",
+    metavar="N",
     type=click.IntRange(1),
     default=5,
     show_default=True,
@@ -88,6 +107,7 @@ class _Picture(click.Path):
 )
 @click.option(
     "--memory-repeats",
+    metavar="N",
     type=click.IntRange(0),
     default=3,
     show_default=True,
@@ -95,6 +115,7 @@ class _Picture(click.Path):
 )
 @click.option(
     "--timeout",
+    metavar="N",
     type=click.FloatRange(1),
     default=300,
     show_default=True,

@@ -41,6 +41,7 @@ _OPTIONS = (
     ),
     click.option(
         "--box-timeout",
+        metavar="N",
         type=click.FloatRange(1),
         default=3600,
         show_default=True,

@@ -19,13 +19,28 @@ _RESULTS = click.Path(exists=True, path_type=Path)
     "several times]",
 )
 @click.option(
-    "--latency", type=click.FloatRange(0), default=5.0, show_default=True, help="Per cent that a median may be slower."
+    "--latency",
+    metavar="N",
+    type=click.FloatRange(0),
+    default=5.0,
+    show_default=True,
+    help="Per cent that a median may be slower.",
 )
 @click.option(
-    "--memory", type=click.FloatRange(0), default=10.0, show_default=True, help="Per cent more that a model may need."
+    "--memory",
+    metavar="N",
+    type=click.FloatRange(0),
+    default=10.0,
+    show_default=True,
+    help="Per cent more that a model may need.",
 )
 @click.option(
-    "--size", type=click.FloatRange(0), default=1.0, show_default=True, help="Per cent that a file may be larger."
+    "--size",
+    metavar="N",
+    type=click.FloatRange(0),
+    default=1.0,
+    show_default=True,
+    help="Per cent that a file may be larger.",
 )
 @click.option(
     "--across-machines",
@@ -35,6 +50,7 @@ _RESULTS = click.Path(exists=True, path_type=Path)
 @click.option(
     "--box",
     "boxes",
+    metavar="BOX",
     multiple=True,
     help="Of results of several boxes, the one to compare; given twice, that of BEFORE and that of AFTER.",
 )

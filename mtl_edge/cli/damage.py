@@ -28,7 +28,12 @@ from mtl_edge.errors import needs_extra
     help="Labelled samples, likewise: with them each task's metrics are computed, too.",
 )
 @click.option(
-    "--exact", type=click.IntRange(1), default=5, show_default=True, help="Of how many layers, the worst by noise."
+    "--exact",
+    metavar="N",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Of how many layers, the worst by noise.",
 )
 @click.option("--all", "every", is_flag=True, help="Compute the metrics of every layer.")
 @click.option(

@@ -37,7 +37,9 @@ _OF_GRAPHS = ("preprocess", "pixels", "decode", "opset", "batch", "for_runtime")
     help="Raw samples (an .npz, or a folder of .npy files) for the golden vectors of a kit and for comparisons; with "
     "labels, tasks are compared, too.  [default: random ones]",
 )
-@click.option("--goldens", type=click.IntRange(1), default=4, show_default=True, help="How many golden vectors.")
+@click.option(
+    "--goldens", metavar="N", type=click.IntRange(1), default=4, show_default=True, help="How many golden vectors."
+)
 @click.option("--overwrite", is_flag=True, help="Replace what was exported before.")
 @with_graph_options
 def export(

@@ -45,7 +45,7 @@ _OPTIONS = (
         help="How the camera orders the channels, with --preprocess.  [default: as in training]",
     ),
     click.option("--decode", is_flag=True, help="Decode in the graph: labels, probabilities, values as outputs."),
-    click.option("--opset", type=click.IntRange(13), help="Operator set.  [default: that of the model]"),
+    click.option("--opset", metavar="N", type=click.IntRange(13), help="Operator set.  [default: that of the model]"),
     click.option("--batch", type=_Batch(), help="Samples at a time.  [default: as the model has it]"),
     click.option("--for-runtime", metavar="VERSION", help="The oldest ONNX Runtime that must read it, such as 1.17."),
     click.option(
@@ -85,6 +85,7 @@ _MODULE_OPTIONS = (
     click.option(
         "--example",
         "examples",
+        metavar="INPUT",
         multiple=True,
         help="An input of pkg.mod:factory: image=1x3x224x224:float32, an .npz or an .npy.",
     ),

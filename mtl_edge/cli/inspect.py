@@ -12,11 +12,20 @@ from mtl_edge.errors import MissingExtraError, needs_extra
 @click.argument("model", type=MODEL)
 @click.option("--profile", "timed", is_flag=True, help="Run it, too, and say where its time goes.")
 @click.option(
-    "--threads", type=click.IntRange(1), default=1, show_default=True, help="Intra-op threads to run it with."
+    "--threads",
+    metavar="N",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Intra-op threads to run it with.",
 )
-@click.option("--batch", type=click.IntRange(1), default=1, show_default=True, help="Size of a symbolic first axis.")
+@click.option(
+    "--batch", metavar="N", type=click.IntRange(1), default=1, show_default=True, help="Size of a symbolic first axis."
+)
 @click.option("--dim", "dims", type=Dim(), multiple=True, help="Size of another symbolic axis, such as seq=128.")
-@click.option("--seconds", type=click.FloatRange(0.01), default=3.0, show_default=True, help="How long to run it.")
+@click.option(
+    "--seconds", metavar="N", type=click.FloatRange(0.01), default=3.0, show_default=True, help="How long to run it."
+)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all that was found.")
 def inspect(
     model: Path,

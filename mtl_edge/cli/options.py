@@ -74,7 +74,7 @@ with_method = click.option(
     help="How ranges are taken from what calibration saw.",
 )
 with_samples = click.option(
-    "--samples", type=click.IntRange(1), default=512, show_default=True, help="How many to calibrate with."
+    "--samples", metavar="N", type=click.IntRange(1), default=512, show_default=True, help="How many to calibrate with."
 )
 with_cache = click.option(
     "--cache/--no-cache",

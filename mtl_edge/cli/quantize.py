@@ -60,8 +60,12 @@ def _refuse_options(names: tuple[str, ...], form: str) -> None:
 )
 @with_method
 @with_samples
-@click.option("--batch", type=click.IntRange(1), default=32, show_default=True, help="Samples of one batch.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the samples that are drawn.")
+@click.option(
+    "--batch", metavar="N", type=click.IntRange(1), default=32, show_default=True, help="Samples of one batch."
+)
+@click.option(
+    "--seed", metavar="N", type=click.IntRange(0), default=0, show_default=True, help="Of the samples that are drawn."
+)
 @with_cache
 @click.option(
     "--equalize/--no-equalize",
@@ -97,7 +101,12 @@ def _refuse_options(names: tuple[str, ...], form: str) -> None:
     "some; if-needed: where a --max-drop is missed otherwise. Needs torch.",
 )
 @click.option(
-    "--finetune-steps", type=click.IntRange(1), default=400, show_default=True, help="How long to train, at most."
+    "--finetune-steps",
+    metavar="N",
+    type=click.IntRange(1),
+    default=400,
+    show_default=True,
+    help="How long to train, at most.",
 )
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all that was found.")
 def quantize(

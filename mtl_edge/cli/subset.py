@@ -10,7 +10,11 @@ from mtl_edge.errors import needs_extra
 
 @click.command(cls=Guarded, short_help="Keep some tasks of a model, or part it into trunk and heads.")
 @click.argument("model", type=MODEL)
-@click.option("--tasks", help="The tasks to keep, with commas between; of a model without a manifest, its outputs.")
+@click.option(
+    "--tasks",
+    metavar="TASK,TASK,…",
+    help="The tasks to keep, with commas between; of a model without a manifest, its outputs.",
+)
 @click.option("--split", is_flag=True, help="Write the trunk and a head for each task instead.")
 @click.option(
     "-o",
