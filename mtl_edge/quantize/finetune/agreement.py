@@ -9,7 +9,7 @@ from mtl_edge.quantize.finetune.student import Student
 from mtl_edge.runtime import open_session
 
 _APART = 0.05
-"""Share of values of an output that may differ by more than a step; of a small batch, one is a per cent or two already.
+"""Share of an output's values that may differ by more than a step; one of a small batch is a per cent or two."""
 
 
 def check_agreement(student: Student, model: bytes, inputs: dict[str, Tensor]) -> None:
