@@ -67,7 +67,7 @@ _FACTS_FILE = "facts.json"
 _ARTIFACT_LIBRARIES = ("torch", "torch-pruning", "onnx", "onnxscript", "onnxruntime", "numpy", "scikit-learn")
 _TASK_CODE = ("tasks", "preprocessing")
 _TRAINING_CODE = ("train", "nets", "recipe", "data/splits.py", *_TASK_CODE)
-_RUNTIME_CODE = ("artifact.py", "runtime.py", *_TASK_CODE)
+_RUNTIME_CODE = ("artifact.py", "intake", "runtime.py", *_TASK_CODE)
 _IMPORTANCE_BATCHES = 10
 _CALIBRATION_BATCH = 32
 

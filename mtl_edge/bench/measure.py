@@ -24,7 +24,6 @@ from mtl_edge.bench.resident import (
     trim,
 )
 from mtl_edge.errors import BenchError
-from mtl_edge.intake.structure import read_structure
 from mtl_edge.session import open_session
 
 _WARM_RUNS = 10
@@ -58,8 +57,6 @@ class Subject:
         self._dims: dict[str, int] = request["dims"]
         self._arena: bool = request.get("arena", True)
         paths = [Path(path) for path in request["paths"]]
-        for path in paths:
-            read_structure(path)  # nothing that a model's file says is believed before
         self._folders = list(dict.fromkeys(path.parent for path in paths))
         self._runtime_rss = peak_bytes()
         before = _quiet_resident(self._folders) if request.get("memory") else None

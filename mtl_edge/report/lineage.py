@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from mtl_edge.bench.results import Benchmark, Result
 from mtl_edge.report.points import point_titles
-from mtl_edge.report.table import Cell, Table
+from mtl_edge.report.table import Cell, Table, value_of
 
 _CLEAR = 0.005
 """Sizes and memory that differ by less are called the same."""
@@ -68,11 +68,11 @@ def _step(parent: Result, child: Result, benchmark: Benchmark) -> Step:
         place.append(f"{name} {change:.2f}x")
     for task in child.tasks:
         metric = task.metrics[0]
-        after, before = (child.metrics or {}).get(task.name), (parent.metrics or {}).get(task.name)
+        after, before = value_of(child, task, metric), value_of(parent, task, metric)
         if after is None or before is None:
             continue
-        gain = metric.gain(after[metric.name], before[metric.name])
+        gain = metric.gain(after, before)
         place = gave if gain > 0 else took if gain < 0 else neither
-        place.append(f"{task.name} {metric.title} {metric.change(after[metric.name], before[metric.name])}")
+        place.append(f"{task.name} {metric.title} {metric.change(after, before)}")
     names = dict.fromkeys(manifest.lineage.steps[-1] for manifest in child.manifests if manifest.lineage.steps)
     return Step(", ".join(names), parent, child, tuple(gave), tuple(took), tuple(neither))

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 
 from mtl_edge.bench.results import Benchmark, Result
-from mtl_edge.report.table import Cell, Table, tasks_of
+from mtl_edge.report.table import Cell, Table, tasks_of, value_of
 from mtl_edge.report.verdicts import verdicts
 from mtl_edge.tasks import Metric, Task
 
@@ -25,7 +25,7 @@ def methods_table(benchmark: Benchmark) -> Table | None:
         (Cell(task.name), Cell(metric.title), *(_cell(task, metric, result, benchmark) for result in models))
         for task in tasks
         for metric in task.metrics
-        if any(_value(task, metric, result) is not None for result in models)
+        if any(value_of(result, task, metric) is not None for result in models)
     )
     return Table(
         "Task by task",
@@ -40,7 +40,7 @@ def methods_table(benchmark: Benchmark) -> Table | None:
 
 def gain(task: Task, metric: Metric, result: Result, base: Result) -> float | None:
     """How much better than the base a model is, relative to it; None where one of them was not measured."""
-    mine, theirs = _value(task, metric, result), _value(task, metric, base)
+    mine, theirs = value_of(result, task, metric), value_of(base, task, metric)
     return None if mine is None or theirs is None else metric.gain(mine, theirs)
 
 
@@ -56,12 +56,8 @@ def signed_percent(share: float) -> str:
     return f"{round(100 * share, 2) + 0.0:+.2f} %"
 
 
-def _value(task: Task, metric: Metric, result: Result) -> float | None:
-    return (result.metrics or {}).get(task.name, {}).get(metric.name)
-
-
 def _cell(task: Task, metric: Metric, result: Result, benchmark: Benchmark) -> Cell:
-    value, reference = _value(task, metric, result), _value(task, metric, benchmark.base_result)
+    value, reference = value_of(result, task, metric), value_of(benchmark.base_result, task, metric)
     if value is None:
         return Cell("-")
     text = metric.format(value)

@@ -111,6 +111,11 @@ def tasks_of(benchmark: Benchmark) -> tuple[Task, ...]:
     return tuple(tasks.values())
 
 
+def value_of(result: Result, task: Task, metric: Metric) -> float | None:
+    """A metric as it was measured; None where it was not."""
+    return (result.metrics or {}).get(task.name, {}).get(metric.name)
+
+
 def _cost(result: Result, benchmark: Benchmark) -> tuple[Cell, ...]:
     base = benchmark.base_result
     share = "" if result is base else f"{result.file_bytes / base.file_bytes:.2f}x"

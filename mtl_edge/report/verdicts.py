@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from mtl_edge.bench.results import Benchmark, Result
+from mtl_edge.report.table import value_of
 from mtl_edge.tasks import Budget, Task, read_budget
 
 
@@ -37,25 +38,21 @@ def budget_of(benchmark: Benchmark, task: Task) -> Budget | None:
 
 def verdicts(benchmark: Benchmark, result: Result) -> dict[str, Verdict]:
     """Task name -> what became of its budget on the test samples; only tasks that have one."""
-    base = benchmark.base_result.metrics
     found: dict[str, Verdict] = {}
     for task in result.tasks:
-        budget = budget_of(benchmark, task)
-        if budget is None or base is None or task.name not in base or not result.metrics:
-            continue
-        metric = task.metrics[0]
-        value, reference = result.metrics[task.name][metric.name], base[task.name][metric.name]
-        found[task.name] = Verdict(task, budget, budget.loss(metric, value, reference))
+        metric, budget = task.metrics[0], budget_of(benchmark, task)
+        value, base = value_of(result, task, metric), value_of(benchmark.base_result, task, metric)
+        if budget is not None and value is not None and base is not None:
+            found[task.name] = Verdict(task, budget, budget.loss(metric, value, base))
     return found
 
 
 def chosen(benchmark: Benchmark) -> Result | None:
     """The fastest model within all budgets, at the first point of the sweep; None where no task has a budget."""
-    base = {task.name for task in benchmark.base_result.tasks}
+    wanted = {task.name for task in benchmark.base_result.tasks if budget_of(benchmark, task) is not None}
     within = []
     for result in benchmark.results:
         found = verdicts(benchmark, result)
-        whole = base <= {task.name for task in result.tasks} and len(result.paths) == 1
-        if found and whole and all(verdict.holds for verdict in found.values()):
+        if wanted and wanted <= set(found) and len(result.paths) == 1 and all(each.holds for each in found.values()):
             within.append(result)
     return min(within, key=lambda result: result.latency(benchmark.points[0]).p50_ms, default=None)

@@ -70,9 +70,9 @@ def test_a_dimension_that_no_input_has_is_refused(tokens_model: Path) -> None:
 
 
 def test_a_truncated_model_is_one_line(matmul_model: Path) -> None:
-    """The runtime's complaint comes back from the child process as an error of one line."""
+    """It is refused before a process is started."""
     matmul_model.write_bytes(matmul_model.read_bytes()[:-200])
-    with pytest.raises(BenchError, match=r"small\.onnx: ONNX Runtime cannot load it") as caught:
+    with pytest.raises(BenchError, match=r"small\.onnx: is not an ONNX model") as caught:
         benchmark(contenders([matmul_model]), settings=QUICK)
     assert "\n" not in str(caught.value)
 
@@ -96,13 +96,13 @@ def test_models_of_one_name_are_told_apart_by_their_folders(matmul_model: Path, 
 
 
 def test_models_that_work_together_are_measured_as_one(matmul_model: Path, slow_model: Path) -> None:
-    """Latency and file size of a pair are those of both; it runs in one process."""
-    pair = Contender("both", (matmul_model, slow_model))
-    measured = benchmark([*contenders([slow_model]), pair], settings=QUICK)
-    both, slow = measured.results[1], measured.results[0]
-    assert both.file_bytes == matmul_model.stat().st_size + slow_model.stat().st_size
-    assert both.latency(1).p50_ms > slow.latency(1).p50_ms
-    assert len(both.paths) == 2
+    """Latency and file size are those of all; they run in one process. Three are clearly slower, on a busy box too."""
+    all_models = Contender("all", (matmul_model, *3 * (slow_model,)))
+    measured = benchmark([*contenders([slow_model]), all_models], settings=QUICK)
+    together, slow = measured.results[1], measured.results[0]
+    assert together.file_bytes == matmul_model.stat().st_size + 3 * slow_model.stat().st_size
+    assert together.latency(1).p50_ms > slow.latency(1).p50_ms
+    assert len(together.paths) == 4
 
 
 def test_test_samples_may_be_an_archive_or_a_folder(tiny_model: bytes, tiny_manifest: Manifest, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import mtledge.Regression
 import mtledge.Segmentation
 import mtledge.Table
 import mtledge.Tokens
+import mtledge.imageBytes
 import mtledge.imageSample
 import mtledge.parseJson
 import mtledge.verifiedManifest
@@ -41,7 +42,8 @@ private fun checked(kit: File, goldens: File): Map<String, Any?> {
         "answers" to List(recorded.size) { it }.map { model.predict(model.goldenSample({ File(kit, "goldens/$it").readBytes() }, it)).map(::readable) },
         "encoded" to (request["samples"] as List<*>?)?.let { numbers(encoded(model, it)) },
         "wrong" to (request["wrong"] as List<*>?)?.map { samples -> attempt { numbers(encoded(model, samples as List<*>)) } },
-        "images" to (request["images"] as List<*>?)?.map { numbers(picture(it as Map<*, *>)) },
+        "images" to (request["images"] as List<*>?)?.map { numbers(picture(it as Map<*, *>) { colours, width, height, shape -> imageSample(colours, width, height, shape) }) },
+        "bytes" to (request["images"] as List<*>?)?.map { numbers(picture(it as Map<*, *>) { colours, width, height, shape -> imageBytes(colours, width, height, shape[0]) }) },
     )
 }
 
@@ -66,10 +68,10 @@ private fun encoded(model: Model, samples: List<*>): NdArray = when (val steps =
     else -> model.preprocess(NdArray.of(FloatArray(1), listOf(1)))
 }
 
-private fun picture(request: Map<*, *>): NdArray {
+private fun picture(request: Map<*, *>, read: (IntArray, Int, Int, List<Int>) -> NdArray): NdArray {
     fun ints(key: String) = (request[key] as List<*>).map { (it as Double).toInt() }
     val argb = ints("data").chunked(4) { (red, green, blue, alpha) -> alpha shl 24 or (red shl 16) or (green shl 8) or blue }
-    return imageSample(argb.toIntArray(), (request["width"] as Double).toInt(), (request["height"] as Double).toInt(), ints("shape"))
+    return read(argb.toIntArray(), (request["width"] as Double).toInt(), (request["height"] as Double).toInt(), ints("shape"))
 }
 
 private fun numbers(array: NdArray): List<Double> = List(array.size, array::number)

@@ -5,13 +5,12 @@ const spelled = (value) => (Number.isFinite(value) ? value : String(value)); // 
 
 /**
  * The outputs and answers of every golden vector, and of samples that the request lists.
- * @param {(options: object) => Promise<any>} openKit
- * @param {object} options of openKit
+ * @param {Record<string, any>} kit the module `kit.js`
  * @param {{ samples?: unknown[], images?: unknown[], wrong?: unknown[] }} request
  */
-export async function probe(openKit, imageSample, options, request) {
+export async function probe({ openKit, imageBytes, imageSample }, request) {
   try {
-    const model = await openKit(options);
+    const model = await openKit();
     const check = await model.selfCheck().catch((error) => `${error.name}: ${error.message}`);
     const goldens = [];
     for (let number = 0; number < 4; number++) {
@@ -25,7 +24,9 @@ export async function probe(openKit, imageSample, options, request) {
     }
     const images = (request.images ?? []).map(({ data, width, height, shape }) =>
       NUMBERS(imageSample({ data: Uint8Array.from(data), width, height }, shape)));
-    return { check, goldens, given, wrong, images, empty: await model.predict([]) };
+    const bytes = (request.images ?? []).map(({ data, width, height, shape }) =>
+      NUMBERS(imageBytes({ data: Uint8Array.from(data), width, height }, shape[0]).data));
+    return { check, goldens, given, wrong, images, bytes, empty: await model.predict([]) };
   } catch (error) {
     return { fault: `${error.name}: ${error.message}` };
   }

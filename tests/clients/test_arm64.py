@@ -91,8 +91,10 @@ def test_the_benchmark_runs_on_arm64(emulator: list[str], tmp_path: Path) -> Non
         sys.executable = {str(interpreter)!r}  # without it, new processes would have no emulator
         from pathlib import Path
         import msgspec, numpy, onnxruntime
-        from mtl_edge.bench.suite import Settings, benchmark, contenders
-        settings = Settings(threads=(1,), rounds=2, round_seconds=0.01, cold_starts=1)
+        from mtl_edge.bench.contender import contenders
+        from mtl_edge.bench.settings import Settings
+        from mtl_edge.bench.suite import benchmark
+        settings = Settings(threads=(1,), rounds=2, round_seconds=0.01, cold_starts=1, memory_repeats=0)
         measured = benchmark(contenders([Path({str(MODEL)!r})]), settings=settings)
         session = onnxruntime.InferenceSession({str(MODEL)!r})
         outputs = session.run(None, {{"image": numpy.load("image.npy")}})

@@ -54,9 +54,9 @@ def node(models: Path, pictures: list[np.ndarray], tmp_path_factory: pytest.Temp
         import {{ probe }} from "./probe.mjs";
         const found = {{}};
         for (const name of {names}) {{
-          const {{ openKit, imageSample }} = await import(`./${{name}}/kit.js`);
+          const kit = await import(`./${{name}}/kit.js`);
           const request = JSON.parse(await readFile(new URL(`${{name}}/request.json`, import.meta.url)));
-          found[name] = await probe(openKit, imageSample, {{}}, request);
+          found[name] = await probe(kit, request);
         }}
         console.log(JSON.stringify(found));
         """
@@ -84,9 +84,9 @@ def web(models: Path, pictures: list[np.ndarray], tmp_path_factory: pytest.TempP
         import {{ probe }} from "./probe.js";
         const found = {{}};
         for (const name of {names}) {{
-          const {{ openKit, imageSample }} = await import(`/${{name}}/kit.js`);
+          const kit = await import(`/${{name}}/kit.js`);
           const request = await (await fetch(`/${{name}}/request.json`)).json();
-          found[name] = await probe(openKit, imageSample, {{}}, request);
+          found[name] = await probe(kit, request);
         }}
         document.getElementById("found").textContent = btoa(unescape(encodeURIComponent(JSON.stringify(found))));
         </script>"""
@@ -168,8 +168,8 @@ def test_answers_are_those_of_the_python_client(answers: dict[str, Any], name: s
 
 
 def test_pictures_become_samples_as_in_training(answers: dict[str, Any], pictures: list[np.ndarray]) -> None:
-    """In every pixel."""
-    assert_pictures_are_as_in_training(answers["int8"]["images"], pictures)
+    """In every pixel, resized or as bytes of its own size."""
+    assert_pictures_are_as_in_training(answers["int8"]["images"], answers["int8"]["bytes"], pictures)
 
 
 def test_rows_and_texts_are_encoded_as_in_training(answers: dict[str, Any]) -> None:
@@ -229,6 +229,7 @@ def test_the_readme_of_the_node_kit_is_true(node: dict[str, Any]) -> None:
         ),
         ("adult-mmoe", "passed", ['name="educational-num"', "Self-emp-not-inc", "--share:"]),
         ("every-kind", "passed", ['data-kind="multilabel"', 'data-task="constructor"', 'data-kind="ordinal"']),
+        ("in-graph", "passed", ["what the model sees: ", 'data-task="right"']),
         ("tampered-golden", "failed", ["This model must not be used here", "case 1: output 'sum'"]),
     ],
 )

@@ -133,8 +133,8 @@ def test_rows_that_the_model_does_not_read_are_refused(found: dict[str, Any]) ->
 
 
 def test_pictures_become_samples_as_in_training(found: dict[str, Any], pictures: list[np.ndarray]) -> None:
-    """In every pixel."""
-    assert_pictures_are_as_in_training(found["int8"]["images"], pictures)
+    """In every pixel, resized or as bytes of its own size."""
+    assert_pictures_are_as_in_training(found["int8"]["images"], found["int8"]["bytes"], pictures)
 
 
 def test_what_was_changed_is_refused(found: dict[str, Any]) -> None:

@@ -270,11 +270,10 @@ def test_what_does_all_by_itself_is_quantized_before(artifact: Path, tmp_path: P
         quantize_file(tmp_path / "out" / "model.onnx", tmp_path / "calib.npz", tmp_path / "int8.onnx")
 
 
-def test_clients_that_preprocess_get_no_graph_that_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Until they know it; the message says what to do instead."""
-    from mtl_edge.kits import kit
-
-    _export(DIGITS, tmp_path / "out", graph=IN_GRAPH)
-    monkeypatch.setattr(kit, "_READ_RAW", frozenset())
-    with pytest.raises(ModelError, match="must leave preprocessing to the client for python"):
-        kit.write_kit(tmp_path / "out" / "model.onnx", "python", tmp_path / "kit")
+def test_clients_that_read_one_input_get_no_graph_with_two(tmp_path: Path) -> None:
+    """A table that the graph encodes has numbers and texts; the message names both."""
+    arguments = ["export", str(MODELS / "adult" / "model.onnx"), "--for", "web", "-o", str(tmp_path / "kit")]
+    done = CliRunner().invoke(main, [*arguments, "--preprocess"])
+    assert done.exit_code == 2
+    assert "for web, it must read one input of pixels, a table or texts, found RawNumbers, RawCategories" in done.output
+    assert not (tmp_path / "kit").exists()

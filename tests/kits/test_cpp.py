@@ -12,7 +12,16 @@ from mtl_edge.errors import ModelError
 from mtl_edge.kits.cpp import generate_cpp
 from mtl_edge.kits.cpp_names import identifiers, literal
 from mtl_edge.kits.goldens import GoldenArray, GoldenCase, GoldenOutput, Goldens
-from mtl_edge.preprocessing import CategoricalColumn, NumericColumn, Pixels, Table, Tokens
+from mtl_edge.preprocessing import (
+    CategoricalColumn,
+    Features,
+    NumericColumn,
+    Pixels,
+    RawNumbers,
+    RawPixels,
+    Table,
+    Tokens,
+)
 
 
 def _goldens(manifest: Manifest) -> Goldens:
@@ -97,8 +106,22 @@ def test_words_stand_in_the_order_of_their_bytes(tiny_manifest: Manifest) -> Non
 def test_raw_samples_without_a_type_in_cpp_are_refused(tiny_manifest: Manifest) -> None:
     """C++17 has no half precision."""
     half = Pixels(raw_dtype="float16", scale=1.0, mean=(0.0, 0.0), std=(1.0, 1.0))
-    with pytest.raises(ModelError, match=r"image: raw samples of a C\+\+ kit must be bool, .* found float16"):
+    with pytest.raises(ModelError, match=r"image: raw samples of a C\+\+ kit must be float32, .* found float16"):
         _header(_with_input(tiny_manifest, preprocessing=half))
+
+
+def test_a_graph_that_preprocesses_gets_samples_as_they_are(tiny_manifest: Manifest) -> None:
+    """Raw pixels are copied; rows that the graph encodes, and parts of a split model, are refused by their kind."""
+    (source,) = tiny_manifest.inputs
+    assert isinstance(source.preprocessing, Pixels)
+    header = _header(_with_input(tiny_manifest, preprocessing=RawPixels(pixels=source.preprocessing), dtype="uint8"))
+    assert "using Raw = std::uint8_t;\n  using Value = Raw;" in header
+    for other, kind in (
+        (RawNumbers(columns=("a",), places=(0,), of=1), "raw-numbers"),
+        (Features(dtype="float32"), "features"),
+    ):
+        with pytest.raises(ModelError, match=f"must be of pixels, a table or tokens, found {kind}"):
+            _header(_with_input(tiny_manifest, preprocessing=other))
 
 
 def test_a_model_of_several_inputs_is_refused(tiny_manifest: Manifest) -> None:

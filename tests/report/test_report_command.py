@@ -10,6 +10,8 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from mtl_edge.bench.machine import Conditions
+from mtl_edge.bench.results import Failure, Result
 from mtl_edge.cli import main
 from mtl_edge.profile.results import Profile
 from mtl_edge.quantize.damage import DamageMatrix
@@ -19,9 +21,11 @@ from mtl_edge.report.csv_rows import to_csv
 from mtl_edge.report.document import RunReport
 from mtl_edge.report.footprint import memory_stacks
 from mtl_edge.report.lineage import steps
+from mtl_edge.report.markdown import bench_to_markdown
 from mtl_edge.report.methods import methods_table
 from mtl_edge.report.reproduce import of_run, recipe_toml
 from mtl_edge.report.verdicts import chosen, verdicts
+from mtl_edge.tasks import without_budgets
 from mtl_edge.zoo.find import reference_recipes
 
 
@@ -144,14 +148,51 @@ def test_means_over_tasks_are_positive_where_tasks_became_better(finished: RunRe
     assert means["first metric"][0] == f"{100 * first:+.2f} %"
 
 
-def test_without_a_model_within_all_budgets_none_is_chosen(finished: RunReport) -> None:
-    """The base always is within them; without it as a candidate, a loss of every other leaves it alone."""
+def test_the_fastest_within_all_budgets_is_chosen(finished: RunReport) -> None:
+    """One that is faster and missed a single budget is not."""
     best = chosen(finished.benchmark)
     assert best is not None
     assert best.name == "pruned"
     losing = finished.benchmark.result("pruned-int8")
     assert losing is not None
     assert [name for name, verdict in verdicts(finished.benchmark, losing).items() if not verdict.holds] == ["right"]
+
+
+def test_a_model_that_lacks_a_task_with_a_budget_is_not_chosen(finished: RunReport) -> None:
+    """However fast it is: nobody knows what it would have lost."""
+
+    def without_sum(result: Result) -> Result:
+        kept = {name: values for name, values in (result.metrics or {}).items() if name != "sum"}
+        return msgspec.structs.replace(result, metrics=kept) if result.name == "pruned" else result
+
+    results = tuple(map(without_sum, finished.benchmark.results))
+    best = chosen(msgspec.structs.replace(finished.benchmark, results=results))
+    assert best is not None
+    assert best.name == "dense-int8"
+
+
+def test_without_budgets_nothing_is_chosen(finished: RunReport) -> None:
+    """There is nothing to choose by."""
+
+    def unbounded(result: Result) -> Result:
+        manifests = tuple(
+            msgspec.structs.replace(manifest, tasks=without_budgets(manifest.tasks)) for manifest in result.manifests
+        )
+        return msgspec.structs.replace(result, manifests=manifests)
+
+    results = tuple(map(unbounded, finished.benchmark.results))
+    assert chosen(msgspec.structs.replace(finished.benchmark, results=results)) is None
+
+
+def test_what_failed_and_what_is_noisy_is_told(finished: RunReport) -> None:
+    """Beside the figures of those that did not fail."""
+    failure = Failure(name="broken", paths=("broken.onnx",), reason="its process died of signal 11")
+    conditions = Conditions(noise=("other work kept 1.8 of 2 cores busy",))
+    benchmark = msgspec.structs.replace(finished.benchmark, failures=(failure,), conditions=conditions)
+    text = bench_to_markdown("box", benchmark, picture=None)
+    assert "**Warning: broken could not be measured: its process died of signal 11**" in text
+    assert "**Warning: other work kept 1.8 of 2 cores busy**" in text
+    assert "| dense |" in text
 
 
 def test_the_parts_of_memory_add_up_to_the_peak(finished: RunReport) -> None:

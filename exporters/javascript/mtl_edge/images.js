@@ -1,6 +1,6 @@
 // Images of any size -> samples, by the arithmetic of Pillow, which read the training images.
 
-/** @import { Pixmap } from "./index.d.ts" */
+/** @import { NdArray, Pixmap } from "./index.d.ts" */
 
 const PRECISION = 22; // bits behind the point of a weight: 32 - 8 - 2
 
@@ -21,6 +21,18 @@ export function imageSample(image, [channels, height, width]) {
     sample.set(transposed(turned, height, width), channel * height * width);
   }
   return sample;
+}
+
+/**
+ * An image of its own size as `(1, height, width, channels)`, for a graph that resizes by itself.
+ * @param {Pixmap} image
+ * @param {number} channels
+ * @returns {NdArray}
+ */
+export function imageBytes(image, channels) {
+  if (channels !== 1 && channels !== 3) throw new RangeError(`channels must be 1 or 3, found ${channels}`);
+  const data = channels === 1 ? luma(image) : Uint8Array.from(image.data.filter((_, at) => at % 4 < 3));
+  return { data, shape: [1, image.height, image.width, channels] };
 }
 
 /** @param {Pixmap} image */

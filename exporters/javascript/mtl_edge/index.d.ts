@@ -137,6 +137,9 @@ export interface Pixmap {
 /** An image of any size as a raw sample: grey for one channel, else red, green, blue; resized as in training. */
 export function imageSample(image: Pixmap, shape: readonly [channels: number, height: number, width: number]): Uint8Array;
 
+/** An image of its own size as `(1, height, width, channels)`, for a graph that resizes by itself. */
+export function imageBytes(image: Pixmap, channels: 1 | 3): NdArray;
+
 export class ModelFileError extends Error {}
 export class SampleError extends Error {}
 

@@ -75,11 +75,15 @@ function encoded({ name, dtype, shape, preprocessing }, samples) {
  * @returns {NdArray}
  */
 function stacked(name, dtype, shape, samples) {
+  const alone = samples.findIndex((sample) => !isNdArray(sample));
+  if (alone >= 0 && shape.some((length) => typeof length === "string")) {
+    throw new SampleError(`${name}: sample ${alone}: must be { data, shape }, because ${shown(shape)} leaves sizes open`);
+  }
   const parts = samples.map((sample) => /** @type {NdArray} */ (isNdArray(sample) ? sample : { data: sample, shape }));
-  const inner = parts[0]?.shape ?? shape.map(Number);
+  const inner = parts[0]?.shape ?? shape.map((length) => (typeof length === "number" ? length : 0));
   const size = sizeOf(inner);
   const type = /** @type {NonNullable<(typeof ARRAYS)[string]>} */ (ARRAYS[dtype]);
-  const data = new type(samples.length * (size || 0));
+  const data = new type(samples.length * size);
   parts.forEach((part, index) => {
     if (!(part.data instanceof type)) {
       throw new SampleError(`${name}: sample ${index}: dtype must be ${dtype}, found ${dtypeOf(part.data)}`);

@@ -1,6 +1,6 @@
 // What a sample is given by: a dropped picture, a form for a row, a text, or numbers.
 
-import { sampleOfPicture } from "../browser.js";
+import { bytesOfPicture, sampleOfPicture } from "../browser.js";
 import { drawing, element } from "./elements.js";
 
 /**
@@ -10,28 +10,40 @@ import { drawing, element } from "./elements.js";
  * @param {(error: Error | null) => void} fail
  */
 export function inputFor(input, answer, fail) {
-  const { preprocessing, shape, dtype } = input;
+  const { preprocessing } = input;
   if (preprocessing.kind === "table") return rowForm(preprocessing.columns, answer);
   if (preprocessing.kind === "tokens") return textBox(preprocessing.vocabulary, answer);
-  const picture = shape.length === 4 && [1, 3].includes(shape[1]) && dtype === "uint8" && shape.every((size, axis) => axis === 0 || typeof size === "number");
-  return picture ? dropZone(shape.slice(1), answer, fail) : numbers(input, answer);
+  const pictures = pictureLayout(input);
+  return pictures === null ? numbers(input, answer) : dropZone(pictures, answer, fail);
 }
 
-function dropZone(shape, answer, fail) {
-  const [channels, height, width] = shape;
+/** How a model that reads pictures has their values: channels first and of one size, or last and of any size. */
+function pictureLayout({ shape, dtype, preprocessing }) {
+  if (shape.length !== 4 || dtype !== "uint8") return null;
+  const last = preprocessing.kind === "raw-pixels" && preprocessing.size !== null;
+  const channels = shape[last ? 3 : 1];
+  if (channels !== 1 && channels !== 3) return null;
+  if (last) return { channels, last, read: (file) => bytesOfPicture(file, channels) };
+  const sizes = shape.slice(1);
+  if (!sizes.every((size) => typeof size === "number")) return null;
+  return { channels, last, read: async (file) => ({ data: await sampleOfPicture(file, sizes), shape: [1, ...sizes] }) };
+}
+
+function dropZone({ channels, last, read }, answer, fail) {
   const seen = element("figure");
   const chooser = element("input", { type: "file", accept: "image/*" });
   const zone = element("label", { className: "drop" }, seen,
     element("span", {}, element("b", {}, "Drop an image"), " here, paste one, or choose one"), chooser);
-  const show = async (data) => {
-    const plane = height * width;
-    const canvas = drawing(width, height, (pixel) => [0, 1, 2].map((channel) => data[Math.min(channel, channels - 1) * plane + pixel]));
+  const show = async ({ data, shape }) => {
+    const [height, width] = last ? shape.slice(1) : shape.slice(2);
+    const value = (pixel, channel) => data[last ? pixel * channels + channel : channel * height * width + pixel];
+    const canvas = drawing(width, height, (pixel) => [0, 1, 2].map((channel) => value(pixel, Math.min(channel, channels - 1))));
     seen.replaceChildren(canvas, element("figcaption", {}, `what the model sees: ${width} × ${height}, ${channels === 1 ? "grey" : "colour"}`));
-    await answer({ data, shape: [1, ...shape] });
+    await answer({ data, shape });
   };
   const take = async (file) => {
     if (!file?.type.startsWith("image/")) throw new Error("that is no image");
-    await show(await sampleOfPicture(file, shape));
+    await show(await read(file));
   };
   const given = (files) => { if (files.length) take(files[0]).catch(fail); };
   chooser.addEventListener("change", () => given(chooser.files));
@@ -41,7 +53,7 @@ function dropZone(shape, answer, fail) {
   for (const name of ["dragleave", "drop"]) zone.addEventListener(name, () => zone.classList.remove("over"));
   zone.addEventListener("drop", (event) => { event.preventDefault(); given(event.dataTransfer.files); });
   document.addEventListener("paste", (event) => given(event.clipboardData.files));
-  return { element: zone, show: ({ data }) => show(data.slice(0, channels * height * width)) };
+  return { element: zone, show };
 }
 
 function rowForm(columns, answer) {

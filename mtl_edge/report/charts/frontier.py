@@ -9,7 +9,7 @@ import altair
 from mtl_edge.bench.results import Benchmark, Result
 from mtl_edge.report.charts.paint import HEIGHT, WIDTH, Paint, by_series, by_shape, to_svg, values
 from mtl_edge.report.points import point_titles
-from mtl_edge.report.table import tasks_of
+from mtl_edge.report.table import tasks_of, value_of
 from mtl_edge.report.verdicts import budget_of, chosen
 from mtl_edge.tasks import Metric, Task
 
@@ -129,9 +129,9 @@ def _rows(benchmark: Benchmark, task: Task, against: Against, results: Sequence[
     metric = task.metrics[0]
     rows = []
     for result in results:
-        found = (result.metrics or {}).get(task.name)
-        if found is not None:
-            value, spent = found[metric.name], cost(benchmark, result, against)
+        value = value_of(result, task, metric)
+        if value is not None:
+            spent = cost(benchmark, result, against)
             text = f"{result.name}: {metric.title} {metric.format(value)}, {_shown(spent, against)}"
             rows.append({"model": result.name, "value": value, "cost": spent, "text": text})
     return rows
@@ -147,10 +147,9 @@ def _edge(rows: Sequence[dict[str, Any]], metric: Metric) -> list[dict[str, Any]
 
 
 def _limit(benchmark: Benchmark, task: Task) -> float | None:
-    budget, base = budget_of(benchmark, task), benchmark.base_result.metrics
-    if budget is None or base is None or task.name not in base:
-        return None
-    return budget.limit(task.metrics[0], base[task.name][task.metrics[0].name])
+    metric, budget = task.metrics[0], budget_of(benchmark, task)
+    base = value_of(benchmark.base_result, task, metric)
+    return None if budget is None or base is None else budget.limit(metric, base)
 
 
 def _domain(metric: Metric, found: Sequence[float], bound: float | None) -> list[float]:

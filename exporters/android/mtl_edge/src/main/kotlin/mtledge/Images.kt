@@ -28,6 +28,21 @@ fun imageSample(argb: IntArray, width: Int, height: Int, shape: List<Int>): NdAr
     return sample
 }
 
+/**
+ * An image of its own size as `(1, height, width, channels)`, for a graph that resizes by itself.
+ *
+ * @param argb the colours as `Bitmap.getPixels` gives them
+ */
+fun imageBytes(argb: IntArray, width: Int, height: Int, channels: Int): NdArray {
+    require(channels == 1 || channels == 3) { "channels must be 1 or 3, found $channels" }
+    val found = NdArray.zeros("uint8", listOf(1, height, width, channels))
+    for (at in 0 until found.size) {
+        val colour = argb[at / channels]
+        found.bytes.put(at, (if (channels == 1) luma(colour) else colour shr (16 - 8 * (at % 3))).toByte())
+    }
+    return found
+}
+
 private fun luma(colour: Int): Int {
     val red = colour shr 16 and 0xff
     val green = colour shr 8 and 0xff

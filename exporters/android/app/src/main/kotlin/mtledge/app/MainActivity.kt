@@ -13,6 +13,7 @@ import androidx.activity.result.contract.ActivityResultContracts
 import java.util.concurrent.Executors
 import mtledge.Kit
 import mtledge.NdArray
+import mtledge.imageBytes
 import mtledge.imageSample
 
 /** Checks the model on this device, then answers a golden vector, and pictures if it reads them. */
@@ -67,7 +68,12 @@ class MainActivity : ComponentActivity() {
             val bitmap = contentResolver.openInputStream(uri).use { BitmapFactory.decodeStream(it) } ?: error("that is no picture")
             val pixels = IntArray(bitmap.width * bitmap.height)
             bitmap.getPixels(pixels, 0, bitmap.width, 0, 0, bitmap.width, bitmap.height)
-            answer(opened, imageSample(pixels, bitmap.width, bitmap.height, checkNotNull(pictureShape(opened))))
+            val shape = checkNotNull(pictureShape(opened))
+            val sample = when (shape.size) {
+                1 -> imageBytes(pixels, bitmap.width, bitmap.height, shape.single())
+                else -> imageSample(pixels, bitmap.width, bitmap.height, shape)
+            }
+            answer(opened, sample)
         }
     }
 
@@ -81,11 +87,12 @@ class MainActivity : ComponentActivity() {
 
     private fun golden(file: String): ByteArray = assets.open("goldens/$file").use { it.readBytes() }
 
-    /** Channels, height and width, if the model reads pictures. */
+    /** Channels, height and width, if the model reads pictures; channels alone, if its graph resizes them. */
     private fun pictureShape(opened: Kit): List<Int>? {
         val sizes = opened.model.manifest.shape.drop(1)
         val known = sizes.filterNotNull()
-        return known.takeIf { opened.model.rawDtype == "uint8" && sizes.size == 3 && known.size == 3 && known[0] in listOf(1, 3) }
+        val reads = opened.model.rawDtype == "uint8" && sizes.size == 3 && known.size in listOf(1, 3)
+        return known.takeIf { reads && known[0] in listOf(1, 3) }
     }
 
     private fun reporting(step: () -> Unit) = try {
