@@ -27,6 +27,11 @@ from mtl_edge.tasks import Decoding, Task
 METADATA_KEY = "mtl_edge.manifest"
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
+NO_MEANING = (
+    "must carry mtl-edge's manifest, which says what its outputs mean, found none; "
+    "write_artifact of mtl_edge.artifact puts one there"
+)
+"""What is wrong with a model from elsewhere where tasks must be known."""
 _FORMAT = 1
 _DIGITS = 64
 _METADATA_FIELD = 14

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from mtl_edge.artifact import MANIFEST_FILE, METADATA_KEY, MODEL_FILE, Manifest
+from mtl_edge.artifact import MANIFEST_FILE, METADATA_KEY, MODEL_FILE, NO_MEANING, Manifest
 from mtl_edge.bench.machine import this_machine
 from mtl_edge.errors import ModelError, WorkdirError
 from mtl_edge.kits.cpp import generate_cpp
@@ -73,7 +73,7 @@ def write_kit(
     session = open_session(model, exact=destination in EXACT)
     manifest = manifest_of(model, session)
     if manifest is None:
-        raise ModelError(f"{model}: must carry mtl-edge's manifest, which says what its outputs mean, found none")
+        raise ModelError(f"{model}: {NO_MEANING}")
     if manifest.part is not None:
         raise ModelError(f"{model}: must be a whole model, found a {manifest.part}: a kit has one model")
     sealed = session.get_modelmeta().custom_metadata_map[METADATA_KEY]

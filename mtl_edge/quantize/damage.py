@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import onnx
 
+from mtl_edge.artifact import NO_MEANING
 from mtl_edge.data.splits import Samples
 from mtl_edge.errors import ModelError
 from mtl_edge.progress import progress_bar
@@ -100,7 +101,7 @@ def measure_damage(
         DataError: the test samples do not fit.
     """
     if test is not None and source.manifest is None:
-        raise ModelError(f"{path}: must have a manifest, which says what its outputs mean, for metrics; found none")
+        raise ModelError(f"{path}: {NO_MEANING}")
     graph = onnx.load_from_string(source.prepared).graph
     layers = quantizable_layers(graph)
     if not layers:

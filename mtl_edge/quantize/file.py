@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from mtl_edge.artifact import child_of, seal
+from mtl_edge.artifact import NO_MEANING, child_of, seal
 from mtl_edge.data.check import check_labels
 from mtl_edge.errors import DataError, ModelError
 from mtl_edge.quantize.budgets import Goal
@@ -139,7 +139,7 @@ def _goal(known: CalibratedSource, max_drop: Sequence[str], labelled: Path | Non
     """The budgets that were given, or else those of the model's manifest where there is something to judge by."""
     tasks = {task.name: task for task in known.manifest.tasks} if known.manifest is not None else {}
     if max_drop and not tasks:
-        raise ModelError("--max-drop: the model must have a manifest, which says what its outputs mean; found none")
+        raise ModelError(f"--max-drop: the model {NO_MEANING}")
     if max_drop and labelled is None:
         raise DataError("--max-drop: must have labelled samples to judge by (--data), found none")
     budgets = budgets_of(tasks.values()) | dict(read_task_budget(text, tasks) for text in max_drop)
