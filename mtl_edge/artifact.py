@@ -107,7 +107,11 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lineage(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a model comes from: the steps since the untrained network, and the hashes that identify its makers."""
+    """Where a model comes from: the steps since the untrained network, and the hashes that identify its makers.
+
+    Nobody knows that of a model from elsewhere, which was given a manifest by the step ``describe``: the hashes of
+    recipe and data are empty, the seed is 0, and ``parent_sha256`` is that of the file before, if there was one.
+    """
 
     recipe_sha256: str
     data_sha256: str

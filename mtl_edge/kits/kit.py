@@ -73,7 +73,10 @@ def write_kit(
     session = open_session(model, exact=destination in EXACT)
     manifest = manifest_of(model, session)
     if manifest is None:
-        raise ModelError(f"{model}: must carry mtl-edge's manifest, which says what its outputs mean, found none")
+        raise ModelError(
+            f"{model}: must carry mtl-edge's manifest, which says what its outputs mean, found none: mtl-edge manifest "
+            "--tasks gives it one"
+        )
     if manifest.part is not None:
         raise ModelError(f"{model}: must be a whole model, found a {manifest.part}: a kit has one model")
     sealed = session.get_modelmeta().custom_metadata_map[METADATA_KEY]
