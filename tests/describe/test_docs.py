@@ -61,7 +61,8 @@ def _write_samples(folder: Path, session: _Runs, name: str, size: int) -> None:
         kind, age = session.run(None, {name: ((images / 255 - 0.5) / 0.25).astype(np.float32)})
         age = age.reshape(count)
         labels = {"kind": kind.argmax(1), "age": age + (age.std() / 5 * rng.standard_normal(count)).astype(np.float32)}
-        np.savez(folder / f"{file}.npz", **{name: images}, **labels)
+        arrays: dict[str, Any] = {name: images, **labels}
+        np.savez(folder / f"{file}.npz", **arrays)
 
 
 def test_the_path_from_an_onnx_alone_to_kits_is_true(foreign: Callable[..., bytes], tmp_path: Path) -> None:
