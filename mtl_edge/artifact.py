@@ -29,7 +29,7 @@ MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
 NO_MEANING = (
     "must carry mtl-edge's manifest, which says what its outputs mean, found none; "
-    "write_artifact of mtl_edge.artifact puts one there"
+    "mtl-edge manifest --tasks gives it one"
 )
 """What is wrong with a model from elsewhere where tasks must be known."""
 _FORMAT = 1
@@ -112,7 +112,11 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lineage(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a model comes from: the steps since the untrained network, and the hashes that identify its makers."""
+    """Where a model comes from: the steps since the untrained network, and the hashes that identify its makers.
+
+    Nobody knows that of a model from elsewhere, which was given a manifest by the step ``describe``: the hashes of
+    recipe and data are empty, the seed is 0, and ``parent_sha256`` is that of the file before, if there was one.
+    """
 
     recipe_sha256: str
     data_sha256: str

@@ -13,7 +13,7 @@ from mtl_edge.kits.destinations import DESTINATIONS
 if TYPE_CHECKING:
     from mtl_edge.export.folder import ExportOptions, Source
 
-_OF_MODULES = ("examples", "weights", "allow_pickle")
+_OF_MODULES = ("examples", "weights", "allow_pickle", "tasks")
 _OF_GRAPHS = ("preprocess", "pixels", "decode", "opset", "batch", "for_runtime")
 
 
@@ -56,8 +56,9 @@ def export(
     SOURCE is an .onnx, or pkg.mod:factory, a torch.nn.Module of your own, found from here or installed. Each form is
     compared to the one before; an .onnx needs no torch.
 
-    With --for, a model that mtl-edge made becomes a kit: the model, its manifest, golden vectors, a client that
-    verifies the model on the device before it is used, an example, and a README with the commands to build and run it.
+    With --for, a model with a manifest becomes a kit, and a network with --tasks, too: the model, its manifest, golden
+    vectors, a client that verifies the model on the device before it is used, an example, and a README with the
+    commands to build and run it.
     """
     is_file = Path(source).is_file()
     name = Path(source).absolute().parent.name if is_file else source.rpartition(":")[2].lower()
@@ -134,7 +135,15 @@ def _source(source: str, is_file: bool, options: dict[str, Any]) -> "Source":
             batch=options["batch"] if isinstance(options["batch"], int) else None,
             opset=max(options["opset"] or OPSET, OPSET),
         )
-    return Source(made.model, None, feeds=made.inputs, hops=(made.parity,))
+    if options["tasks"] is None:
+        return Source(made.model, None, feeds=made.inputs, hops=(made.parity,))
+    from mtl_edge.describe.description import read_description
+    from mtl_edge.describe.file import describe
+
+    described = describe(made.model, read_description(options["tasks"]), name=source.rpartition(":")[2].lower())
+    for remark in described.remarks:
+        click.echo(f"note     {remark}")
+    return Source(described.model, described.manifest, hops=(made.parity,))
 
 
 def _write_kit(model: Path, destination: str, folder: Path, data: Path | None, goldens: int, overwrite: bool) -> None:

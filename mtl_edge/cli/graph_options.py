@@ -94,6 +94,11 @@ _MODULE_OPTIONS = (
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
         help="The weights of pkg.mod:factory: .safetensors.",
     ),
+    click.option(
+        "--tasks",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="What the outputs of pkg.mod:factory mean: a tasks.toml, as of mtl-edge manifest.",
+    ),
     click.option("--allow-pickle", is_flag=True, help="Read --weights from a pickle of torch: its tensors alone."),
 )
 

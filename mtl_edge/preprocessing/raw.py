@@ -42,6 +42,12 @@ class RawPixels(
         """What the data holds."""
         return self.pixels.raw_dtype
 
+    @property
+    def as_it_is(self) -> bool:
+        """Whether nothing is known to be done to samples, in the graph or before it."""
+        values = self.pixels
+        return self.size is None and (values.scale, {*values.mean}, {*values.std}) == (1, {0}, {1})
+
     def layout(self, rank: int) -> str:
         """The axes of what the graph reads: channels come last where it resizes, as a camera gives them."""
         return self.pixels.layout(rank) if self.size is None else "NHWC"

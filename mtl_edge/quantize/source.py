@@ -14,7 +14,7 @@ from mtl_edge.artifact import Manifest
 from mtl_edge.data.archive import unpack_npz
 from mtl_edge.data.splits import Samples, load_samples
 from mtl_edge.errors import ModelError, last_words
-from mtl_edge.preprocessing import RawCategories, RawNumbers, RawPixels
+from mtl_edge.preprocessing import Preprocessing, RawCategories, RawNumbers, RawPixels
 from mtl_edge.progress import progress_bar, spinner
 from mtl_edge.quantize.calibrate import calibrate
 from mtl_edge.quantize.data import CalibrationData, calibration_data
@@ -25,8 +25,6 @@ from mtl_edge.quantize.prepare import prepare
 from mtl_edge.quantize.statistics import load_statistics, save_statistics
 from mtl_edge.runtime import manifest_of, open_session
 from mtl_edge.storage import sha256_of
-
-_IN_GRAPH = (RawPixels, RawNumbers, RawCategories)
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ def calibrated_source(
         DataError: the calibration data does not fit.
     """
     session, content, manifest = read_source(path)
-    if manifest is not None and (manifest.answers or isinstance(manifest.inputs[0].preprocessing, _IN_GRAPH)):
+    if manifest is not None and (manifest.answers or _in_graph(manifest.inputs[0].preprocessing)):
         raise ModelError(
             f"{path}: must be quantized before it preprocesses or decodes in the graph, found it exported so: quantize "
             "the model that it was made of"
@@ -143,6 +141,11 @@ def arrays_of(path: Path) -> Iterator[Samples]:
     """
     with tempfile.TemporaryDirectory(prefix="mtl-edge-") as scratch:
         yield load_samples(path) if path.is_dir() else unpack_npz(path, Path(scratch) / "arrays")
+
+
+def _in_graph(steps: Preprocessing) -> bool:
+    """Whether the graph preprocesses."""
+    return isinstance(steps, RawNumbers | RawCategories) or (isinstance(steps, RawPixels) and not steps.as_it_is)
 
 
 def _observe(prepared: bytes, data: CalibrationData, folder: Path | None) -> tuple[Mapping[str, Observer], bool]:

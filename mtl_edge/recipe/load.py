@@ -24,30 +24,43 @@ def load_recipe(path: Path) -> Recipe:
         RecipeError: the file cannot be read, is not TOML, or breaks a rule; the message names file, key, rule and
             found value.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: is not valid TOML: {error}") from error
+    raw = read_toml(path)
     for key in ("name", "folder"):
         if key in raw:
             raise RecipeError(f"{path}: unknown key {key!r}: a recipe's {key} is that of its file")
     name = path.parent.name if path.name == "recipe.toml" else path.stem
-    tasks = _tasks(path, raw.pop("tasks", {}))
+    tasks = read_tasks(path, raw.pop("tasks", {}))
     if isinstance(raw.get("net"), dict):
         raw["net"] = _net(path, raw["net"])
     fields = {**raw, "tasks": (), "name": name or "recipe", "folder": path.parent}
     try:
         return msgspec.structs.replace(msgspec.convert(fields, Recipe), tasks=tasks)
     except msgspec.ValidationError as error:
-        raise RecipeError(f"{path}: {_explain(str(error), raw, Recipe)}") from error
+        raise RecipeError(f"{path}: {explain(str(error), raw, Recipe)}") from error
     except (RecipeError, ValueError) as error:
         raise RecipeError(f"{path}: {error}") from error
 
 
-def _tasks(path: Path, tables: object) -> tuple[Task, ...]:
-    """Each task on its own, so that an error can name it."""
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Raises:
+        RecipeError: it cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: is not valid TOML: {error}") from error
+
+
+def read_tasks(path: Path, tables: object) -> tuple[Task, ...]:
+    """The tables of ``[tasks]``, each on its own, so that an error can name it.
+
+    Raises:
+        RecipeError: there is none, or one breaks a rule.
+    """
     if not isinstance(tables, dict) or not tables:
         raise RecipeError(f"{path}: tasks: at least one [tasks.NAME] table is required, found {_shown(tables)}")
     tasks: list[Task] = []
@@ -69,7 +82,7 @@ def _tasks(path: Path, tables: object) -> tuple[Task, ...]:
                 raise RecipeError(f"{path}: tasks.{name}.{rule}") from error
             if isinstance(error.__cause__, ValueError):  # a rule of the kind's own, which says what it found
                 raise RecipeError(f"{path}: tasks.{_shown_name(name)}: {error.__cause__}") from error
-            reason = _explain(str(error), {**table, "name": name}, kind or Task.__args__[0])
+            reason = explain(str(error), {**table, "name": name}, kind or Task.__args__[0])
             raise RecipeError(f"{path}: tasks.{_shown_name(name)}: {reason}") from error
         try:
             budgets_of([task])
@@ -123,8 +136,14 @@ def _member(annotation: Any, found: object) -> Any:
     return annotation
 
 
-def _explain(message: str, raw: dict[str, Any], shape: type) -> str:
-    """Rewrite a validation message so that it names the key in full, the rule, and what was found there."""
+def explain(message: str, raw: dict[str, Any], shape: type) -> str:
+    """Rewrite a validation message so that it names the key in full, the rule, and what was found there.
+
+    Args:
+        message: msgspec's.
+        raw: what was to be converted.
+        shape: the struct that it was to become.
+    """
     rule, _, where = message.partition(" - at `$")
     keys = re.findall(r"\.(\w+)|\[(\d+)\]", where)
     found: Any = raw

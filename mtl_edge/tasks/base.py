@@ -22,6 +22,8 @@ value is a question, yes above 0, its sigmoid the probability of yes. ``cumulati
 the number of values above 0. ``identity``: the value itself, in the task's unit.
 """
 
+TASK_NAME = r"\A[A-Za-z_][\w.-]*\Z"
+
 NO_CLASS = -1
 """What stands in a label of a class that nobody gave; a number that nobody gave is NaN."""
 
@@ -93,7 +95,7 @@ class TaskFields(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     much worse than the dense fp32 network its first metric may become in int8: ``0.5pt``, or ``2%`` of it.
     """
 
-    name: Annotated[str, msgspec.Meta(pattern=r"\A[A-Za-z_][\w.-]*\Z")]
+    name: Annotated[str, msgspec.Meta(pattern=TASK_NAME)]
     target: str
     max_drop: str | None = None
 
