@@ -309,7 +309,7 @@ class Stages:
         )
 
     def bench(self, data: Stage, models: Sequence[Contender]) -> Stage:
-        """All variants under ONNX Runtime, each in fresh processes; and of each that has all tasks, where its time goes."""
+        """All variants under ONNX Runtime, each in fresh processes; and where the time of each goes."""
         spec = self._recipe.bench
 
         def work(folder: Path) -> None:

@@ -11,6 +11,7 @@ from mtl_edge.bench.process import Process
 from mtl_edge.bench.results import ColdStart, Failure
 from mtl_edge.bench.settings import Settings
 from mtl_edge.errors import BenchError, ModelError
+from mtl_edge.intake.limits import free_to_take
 from mtl_edge.intake.structure import read_structure
 
 
@@ -40,10 +41,9 @@ def describe(model: Contender, settings: Settings) -> Described:
                 read_structure(path)
     except ModelError as error:
         raise BenchError(str(error)) from error
-    metrics = first = None
+    metrics = None
     with start(model, settings, settings.points[0], threads=1 if settings.data is None else 0) as process:
-        if settings.data is None:
-            first = cold_start(process)
+        first = cold_start(process)  # with samples, too: a model that never answers is to be found out in time
         found = process.ask("describe")
         if settings.data is not None:
             metrics = process.ask("evaluate", patient=True, data=str(settings.data))
@@ -54,7 +54,7 @@ def describe(model: Contender, settings: Settings) -> Described:
         inputs=found["inputs"],
         unused_dims=frozenset(found["unused_dims"]),
         metrics=metrics,
-        cold_start=first,
+        cold_start=first if settings.data is None else None,
     )
 
 
@@ -66,6 +66,7 @@ def start(model: Contender, settings: Settings, point: Point, *, threads: int, *
         threads=threads,
         batch=point.batch,
         dims=dict(point.dims),
+        memory_limit=settings.memory_limit_bytes or free_to_take(),
         **load,
     )
 

@@ -100,6 +100,11 @@ class _Picture(click.Path):
     show_default=True,
     help="Seconds without an answer until a process is stopped.",
 )
+@click.option(
+    "--memory-limit",
+    type=click.FloatRange(0, min_open=True),
+    help="GiB that a process may allocate (Linux).  [default: nine tenths of what is free]",
+)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all raw samples.")
 @click.option(
     "--plot", "plot_file", type=_Picture(dir_okay=False, path_type=Path), help="Draw latencies: .svg, .png or .html."
@@ -126,6 +131,7 @@ def bench(
     cold_starts: int,
     memory_repeats: int,
     timeout: float,
+    memory_limit: float | None,
     json_file: Path | None,
     plot_file: Path | None,
     **boxes: Any,
@@ -161,6 +167,7 @@ def bench(
         rate_per_s=rate,
         data=data,
         timeout_s=timeout,
+        memory_limit_bytes=None if memory_limit is None else int(memory_limit * 2**30),
         keep_going=len(models) > 1 or models[0].is_dir(),
     )
     if boxes["on"] or boxes["hosts"]:
