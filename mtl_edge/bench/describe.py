@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import msgspec
 
 from mtl_edge.artifact import Manifest
+from mtl_edge.bench.ahead import looked_at
 from mtl_edge.bench.contender import Contender
 from mtl_edge.bench.latency import Point
 from mtl_edge.bench.process import Process
@@ -54,21 +55,18 @@ def describe(model: Contender, settings: Settings) -> Described:
         inputs=found["inputs"],
         unused_dims=frozenset(found["unused_dims"]),
         metrics=metrics,
-        cold_start=first if settings.data is None else None,
+        cold_start=first if settings.data is None and (process.started or settings.cold_starts > 1) else None,
     )
 
 
 def start(model: Contender, settings: Settings, point: Point, *, threads: int, **load: object) -> Process:
     """A measuring process with a model loaded at a point."""
-    return Process(
-        model,
-        timeout_s=settings.timeout_s,
-        threads=threads,
-        batch=point.batch,
-        dims=dict(point.dims),
-        memory_limit=settings.memory_limit_bytes or free_to_take(),
-        **load,
-    )
+    load = {"threads": threads, "batch": point.batch, "dims": dict(point.dims), **load}
+    found = looked_at(model, load)
+    if found is not None:
+        return found
+    limit = settings.memory_limit_bytes or free_to_take()
+    return Process(model, timeout_s=settings.timeout_s, memory_limit=limit, **load)
 
 
 def cold_start(process: Process) -> ColdStart:

@@ -43,7 +43,7 @@ def main() -> None:
             else:
                 reply = {"value": subject.answer(request)}
         except (MtlEdgeError, MemoryError) as error:
-            cause = error.__cause__ or error
+            cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
             short = f"{place}: must do with {limit / 2**30:.2f} GiB of memory, found that it needs more: "
             reply = {"error": short + last_words(cause) if limit and ran_out_of_memory(cause) else str(error)}
         print(json.dumps(reply), flush=True)
