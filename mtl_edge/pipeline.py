@@ -12,6 +12,7 @@ from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE
 from mtl_edge.bench.contender import Contender
 from mtl_edge.bench.results import Benchmark
 from mtl_edge.errors import RecipeError
+from mtl_edge.profile.results import Profiles
 from mtl_edge.progress import console, spinner
 from mtl_edge.provenance import canonical_json, recipe_body
 from mtl_edge.quantize.outcome import Outcome
@@ -19,7 +20,16 @@ from mtl_edge.recipe import CustomNetSpec, HardSpec, Recipe
 from mtl_edge.report.document import EpochRecord, RunReport
 from mtl_edge.report.files import run_files
 from mtl_edge.report.sharing import SINGLE_TASK
-from mtl_edge.stages import BENCHMARK_FILE, HISTORY_FILE, PARITY_FILE, QUANTIZED_FILE, VARIANTS, WEIGHTS_FILE, Stages
+from mtl_edge.stages import (
+    BENCHMARK_FILE,
+    HISTORY_FILE,
+    PARITY_FILE,
+    PROFILES_FILE,
+    QUANTIZED_FILE,
+    VARIANTS,
+    WEIGHTS_FILE,
+    Stages,
+)
 from mtl_edge.storage import Stage, StageCache, exclusive, sweep, write_atomically
 from mtl_edge.tasks import Task
 from mtl_edge.train.device import find_device
@@ -188,6 +198,7 @@ def _report(recipe: Recipe, lines: Mapping[str, _Line], measured: Stage) -> RunR
         parity=parity,
         quantized=quantized,
         benchmark=msgspec.json.decode((measured.folder / BENCHMARK_FILE).read_bytes(), type=Benchmark),
+        profiles=msgspec.json.decode((measured.folder / PROFILES_FILE).read_bytes(), type=Profiles),
     )
 
 

@@ -35,6 +35,7 @@ from mtl_edge.nets.checkpoint import read_weights, save_weights
 from mtl_edge.nets.custom import code_sha256
 from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.preprocessing import Preprocessing
+from mtl_edge.profile.several import profile_each
 from mtl_edge.progress import console, spinner
 from mtl_edge.provenance import canonical_json, code_hash, library_versions, recipe_body
 from mtl_edge.quantize.budgets import Goal
@@ -60,6 +61,7 @@ WEIGHTS_FILE = "weights.safetensors"
 PARITY_FILE = "parity.json"
 QUANTIZED_FILE = "quantized.json"
 BENCHMARK_FILE = "benchmark.json"
+PROFILES_FILE = "profiles.json"
 VARIANTS = ("dense", "dense-int8", "pruned", "pruned-int8")
 """What becomes of one network, each fp32 form before its int8 one."""
 
@@ -70,6 +72,7 @@ _TRAINING_CODE = ("train", "nets", "recipe", "data/splits.py", *_TASK_CODE)
 _RUNTIME_CODE = ("artifact.py", "intake", "runtime.py", *_TASK_CODE)
 _IMPORTANCE_BATCHES = 10
 _CALIBRATION_BATCH = 32
+_PROFILE_SECONDS = 0.6
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -306,7 +309,7 @@ class Stages:
         )
 
     def bench(self, data: Stage, models: Sequence[Contender]) -> Stage:
-        """All variants under ONNX Runtime, each in fresh processes."""
+        """All variants under ONNX Runtime, each in fresh processes; and where the time of each goes."""
         spec = self._recipe.bench
 
         def work(folder: Path) -> None:
@@ -319,6 +322,9 @@ class Stages:
             )
             measured = benchmark(models, base=models[0], settings=settings)
             write_atomically(folder / BENCHMARK_FILE, msgspec.json.encode(measured))
+            alone = (model.paths[0] for model in models if model.name in VARIANTS)
+            profiles = profile_each(alone, threads=spec.threads[0], seconds=_PROFILE_SECONDS)
+            write_atomically(folder / PROFILES_FILE, msgspec.json.encode(profiles))
 
         return self._stage(
             "bench",
@@ -329,8 +335,8 @@ class Stages:
                 "models": {model.name: [sha256_of_file(path) for path in model.paths] for model in models},
                 "machine": this_machine(),
             },
-            code=("bench", "data/splits.py", *_RUNTIME_CODE),
-            libraries=("onnxruntime", "scikit-learn"),
+            code=("bench", "profile", "quantize", "optimize", "graph.py", "data/splits.py", *_RUNTIME_CODE),
+            libraries=("onnxruntime", "onnx", "scikit-learn"),
         )
 
     def _stage(

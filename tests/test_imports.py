@@ -68,6 +68,11 @@ def test_a_measuring_process_imports_the_runtime_and_little_else() -> None:
     assert _loaded("import mtl_edge.bench.worker, mtl_edge.bench.measure", later) == set()
 
 
+def test_the_first_look_at_a_model_imports_nothing_heavy() -> None:
+    """It is to be over before what the command needs for all that follows is imported."""
+    assert _loaded("import mtl_edge.bench.ahead, mtl_edge.__main__", (*HEAVY, "msgspec", "psutil", "rich")) == set()
+
+
 def test_reports_of_benchmarks_and_comparisons_import_no_onnx() -> None:
     """Both are for target boxes, too; of a run only the report needs more."""
     statement = "import mtl_edge.report.files, mtl_edge.report.compared, mtl_edge.report.read"

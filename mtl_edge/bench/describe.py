@@ -5,12 +5,14 @@ from dataclasses import dataclass
 import msgspec
 
 from mtl_edge.artifact import Manifest
+from mtl_edge.bench.ahead import looked_at
 from mtl_edge.bench.contender import Contender
 from mtl_edge.bench.latency import Point
 from mtl_edge.bench.process import Process
 from mtl_edge.bench.results import ColdStart, Failure
 from mtl_edge.bench.settings import Settings
 from mtl_edge.errors import BenchError, ModelError
+from mtl_edge.intake.limits import free_to_take
 from mtl_edge.intake.structure import read_structure
 
 
@@ -40,10 +42,9 @@ def describe(model: Contender, settings: Settings) -> Described:
                 read_structure(path)
     except ModelError as error:
         raise BenchError(str(error)) from error
-    metrics = first = None
+    metrics = None
     with start(model, settings, settings.points[0], threads=1 if settings.data is None else 0) as process:
-        if settings.data is None:
-            first = cold_start(process)
+        first = cold_start(process)  # with samples, too: a model that never answers is to be found out in time
         found = process.ask("describe")
         if settings.data is not None:
             metrics = process.ask("evaluate", patient=True, data=str(settings.data))
@@ -54,20 +55,18 @@ def describe(model: Contender, settings: Settings) -> Described:
         inputs=found["inputs"],
         unused_dims=frozenset(found["unused_dims"]),
         metrics=metrics,
-        cold_start=first,
+        cold_start=first if settings.data is None and (process.started or settings.cold_starts > 1) else None,
     )
 
 
 def start(model: Contender, settings: Settings, point: Point, *, threads: int, **load: object) -> Process:
     """A measuring process with a model loaded at a point."""
-    return Process(
-        model,
-        timeout_s=settings.timeout_s,
-        threads=threads,
-        batch=point.batch,
-        dims=dict(point.dims),
-        **load,
-    )
+    load = {"threads": threads, "batch": point.batch, "dims": dict(point.dims), **load}
+    found = looked_at(model, load)
+    if found is not None:
+        return found
+    limit = settings.memory_limit_bytes or free_to_take()
+    return Process(model, timeout_s=settings.timeout_s, memory_limit=limit, **load)
 
 
 def cold_start(process: Process) -> ColdStart:

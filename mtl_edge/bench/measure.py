@@ -23,7 +23,7 @@ from mtl_edge.bench.resident import (
     resident_bytes,
     trim,
 )
-from mtl_edge.errors import BenchError
+from mtl_edge.errors import BenchError, last_words
 from mtl_edge.session import open_session
 
 _WARM_RUNS = 10
@@ -192,8 +192,9 @@ class Subject:
             try:
                 model.run()
             except Exception as error:  # the runtime's own exception types are not public
-                reason = " ".join(str(error).split())[:200]
-                raise BenchError(f"{model.path}: cannot run on {describe(model.arrays)}: {reason}") from error
+                raise BenchError(
+                    f"{model.path}: cannot run on {describe(model.arrays)}: {last_words(error)}"
+                ) from error
 
 
 def _ready(path: Path, session: onnxruntime.InferenceSession, request: Mapping[str, Any]) -> _Loaded:

@@ -4,7 +4,6 @@ import contextlib
 import json
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -13,9 +12,8 @@ from types import TracebackType
 from typing import Any
 
 from mtl_edge.bench.contender import Contender
+from mtl_edge.bench.standby import WORKER, spawn, take
 from mtl_edge.errors import BenchError
-
-WORKER = ("-m", "mtl_edge.bench.worker")
 
 
 class Process:
@@ -25,26 +23,35 @@ class Process:
         self._model = model
         self._timeout_s = timeout_s
         self._load = {"paths": list(map(str, model.paths)), **load}
+        self._child: subprocess.Popen[str] | None = None
+        self._ahead: dict[str, Any] = {}
+        self._failure: BenchError | None = None
         self.started: dict[str, float] = {}
-        """How long the process and its imports took, in ms."""
+        """How long the process and its imports took, in ms; empty where it did not start alone."""
+
+    def has(self, model: Contender, load: Mapping[str, object]) -> bool:
+        """Whether it was to load these files in this way."""
+        paths = list(map(str, model.paths))
+        return self._load.items() >= {"paths": paths, **load}.items()
 
     @property
     def pid(self) -> int:
         """The child's number."""
+        assert self._child is not None
         return self._child.pid
 
     def __enter__(self) -> "Process":
+        if self._failure is not None:
+            raise self._failure
+        if self._child is not None:
+            return self
         self._oom_kills = _oom_kills()
         spawned = time.perf_counter()  # of one clock for all processes of a box
-        self._child = subprocess.Popen(
-            [sys.executable, *WORKER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        waited = take()
+        self._child = waited or spawn(WORKER)
         try:
-            self.started = self._exchange({**self._load, "spawned": spawned}, self._timeout_s)
+            started = self._exchange({**self._load, "spawned": spawned}, self._timeout_s)
+            self.started = {} if waited else started
         except BaseException:
             self.__exit__(None, None, None)
             raise
@@ -53,8 +60,21 @@ class Process:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._child.kill()
-        self._child.communicate()
+        self.close()
+
+    def close(self) -> None:
+        """End it, if it was started."""
+        if self._child is not None:
+            self._child.kill()
+            self._child.communicate()
+            self._child = None
+
+    def ask_ahead(self, what: str) -> None:
+        """Start and ask now; who enters and asks later gets the same answer, or the error."""
+        try:
+            self._ahead[what] = self.__enter__().ask(what)
+        except BenchError as error:
+            self._failure = error
 
     def ask(self, what: str, *, patient: bool = False, **details: object) -> Any:
         """Send a request and wait for its answer, where ``patient`` however long that takes.
@@ -62,17 +82,21 @@ class Process:
         Raises:
             BenchError: the process says what is wrong, died, or did not answer in time.
         """
+        if what in self._ahead:
+            return self._ahead.pop(what)
         return self._exchange({"do": what, **details}, None if patient else self._timeout_s)
 
     def _exchange(self, request: Mapping[str, object], timeout_s: float | None) -> Any:
-        stdin, stdout = self._child.stdin, self._child.stdout
+        child = self._child
+        assert child is not None
+        stdin, stdout = child.stdin, child.stdout
         assert stdin is not None
         assert stdout is not None
         too_late = threading.Event()
 
         def stop() -> None:
             too_late.set()
-            self._child.kill()
+            child.kill()
 
         timer = threading.Timer(timeout_s or 0, stop)
         if timeout_s is not None:
@@ -87,15 +111,15 @@ class Process:
         if too_late.is_set():
             raise BenchError(f"{self._model.place}: no answer within {timeout_s:g} s; the process was stopped")
         if not line.endswith("\n"):
-            raise BenchError(f"{self._model.place}: {self._how_it_died()}")
+            raise BenchError(f"{self._model.place}: {self._how_it_died(child)}")
         reply = json.loads(line)
         if "error" in reply:
             raise BenchError(reply["error"])
         return reply["value"]
 
-    def _how_it_died(self) -> str:
-        code = self._child.wait()
-        stderr = self._child.stderr
+    def _how_it_died(self, child: "subprocess.Popen[str]") -> str:
+        code = child.wait()
+        stderr = child.stderr
         assert stderr is not None
         last = (stderr.read().strip().splitlines() or [""])[-1]
         return f"the measuring process {_ending(code, _oom_kills() > self._oom_kills)}{': ' * bool(last)}{last}"

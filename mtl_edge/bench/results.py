@@ -15,7 +15,8 @@ from mtl_edge.tasks import Task
 class ColdStart(msgspec.Struct, frozen=True, kw_only=True):
     """One fresh process: start Python, import the runtime, load the model, run it once, run it a few times more.
 
-    ``process_ms`` ends where the interpreter executes its first line; ``import_ms`` is onnxruntime with numpy.
+    ``process_ms`` ends where the interpreter executes its first line; ``import_ms`` is onnxruntime with numpy; both are
+    None where the process did not start alone.
     ``runtime_rss_bytes`` is resident before the model is loaded, ``peak_rss_bytes`` the most that ever was.
     """
 
@@ -23,12 +24,14 @@ class ColdStart(msgspec.Struct, frozen=True, kw_only=True):
     first_run_ms: float
     runtime_rss_bytes: int
     peak_rss_bytes: int
-    process_ms: float = 0.0
-    import_ms: float = 0.0
+    process_ms: float | None = None
+    import_ms: float | None = None
 
     @property
-    def total_ms(self) -> float:
+    def total_ms(self) -> float | None:
         """From nothing to the first answer."""
+        if self.process_ms is None or self.import_ms is None:
+            return None
         return self.process_ms + self.import_ms + self.load_ms + self.first_run_ms
 
 

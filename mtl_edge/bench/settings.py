@@ -41,6 +41,7 @@ class Settings:
         data: the test samples, an ``.npz`` or a folder of ``.npy`` files, for the tasks' metrics of models that have a
             manifest.
         timeout_s: a process that does not answer for so long is stopped.
+        memory_limit_bytes: a process that allocates more fails; None leaves to each nine tenths of what is free.
         keep_going: a model that fails is reported beside the others, instead of ending the benchmark.
     """
 
@@ -59,6 +60,7 @@ class Settings:
     rate_per_s: float | None = None
     data: Path | None = None
     timeout_s: float = 300
+    memory_limit_bytes: int | None = None
     keep_going: bool = False
 
     @property

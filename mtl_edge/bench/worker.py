@@ -10,7 +10,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from mtl_edge.errors import MtlEdgeError
+from mtl_edge.errors import MtlEdgeError, last_words
+from mtl_edge.intake.limits import limit_memory, ran_out_of_memory
 
 _BORN = time.perf_counter()
 
@@ -27,18 +28,24 @@ def main() -> None:
     from mtl_edge.bench.measure import Subject
 
     subject: Subject | None = None
+    place, limit = "", 0
     for line in sys.stdin:
         request = json.loads(line)
         reply: dict[str, object]
         try:
             if subject is None:
                 started = {"process_ms": 1e3 * (_BORN - request["spawned"]), "import_ms": import_ms}
+                place, limit = ", ".join(request["paths"]), request.get("memory_limit") or 0
+                if limit:
+                    limit_memory(limit)
                 subject = Subject(request)
                 reply = {"value": started}
             else:
                 reply = {"value": subject.answer(request)}
-        except MtlEdgeError as error:
-            reply = {"error": str(error)}
+        except (MtlEdgeError, MemoryError) as error:
+            cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
+            short = f"{place}: must do with {limit / 2**30:.2f} GiB of memory, found that it needs more: "
+            reply = {"error": short + last_words(cause) if limit and ran_out_of_memory(cause) else str(error)}
         print(json.dumps(reply), flush=True)
 
 

@@ -121,6 +121,11 @@ class _Picture(click.Path):
     show_default=True,
     help="Seconds without an answer until a process is stopped.",
 )
+@click.option(
+    "--memory-limit",
+    type=click.FloatRange(0, min_open=True),
+    help="GiB that a process may allocate (Linux).  [default: nine tenths of what is free]",
+)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write all raw samples.")
 @click.option(
     "--plot", "plot_file", type=_Picture(dir_okay=False, path_type=Path), help="Draw latencies: .svg, .png or .html."
@@ -147,6 +152,7 @@ def bench(
     cold_starts: int,
     memory_repeats: int,
     timeout: float,
+    memory_limit: float | None,
     json_file: Path | None,
     plot_file: Path | None,
     **boxes: Any,
@@ -158,14 +164,31 @@ def bench(
     With folders and --json, a benchmark that was interrupted goes on when the same command is given again. Needs no
     torch.
     """
+    from mtl_edge.bench.ahead import first_look
+    from mtl_edge.intake.limits import free_to_take
+
+    elsewhere, many = bool(boxes["on"] or boxes["hosts"]), any(path.is_dir() for path in models)
+    if scenario == "server" and bound_ms is None:
+        raise click.UsageError("--scenario server needs --bound-ms", ctx)
+    if plot_file is not None and many:
+        raise click.UsageError("--plot draws models, not folders of them", ctx)
+    memory_limit_bytes = None if memory_limit is None else int(memory_limit * 2**30)
+    if not elsewhere and not many:
+        ctx.with_resource(
+            first_look(
+                against or models[0],
+                timeout_s=timeout,
+                memory_limit=memory_limit_bytes or free_to_take(),
+                threads=1 if data is None else 0,
+                batch=batches[0],
+                dims={name: sizes[0] for name, sizes in dims},
+            )
+        )
+
     from mtl_edge.bench.settings import SCENARIOS, Settings
     from mtl_edge.cli.benching import bench_folders, bench_models
     from mtl_edge.cli.boxes import bench_boxes
 
-    if scenario == "server" and bound_ms is None:
-        raise click.UsageError("--scenario server needs --bound-ms", ctx)
-    if plot_file is not None and any(path.is_dir() for path in models):
-        raise click.UsageError("--plot draws models, not folders of them", ctx)
     settings = Settings(
         threads=threads,
         batches=batches,
@@ -182,13 +205,14 @@ def bench(
         rate_per_s=rate,
         data=data,
         timeout_s=timeout,
+        memory_limit_bytes=memory_limit_bytes,
         keep_going=len(models) > 1 or models[0].is_dir(),
     )
-    if boxes["on"] or boxes["hosts"]:
+    if elsewhere:
         if plot_file is not None:
             raise click.UsageError("--plot draws what is measured here, not --on other boxes", ctx)
         failed = bench_boxes(models, against, settings, json_file, **boxes)
-    elif any(path.is_dir() for path in models):
+    elif many:
         failed = bench_folders(models, against, settings, json_file)
     else:
         failed = bench_models(models, against, settings, json_file, plot_file)

@@ -46,6 +46,7 @@ def bench_models(
 
 def bench_folders(models: tuple[Path, ...], against: Path | None, settings: "Settings", json_file: Path | None) -> bool:
     """Measure any number of models, a few results in memory at a time; whether any failed."""
+    import msgspec
     from rich.console import Console
 
     from mtl_edge.bench.contender import contenders
@@ -54,7 +55,7 @@ def bench_folders(models: tuple[Path, ...], against: Path | None, settings: "Set
     from mtl_edge.bench.monitor import Monitor
     from mtl_edge.bench.results import Benchmark, Failure
     from mtl_edge.report.benched import show_many
-    from mtl_edge.report.table import cost_table
+    from mtl_edge.report.table import cost_table, misplaced
 
     paths = [found for path in models for found in (models_in(path) if path.is_dir() else [path])]
     named = contenders((*([against] if against else []), *paths))
@@ -64,6 +65,7 @@ def bench_folders(models: tuple[Path, ...], against: Path | None, settings: "Set
     shelf = Shelf.beside(json_file, settings, machine, base) if json_file else None
     rows: dict[str, tuple[Cell, ...]] = {}
     failures: list[Failure] = []
+    warnings: list[str] = []
     first: Result | None = None
     for _, found in measure_many(ordered, base=base, settings=settings, monitor=monitor, shelf=shelf):
         if isinstance(found, Failure):
@@ -71,12 +73,14 @@ def bench_folders(models: tuple[Path, ...], against: Path | None, settings: "Set
             continue
         pair = (found,) if first is None else (first, found)
         first = pair[0]
-        table = cost_table(Benchmark(machine=machine, base=base.name, results=pair))
+        compared = Benchmark(machine=machine, base=base.name, results=pair)
+        table = cost_table(compared)
         rows[found.name] = table.rows[-1]
+        warnings += misplaced(msgspec.structs.replace(compared, results=(found,)))
     assert first is not None  # a base that cannot be measured is an error
     columns = cost_table(Benchmark(machine=machine, base=base.name, results=(first,))).columns
     in_order = [rows[model.name] for model in ordered if model.name in rows]
-    show_many(columns, in_order, failures, base.name, monitor.conditions(), Console())
+    show_many(columns, in_order, failures, base.name, monitor.conditions(), warnings, Console())
     if shelf is not None and json_file is not None:
         shelf.write(json_file, ordered, machine, monitor.conditions())
         click.echo(f"samples  {json_file}")

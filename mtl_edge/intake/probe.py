@@ -8,13 +8,13 @@ how far it came. It costs a start of Python and ONNX Runtime, a third of a secon
 import contextlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 from mtl_edge.errors import ModelError, last_words
+from mtl_edge.intake.limits import free_to_take, limit_memory, ran_out_of_memory
 
 TRUST = "MTL_EDGE_TRUST_MODELS"
 """Environment variable that switches this off, for models that one has made."""
@@ -23,10 +23,7 @@ _COMMAND = (sys.executable, "-m", "mtl_edge.intake.probe")
 _SECONDS = 60
 _BASE_BYTES = 4 << 30
 _BYTES_PER_BYTE = 16
-_LARGEST_SHARE = 0.9
 _LOADED, _DONE = "loaded", "done"
-_OUT_OF_MEMORY = re.compile("bad_alloc|allocate memory|requires? more than [0-9]+ bytes")
-"""What ONNX Runtime says then; it has no type of error for it."""
 
 
 def probe(path: Path, size: int) -> None:
@@ -67,9 +64,9 @@ def _verdict(path: Path, said: str, code: int | None) -> str:
     return f"{path}: {doing} it must not bring ONNX Runtime down, found exit code {code}"
 
 
-def limits_for(size: int, available: int) -> int:
+def limits_for(size: int, spare: int) -> int:
     """Bytes of memory that a model's process may take: by the size of its files, and never all that is free."""
-    return min(_BASE_BYTES + _BYTES_PER_BYTE * size, int(_LARGEST_SHARE * available))
+    return min(_BASE_BYTES + _BYTES_PER_BYTE * size, spare)
 
 
 def attempt(path: Path) -> str | None:
@@ -85,7 +82,7 @@ def attempt(path: Path) -> str | None:
     try:
         session.run(None, random_inputs(session.get_inputs(), batch=1, dims={}, place=str(path)))
     except Exception as error:  # only that it is survived matters, within the memory that there is
-        if isinstance(error, MemoryError) or _OUT_OF_MEMORY.search(str(error)):
+        if ran_out_of_memory(error):
             return f"{path}: must run in the memory that it may take, found: {last_words(error)}"
     return None
 
@@ -95,10 +92,7 @@ def _limit(size: int) -> None:
         return
     import resource
 
-    import psutil
-
-    allowed = limits_for(size, psutil.virtual_memory().available)
-    resource.setrlimit(resource.RLIMIT_DATA, (allowed, allowed))
+    limit_memory(limits_for(size, free_to_take()))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 

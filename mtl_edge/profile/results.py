@@ -152,6 +152,13 @@ class Profile(Breakdown, frozen=True, kw_only=True):
         return statistics.median(self.latency_ms)
 
 
+class Profiles(msgspec.Struct, frozen=True, kw_only=True):
+    """The models that could be profiled; and of the others why not, in a line."""
+
+    found: tuple[Profile, ...] = ()
+    failures: tuple[str, ...] = ()
+
+
 def total_costs(nodes: Iterable[GraphNode], key: Callable[[GraphNode], str]) -> tuple[Cost, ...]:
     """Add up the nodes that have the same key, the most expensive first: by time, where there is one, then by bytes."""
     groups: dict[str, list[GraphNode]] = {}

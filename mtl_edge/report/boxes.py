@@ -7,7 +7,7 @@ from rich.console import Console
 from mtl_edge.bench.results import Result
 from mtl_edge.remote.results import Boxes, BoxResult
 from mtl_edge.report.details import doubts
-from mtl_edge.report.table import Cell, Table, latency_cell
+from mtl_edge.report.table import Cell, Table, latency_cell, misplaced
 from mtl_edge.report.terminal import caption, show_table
 
 
@@ -20,6 +20,8 @@ def show_boxes(measured: Boxes, console: Console) -> None:
             console.print(f"Failed: {box.name}: {box.failure}", style="bold red", soft_wrap=True, markup=False)
             continue
         console.print(f"{box.name}: {caption(box.benchmark)}", style="dim", soft_wrap=True, markup=False)
+        for sentence in misplaced(box.benchmark):
+            console.print(f"Warning: {box.name}: {sentence}", style="bold red", soft_wrap=True, markup=False)
         for doubt in doubts(box.benchmark):
             console.print(f"Noisy: {box.name}: {doubt}", style="yellow", soft_wrap=True, markup=False)
         for failed in box.benchmark.failures:

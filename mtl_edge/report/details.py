@@ -76,8 +76,9 @@ def doubts(benchmark: Benchmark) -> list[str]:
 
 
 def _cold_starts(results: Iterable[Result]) -> Table:
-    def median(result: Result, part: Callable[[ColdStart], float]) -> Cell:
-        return Cell(f"{statistics.median(map(part, result.cold_starts)):.1f}")
+    def median(result: Result, part: Callable[[ColdStart], float | None]) -> Cell:
+        values = [value for start in result.cold_starts if (value := part(start)) is not None]
+        return Cell(f"{statistics.median(values):.1f}" if values else "-")
 
     return Table(
         "From nothing to the first answer, ms",

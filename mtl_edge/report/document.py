@@ -3,6 +3,7 @@
 import msgspec
 
 from mtl_edge.bench.results import Benchmark
+from mtl_edge.profile.results import Profiles
 from mtl_edge.quantize.outcome import Outcome
 
 
@@ -18,7 +19,8 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
 
     ``training`` has one list of epochs per trained network. ``parity`` is the worst difference between torch and ONNX
     Runtime per exported network, in standard deviations of the output. ``quantized`` says of each int8 model how it
-    came about, what the runtime really runs in int8, and what became of the tasks' budgets.
+    came about, what the runtime really runs in int8, and what became of the tasks' budgets. ``profiles`` says where the
+    time of each variant goes; reports of older versions have none.
     """
 
     name: str
@@ -27,3 +29,4 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     parity: dict[str, float]
     quantized: dict[str, Outcome]
     benchmark: Benchmark
+    profiles: Profiles = Profiles()

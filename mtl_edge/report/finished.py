@@ -4,11 +4,12 @@ from rich.console import Console
 
 from mtl_edge.report.document import RunReport
 from mtl_edge.report.outcomes import outcome_warnings
+from mtl_edge.report.profile_tables import not_profiled
 from mtl_edge.report.terminal import show
 
 
 def show_run(report: RunReport, console: Console) -> None:
     """Print the comparison of its variants, and what else is to be known of the int8 ones."""
     show(report.benchmark, console)
-    for sentence in outcome_warnings(report.quantized):
+    for sentence in (*outcome_warnings(report.quantized), *not_profiled(report.profiles)):
         console.print(f"Warning: {sentence}", style="bold red", soft_wrap=True)

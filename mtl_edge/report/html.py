@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import jinja2
@@ -22,7 +22,7 @@ from mtl_edge.report.footprint import memory_stacks
 from mtl_edge.report.headline import headline
 from mtl_edge.report.lineage import steps
 from mtl_edge.report.methods import methods_table
-from mtl_edge.report.profile_tables import parts_by_model, profile_tables
+from mtl_edge.report.profile_tables import not_profiled, parts_by_model, profile_tables
 from mtl_edge.report.reproduce import Reproduction, of_benchmark, of_run
 from mtl_edge.report.sharing import sharing_tables
 from mtl_edge.report.table import Cell, Table, comparison, warnings
@@ -51,7 +51,7 @@ NOTHING = Additions()
 
 
 def run_to_html(report: "RunReport", added: Additions = NOTHING) -> str:
-    """The page of a finished run."""
+    """The page of a finished run; profiles that are given take the place of its own."""
     from mtl_edge.report.charts.training import curves
     from mtl_edge.report.outcomes import outcome_tables, outcome_warnings
 
@@ -62,10 +62,10 @@ def run_to_html(report: "RunReport", added: Additions = NOTHING) -> str:
         report.name,
         benchmark,
         of_run(report.name, report.recipe, benchmark),
-        added,
+        added if added.profiles else replace(added, profiles=report.profiles.found),
         report=report,
         quantized=outcome_tables(report.quantized),
-        outcomes=outcome_warnings(report.quantized),
+        outcomes=[*outcome_warnings(report.quantized), *not_profiled(report.profiles)],
         curves=curves(trained, benchmark.base_result.tasks, names, PAGE),
         trained=[network for network in trained if network in names],
     )

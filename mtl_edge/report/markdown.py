@@ -9,6 +9,7 @@ from mtl_edge.report.boxes import box_tables
 from mtl_edge.report.headline import headline
 from mtl_edge.report.lineage import steps_table
 from mtl_edge.report.methods import methods_table
+from mtl_edge.report.profile_tables import not_profiled, parts_tables
 from mtl_edge.report.sharing import sharing_tables
 from mtl_edge.report.table import Cell, Table, comparison, warnings
 from mtl_edge.report.terminal import caption
@@ -21,7 +22,8 @@ def run_to_markdown(report: "RunReport", *, picture: str | None) -> str:
     """A finished run as Markdown tables, with a link to the picture's file."""
     from mtl_edge.report.outcomes import outcome_tables, outcome_warnings
 
-    tables, remarks = outcome_tables(report.quantized), outcome_warnings(report.quantized)
+    tables = [*parts_tables(report.profiles.found), *outcome_tables(report.quantized)]
+    remarks = [*outcome_warnings(report.quantized), *not_profiled(report.profiles)]
     return _document(report.name, report.benchmark, picture, tables, remarks)
 
 
@@ -47,7 +49,7 @@ def _document(
     name: str,
     benchmark: Benchmark,
     picture: str | None,
-    quantized: Sequence[Table] = (),
+    further: Sequence[Table] = (),
     remarks: Sequence[str] = (),
 ) -> str:
     lines = [f"# {name}", ""]
@@ -63,7 +65,7 @@ def _document(
         costs,
         *([step_by_step] if step_by_step else []),
         *sharing_tables(benchmark),
-        *quantized,
+        *further,
     ]
     for table in tables:
         lines += [f"## {table.title}", "", *to_markdown_table(table), ""]

@@ -9,6 +9,10 @@ from mtl_edge.tasks import Metric, Task
 _VERDICTS = {"no significant difference": "no sig. difference"}
 """Shorter, for narrow columns."""
 
+_X86 = ("x86_64", "AMD64", "i686", "x86")
+_FOR_ARM = (".arm.ort", ".arm.runtime.ort")
+"""How the names end that an export gives to what is for ARM; the files themselves do not say it."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -64,7 +68,19 @@ def warnings(benchmark: Benchmark) -> list[str]:
     """Why the figures are to be taken with care, what could not be measured, and what is slower than the base."""
     noise = benchmark.conditions.noise if benchmark.conditions is not None else ()
     failed = (f"{failure.name} could not be measured: {failure.reason}" for failure in benchmark.failures)
-    return [*noise, *failed, *slower_than_base(benchmark)]
+    return [*noise, *failed, *misplaced(benchmark), *slower_than_base(benchmark)]
+
+
+def misplaced(benchmark: Benchmark) -> list[str]:
+    """One sentence for each model that was measured where it is not meant to run."""
+    if benchmark.machine.system.rpartition(" ")[2] not in _X86:
+        return []
+    return [
+        f"{result.name} is an .ort for ARM, whose figures mean nothing on x86: measure the .onnx or the .ort for amd64 "
+        "here, and this one on ARM"
+        for result in benchmark.results
+        if any(path.endswith(_FOR_ARM) for path in result.paths)
+    ]
 
 
 def cost_table(benchmark: Benchmark) -> Table:

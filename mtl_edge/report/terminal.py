@@ -10,17 +10,17 @@ from rich.text import Text
 from mtl_edge.bench.results import Benchmark
 from mtl_edge.report.details import doubts, remarks
 from mtl_edge.report.sharing import sharing_tables
-from mtl_edge.report.table import Cell, Table, comparison, slower_than_base
+from mtl_edge.report.table import Cell, Table, comparison, misplaced, slower_than_base
 
 
 def show(benchmark: Benchmark, console: Console, *, details: Sequence[Table] = ()) -> None:
-    """Print the comparison, what it was measured on, each model that is slower than the base, and what to doubt."""
+    """Print the comparison, what it was measured on, what is misplaced or slower than the base, and what to doubt."""
     for table in (*comparison(benchmark, first_metric_only=True), *sharing_tables(benchmark), *details):
         show_table(table, console)
     console.print(caption(benchmark), style="dim", soft_wrap=True)
     for remark in remarks(benchmark):
         console.print(remark, style="dim", soft_wrap=True)
-    for sentence in slower_than_base(benchmark):
+    for sentence in (*misplaced(benchmark), *slower_than_base(benchmark)):
         console.print(f"Warning: {sentence}", style="bold red", soft_wrap=True)
     for doubt in doubts(benchmark):
         console.print(f"Noisy: {doubt}", style="yellow", soft_wrap=True)

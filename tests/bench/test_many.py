@@ -1,5 +1,6 @@
 """Folders of models: what fails is a row, and what was measured before a kill is not measured again."""
 
+import dataclasses
 import os
 import platform
 import shutil
@@ -17,11 +18,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from mtl_edge.artifact import Manifest, write_artifact
 from mtl_edge.bench.contender import Contender, contenders
 from mtl_edge.bench.describe import Described
 from mtl_edge.bench.machine import Conditions, this_machine
 from mtl_edge.bench.many import Shelf, measure_many, models_in
 from mtl_edge.bench.monitor import Monitor
+from mtl_edge.bench.process import Process
 from mtl_edge.bench.results import Benchmark, Failure, Result
 from mtl_edge.bench.settings import Settings
 from mtl_edge.bench.suite import GROUP, benchmark
@@ -55,6 +58,22 @@ def crashing_model(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def hungry_model(tmp_path: Path) -> Path:
+    """Makes 1 GiB of floats out of one number."""
+    nodes = [helper.make_node("Expand", ["x", "size"], ["y"])]
+    graph = helper.make_graph(
+        nodes,
+        "hungry",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1 << 28])],
+        [numpy_helper.from_array(np.array([1 << 28]), "size")],
+    )
+    path = tmp_path / "hungry.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
 @ON_X86
 def test_a_model_that_kills_its_process_is_a_failure_beside_the_others_results(
     matmul_model: Path, crashing_model: Path
@@ -82,6 +101,43 @@ def test_a_process_that_does_not_answer_is_stopped(matmul_model: Path, monkeypat
     monkeypatch.setattr("mtl_edge.bench.process.WORKER", ("-c", "import time; time.sleep(60)"))
     with pytest.raises(BenchError, match=r"small\.onnx: no answer within 0\.5 s; the process was stopped"):
         benchmark(contenders([matmul_model]), settings=Settings(timeout_s=0.5))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded on Linux only")
+def test_a_model_that_needs_more_memory_than_it_may_take_is_a_failure_that_says_so(
+    matmul_model: Path, hungry_model: Path
+) -> None:
+    """The others are measured under the same limit."""
+    settings = dataclasses.replace(QUICK, memory_limit_bytes=1 << 29)
+    found = benchmark(contenders([matmul_model, hungry_model]), settings=settings)
+    assert [result.name for result in found.results] == ["small"]
+    (failed,) = found.failures
+    assert failed.reason.startswith(f"{hungry_model}: must do with 0.50 GiB of memory, found that it needs more: ")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is bounded on Linux only")
+def test_inputs_that_do_not_fit_into_memory_are_told_likewise(matmul_model: Path) -> None:
+    """They are made in the measuring process, too."""
+    settings = Settings(batches=(1 << 23,), memory_limit_bytes=1 << 29)
+    with pytest.raises(BenchError, match=r"small\.onnx: must do with 0\.50 GiB of memory.*Unable to allocate"):
+        benchmark(contenders([matmul_model]), settings=settings)
+
+
+def test_a_model_that_never_answers_is_stopped_before_its_metrics_are_asked_for(
+    tiny_model: bytes, tiny_manifest: Manifest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Metrics may take however long the samples take, so one run has to be in time first."""
+    model = write_artifact(tmp_path, tiny_model, tiny_manifest).path
+    asked: list[str] = []
+
+    def ask(self: Process, what: str, **details: object) -> object:
+        asked.append(what)
+        raise BenchError("no answer")
+
+    monkeypatch.setattr(Process, "ask", ask)
+    with pytest.raises(BenchError, match="no answer"):
+        benchmark(contenders([model]), settings=Settings(data=tmp_path / "test.npz"))
+    assert asked == ["cold-start"]
 
 
 def test_what_was_put_away_is_found_again_unless_the_model_has_changed(matmul_model: Path, tmp_path: Path) -> None:

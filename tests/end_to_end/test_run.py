@@ -82,6 +82,17 @@ def test_the_benchmark_confirms_the_manifests(report: RunReport) -> None:
         assert [result.metrics] == [manifest.metrics.values for manifest in result.manifests]
 
 
+def test_the_time_of_every_variant_is_split_by_task(report: RunReport) -> None:
+    """A trunk and a head for each task; together they are one run, and dropping each task was measured."""
+    assert report.profiles.failures == ()
+    assert [Path(profile.path).parent.name for profile in report.profiles.found] == list(VARIANTS)
+    for profile in report.profiles.found:
+        assert {"trunk", "left", "right", "sum"} <= {cost.name for cost in profile.by_part}
+        assert sum(node.ms for node in profile.nodes) <= profile.median_ms + 1e-3
+        assert [task.name for task in profile.tasks] == ["left", "right", "sum"]
+        assert all(task.saved_ms and task.saved_bytes for task in profile.tasks)
+
+
 def test_lineage_links_every_variant_to_its_parent(report: RunReport) -> None:
     """The parent's hash is the hash that the parent's own manifest states."""
     manifests = {result.name: result.manifests[0] for result in report.benchmark.results}

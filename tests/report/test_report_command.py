@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from mtl_edge.bench.machine import Conditions
 from mtl_edge.bench.results import Failure, Result
 from mtl_edge.cli import main
-from mtl_edge.profile.results import Profile
+from mtl_edge.profile.results import Profile, Profiles
 from mtl_edge.quantize.damage import DamageMatrix
 from mtl_edge.recipe import load_recipe
 from mtl_edge.remote.results import Boxes, BoxResult
@@ -47,6 +47,34 @@ def test_a_run_s_report_is_written_anew(
     assert "**pruned**, the fastest of those within all 3 budgets." in markdown
     assert "![Each task's metric against latency](report.svg)" in markdown
     assert "MISSES 0.5 pt" in markdown
+
+
+def test_a_run_says_what_each_task_costs_without_being_asked(
+    finished: RunReport, profile: Profile, tmp_path: Path
+) -> None:
+    """Variants side by side, in the page and in Markdown; what could not be profiled is told."""
+    faster = tuple(msgspec.structs.replace(node, ms=node.ms / 2) for node in profile.nodes)
+    pruned = msgspec.structs.replace(profile, path="artifacts/pruned/model.onnx", nodes=faster, latency_ms=(0.065,))
+    profiles = Profiles(found=(profile, pruned), failures=("artifacts/dense-int8/model.onnx: cannot be run",))
+    (tmp_path / "report.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(finished, profiles=profiles)))
+    done = CliRunner().invoke(main, ["report", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    page, markdown = ((tmp_path / f"report.{kind}").read_text() for kind in ("html", "md"))
+    assert all(title in page for title in ("What each task costs", "What dropping a task saves", 'id="profile"'))
+    assert "| part | dense | pruned |\n| --- | ---: | ---: |\n| trunk | 0.0800 ms<br>3.9 KiB |" in markdown
+    assert "| left | 0.0200 ms<br>3.9 KiB | 0.0100 ms<br>0.50x<br>3.9 KiB |" in markdown
+    assert all("no profile of artifacts/dense-int8/model.onnx: cannot be run" in text for text in (page, markdown))
+
+
+def test_a_run_of_before_there_were_profiles_still_has_a_report(finished: RunReport, tmp_path: Path) -> None:
+    """Its JSON has no such key; the page has no such section."""
+    fields = msgspec.to_builtins(finished)
+    del fields["profiles"]
+    (tmp_path / "report.json").write_bytes(msgspec.json.encode(fields))
+    done = CliRunner().invoke(main, ["report", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert 'id="profile"' not in (tmp_path / "report.html").read_text()
+    assert "What each task costs" not in (tmp_path / "report.md").read_text()
 
 
 def test_a_benchmark_s_report_has_the_benchmark_s_name(finished: RunReport, tmp_path: Path) -> None:
