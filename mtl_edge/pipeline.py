@@ -11,6 +11,7 @@ import msgspec
 from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE
 from mtl_edge.bench.contender import Contender
 from mtl_edge.bench.results import Benchmark
+from mtl_edge.compress.outcome import Pruned
 from mtl_edge.errors import RecipeError
 from mtl_edge.progress import console, spinner
 from mtl_edge.provenance import canonical_json, recipe_body
@@ -19,7 +20,16 @@ from mtl_edge.recipe import CustomNetSpec, HardSpec, Recipe
 from mtl_edge.report.document import EpochRecord, RunReport
 from mtl_edge.report.files import run_files
 from mtl_edge.report.sharing import SINGLE_TASK
-from mtl_edge.stages import BENCHMARK_FILE, HISTORY_FILE, PARITY_FILE, QUANTIZED_FILE, VARIANTS, WEIGHTS_FILE, Stages
+from mtl_edge.stages import (
+    BENCHMARK_FILE,
+    HISTORY_FILE,
+    PARITY_FILE,
+    PRUNED_FILE,
+    QUANTIZED_FILE,
+    VARIANTS,
+    WEIGHTS_FILE,
+    Stages,
+)
 from mtl_edge.storage import Stage, StageCache, exclusive, sweep, write_atomically
 from mtl_edge.tasks import Task
 from mtl_edge.train.device import find_device
@@ -174,11 +184,13 @@ def _report(recipe: Recipe, lines: Mapping[str, _Line], measured: Stage) -> RunR
     training: dict[str, tuple[EpochRecord, ...]] = {}
     parity: dict[str, float] = {}
     quantized: dict[str, Outcome] = {}
+    pruned: dict[str, Pruned] = {}
     for prefix, line in lines.items():
         for name, stage in (("dense", line.dense), ("pruned", line.pruned)):
             training[prefix + name] = _history(stage)
         found = msgspec.json.decode((line.exported.folder / PARITY_FILE).read_bytes(), type=dict[str, float])
         parity |= {prefix + name: difference for name, difference in found.items()}
+        pruned[f"{prefix}pruned"] = msgspec.json.decode((line.pruned.folder / PRUNED_FILE).read_bytes(), type=Pruned)
         came = msgspec.json.decode((line.quantized.folder / QUANTIZED_FILE).read_bytes(), type=dict[str, Outcome])
         quantized |= {prefix + name: outcome for name, outcome in came.items()}
     return RunReport(
@@ -186,6 +198,7 @@ def _report(recipe: Recipe, lines: Mapping[str, _Line], measured: Stage) -> RunR
         recipe=msgspec.json.format(canonical_json(recipe_body(recipe)), indent=2).decode(),
         training=training,
         parity=parity,
+        pruned=pruned,
         quantized=quantized,
         benchmark=msgspec.json.decode((measured.folder / BENCHMARK_FILE).read_bytes(), type=Benchmark),
     )

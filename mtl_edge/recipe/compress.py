@@ -8,9 +8,15 @@ from mtl_edge.recipe.section import Count, Positive, Section, Share
 
 
 class PruneSpec(Section, frozen=True):
-    """``[compress.prune]``: the share of channels to remove, and the fine-tuning that follows."""
+    """``[compress.prune]``: the share of channels to remove, what they are worth, and the fine-tuning that follows.
+
+    ``importance`` and ``across`` are as of :func:`mtl_edge.compress.importance.rank`; ``budget`` counts a task the more
+    the less it may lose by its ``max_drop``.
+    """
 
     ratio: Annotated[float, Meta(ge=0, lt=1)] = 0.5
+    importance: Literal["taylor", "magnitude", "bn-scale"] = "taylor"
+    across: Literal["sum", "worst", "budget"] = "sum"
     round_to: Count = 8
     epochs: Count = 8
     learning_rate: Positive = 3e-3

@@ -3,6 +3,7 @@
 import msgspec
 
 from mtl_edge.bench.results import Benchmark
+from mtl_edge.compress.outcome import Pruned
 from mtl_edge.quantize.outcome import Outcome
 
 
@@ -17,7 +18,8 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     """A finished run.
 
     ``training`` has one list of epochs per trained network. ``parity`` is the worst difference between torch and ONNX
-    Runtime per exported network, in standard deviations of the output. ``quantized`` says of each int8 model how it
+    Runtime per exported network, in standard deviations of the output. ``pruned`` says of each pruned network what is
+    left of it, and which channels serve one task only. ``quantized`` says of each int8 model how it
     came about, what the runtime really runs in int8, and what became of the tasks' budgets.
     """
 
@@ -27,3 +29,4 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     parity: dict[str, float]
     quantized: dict[str, Outcome]
     benchmark: Benchmark
+    pruned: dict[str, Pruned] = {}

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 def run_to_markdown(report: "RunReport", *, picture: str | None) -> str:
     """A finished run as Markdown tables, with a link to the picture's file."""
+    from mtl_edge.compress.outcome import pruned_lines
     from mtl_edge.report.outcomes import outcome_tables, outcome_warnings
 
     tables, remarks = outcome_tables(report.quantized), outcome_warnings(report.quantized)
-    return _document(report.name, report.benchmark, picture, tables, remarks)
+    return _document(report.name, report.benchmark, picture, tables, remarks, pruned_lines(report.pruned))
 
 
 def bench_to_markdown(name: str, benchmark: Benchmark, *, picture: str | None, boxes: Boxes | None = None) -> str:
@@ -49,6 +50,7 @@ def _document(
     picture: str | None,
     quantized: Sequence[Table] = (),
     remarks: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> str:
     lines = [f"# {name}", ""]
     best = headline(benchmark)
@@ -68,6 +70,7 @@ def _document(
     for table in tables:
         lines += [f"## {table.title}", "", *to_markdown_table(table), ""]
         lines += [table.caption, ""] if table.caption else []
+    lines += [f"{sentence}.\n" for sentence in notes]
     lines += [f"**Warning: {sentence}**\n" for sentence in (*warnings(benchmark), *remarks)]
     measured = any(result.metrics for result in benchmark.results)
     lines.append(f"{'Metrics on the test samples, from the runtime; ' if measured else ''}{caption(benchmark)}.")
