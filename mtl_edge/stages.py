@@ -23,10 +23,12 @@ from mtl_edge.bench.contender import Contender
 from mtl_edge.bench.machine import this_machine
 from mtl_edge.bench.settings import Settings
 from mtl_edge.bench.suite import benchmark
+from mtl_edge.compress.candidates import Candidates
+from mtl_edge.compress.choose import choose_shape
 from mtl_edge.compress.conflict import describe
 from mtl_edge.compress.importance import rank, task_gradients
 from mtl_edge.compress.outcome import Pruned
-from mtl_edge.compress.prune import keep_channels, uniform
+from mtl_edge.compress.prune import keep_channels
 from mtl_edge.data.fingerprint import source_fingerprint, source_libraries
 from mtl_edge.data.source import prepare
 from mtl_edge.data.splits import Samples, Splits, load_splits_from
@@ -46,7 +48,7 @@ from mtl_edge.quantize.finetune.course import Course, every_sample
 from mtl_edge.quantize.outcome import Outcome, quantize_calibrated
 from mtl_edge.quantize.refinements import Refinements
 from mtl_edge.quantize.source import calibrated
-from mtl_edge.quantize.target import this_target
+from mtl_edge.quantize.target import TargetName, this_target
 from mtl_edge.recipe import PruneSpec, Recipe, TrainSpec
 from mtl_edge.recipe.balance import Equal
 from mtl_edge.runtime import Session, evaluate, open_session, predict
@@ -182,8 +184,9 @@ class Stages:
                 "seed": recipe.seed,
                 "data": data.digest,
                 "parent": dense.digest,
+                **({"machine": this_machine(), "int8": _target(recipe)} if spec.target is not None else {}),
             },
-            code=("compress", *_TRAINING_CODE),
+            code=("compress", *(("export", "quantize") if spec.target is not None else ()), *_TRAINING_CODE),
             libraries=(*self._training_libraries, "torch-pruning"),
         )
 
@@ -200,9 +203,17 @@ class Stages:
                 across=spec.across,
                 weights=budget_weights(recipe.tasks) if spec.across == "budget" else recipe.train.weights,
             )
-            kept = uniform(rankings, ratio=spec.ratio, round_to=spec.round_to)
+            candidates = Candidates(
+                net=teacher,
+                example=learner.inputs(splits.calib, slice(_CALIBRATION_BATCH)),
+                input_name=recipe.data.input,
+                rankings=rankings,
+                target=_target(recipe),
+                folder=cache_folder() / "shapes",
+            )
+            kept, reached = choose_shape(spec, rankings, candidates)
             net = keep_channels(teacher, example, rankings, kept)
-            found = Pruned(importance=spec.importance, groups=describe(rankings, kept))
+            found = Pruned(importance=spec.importance, groups=describe(rankings, kept), reached=reached)
             write_atomically(folder / PRUNED_FILE, msgspec.json.encode(found))
             options, lesson = self._options(spec, recipe.seed + 1), Teacher(teacher, recipe.compress.distill)
             history = self._fit("prune", depends_on, net, material, options, title="fine-tune", teacher=lesson)
@@ -244,7 +255,7 @@ class Stages:
     def quantize(self, data: Stage, exported: Stage) -> Stage:
         """Both networks in static int8."""
         recipe, spec = self._recipe, self._recipe.compress.quantize
-        target = this_target() if spec.target == "this-box" else spec.target
+        target = _target(recipe)
 
         def work(folder: Path) -> None:
             material = self._material(data)
@@ -446,6 +457,12 @@ class Stages:
             versions=library_versions(_ARTIFACT_LIBRARIES),
             runtime=version("onnxruntime"),
         )
+
+
+def _target(recipe: Recipe) -> TargetName:
+    """The kind of processor that int8 models are made for."""
+    target = recipe.compress.quantize.target
+    return this_target() if target == "this-box" else target
 
 
 def _save_trained(folder: Path, net: MultiTaskNet, history: list[Epoch]) -> None:

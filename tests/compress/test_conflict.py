@@ -1,10 +1,13 @@
 """Tests of :mod:`mtl_edge.compress.conflict` and of what :mod:`mtl_edge.compress.outcome` says of it."""
 
+import msgspec
 import torch
 
 from mtl_edge.compress.conflict import describe, serving_alone
 from mtl_edge.compress.importance import Ranking
-from mtl_edge.compress.outcome import Pruned, conflict_line, pruned_lines
+from mtl_edge.compress.outcome import Pruned, Reached, conflict_line, pruned_lines, target_line
+
+REACHED = Reached(target="0.5x latency", of="latency", ratio=0.48, holds=True, tried=9, dense_ms=1.25)
 
 
 def _ranking(*, width: int = 1, **by_task: list[float]) -> Ranking:
@@ -38,6 +41,14 @@ def test_the_line_says_how_many_and_where_most() -> None:
     assert conflict_line(Pruned(importance="taylor", groups=groups[:1])) == (
         "none of 4 shared channels serves one task only"
     )
-    assert pruned_lines({"pruned": Pruned(importance="taylor", groups=groups[2:], remarks=("so it is",))}) == [
-        "pruned: so it is"
-    ]
+    assert pruned_lines({"pruned": Pruned(importance="taylor", groups=groups[2:])}) == []
+
+
+def test_the_line_says_what_came_of_a_target() -> None:
+    """Reached, the nearest to it, or nothing removed because nothing was better."""
+    assert target_line(REACHED) == "0.48x latency (0.6 of 1.25 ms) for a target of 0.5x latency, of 9 shapes tried"
+    near = msgspec.structs.replace(REACHED, holds=False, ratio=0.7, of="size", target="0.1x size", dense_ms=None)
+    assert target_line(near) == "no shape reaches the target of 0.1x size: this is the nearest, 0.70x size"
+    assert target_line(msgspec.structs.replace(near, ratio=1.0)).endswith(
+        "none is better than dense: no channel is removed"
+    )
