@@ -19,6 +19,7 @@ from mtl_edge.quantize.file import quantize_file
 from mtl_edge.quantize.finetune.course import FinetuneName
 from mtl_edge.quantize.noise import output_noise
 from mtl_edge.quantize.refinements import Refinements
+from mtl_edge.quantize.target import TargetName
 from mtl_edge.recipe import load_recipe
 from mtl_edge.runtime import Metrics, evaluate, manifest_of, open_session
 from mtl_edge.stages import Stages
@@ -26,7 +27,7 @@ from mtl_edge.storage import StageCache, write_atomically
 
 HERE = Path(__file__).parent
 FILE = HERE / "finetune.json"
-TARGET = "x86-avx2"
+TARGET: TargetName = "x86-avx2"
 BUDGETS = ("left=0.2pt", "right=0.2pt", "sum=0.5%")
 _NEAREST = Refinements(rounding="nearest", correct_bias=False)
 _NOISE_SAMPLES = 1000

@@ -83,21 +83,31 @@ def tools() -> list[Tool]:
     found += [Tool(name="ort", options={**best, "method": method}) for method in ("Percentile", "Entropy")]
     for method in ("minmax", "moving-average", "percentile", "entropy", "mse"):
         found.append(Tool(name="mtl-edge all", options={"method": method}))
-    return [*found, Tool(name="mtl-edge measured", options={"method": "minmax"})]
+    return [
+        *found,
+        Tool(name="mtl-edge measured", options={"method": "minmax"}),
+        Tool(name="mtl-edge default", options={"method": "mse"}),
+    ]
 
 
 @click.command()
 @click.option("--runs", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--calibration", is_flag=True, help="Measure what calibration costs.")
+@click.option(
+    "--json",
+    "file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=HERE / "static-int8.json",
+    help="Where results are kept; one file for each machine.",
+)
 @click.option("--work", hidden=True)
 @click.argument("names", nargs=-1)
-def main(runs: Path | None, calibration: bool, work: str | None, names: tuple[str, ...]) -> None:
+def main(runs: Path | None, calibration: bool, file: Path, work: str | None, names: tuple[str, ...]) -> None:
     """Quantize, measure, and keep what was found after each model."""
     if work is not None:
         print(json.dumps(msgspec.to_builtins(do(json.loads(work)))))
         return
     assert runs is not None, "--runs is needed"
-    file = HERE / "static-int8.json"
     results = Results(machine=this_machine())
     if file.exists():
         results = msgspec.json.decode(file.read_bytes(), type=Results)
@@ -220,7 +230,8 @@ def _ours(tool: Tool, source: Path, data: Path, target: Path, samples: int):  # 
     from mtl_edge.quantize.file import quantize_file
     from mtl_edge.quantize.refinements import Refinements
 
-    placement: Literal["all", "measured"] = "measured" if tool.name.endswith("measured") else "all"
+    placement: Literal["all", "measured"] = "all" if tool.name.endswith("all") else "measured"
+    plain = Refinements(equalize=False, rounding="nearest", correct_bias=False)
 
     def work() -> None:
         quantize_file(
@@ -231,7 +242,7 @@ def _ours(tool: Tool, source: Path, data: Path, target: Path, samples: int):  # 
             placement=placement,
             samples=samples,
             batch_size=BATCH,
-            refinements=Refinements(equalize=False, rounding="nearest", correct_bias=False),
+            refinements=Refinements() if tool.name.endswith("default") else plain,
         )
 
     return work
