@@ -195,14 +195,17 @@ class Stages:
             splits, learner = material.splits, material.learner
             teacher = self._trained(dense, material)
             example = learner.inputs(splits.train, slice(2))
-            rankings = rank(
-                teacher,
-                example,
-                task_gradients(teacher, _losses(teacher, learner, splits, recipe.train.batch_size)),
-                measure=spec.importance,
-                across=spec.across,
-                weights=budget_weights(recipe.tasks) if spec.across == "budget" else recipe.train.weights,
-            )
+            rankings = {}
+            if spec.target is not None or spec.ratio > 0:  # or else the network need not be such as can be pruned
+                gradients = task_gradients(teacher, _losses(teacher, learner, splits, recipe.train.batch_size))
+                rankings = rank(
+                    teacher,
+                    example,
+                    gradients,
+                    measure=spec.importance,
+                    across=spec.across,
+                    weights=budget_weights(recipe.tasks) if spec.across == "budget" else recipe.train.weights,
+                )
             candidates = Candidates(
                 net=teacher,
                 example=learner.inputs(splits.calib, slice(_CALIBRATION_BATCH)),

@@ -54,13 +54,16 @@ def trace(net: MultiTaskNet, example: Tensor) -> Traced:
         gates = [layer for module in net.modules() if isinstance(module, Gates) for layer in module.layers]
         found = list(graph.get_all_groups([*_output_layers(graph), *_inside_attention(net), *gates]))
     except Exception as error:  # anything: it runs the user's code, and libraries that follow it
-        raise ModelError(_explained(net, error)) from error
+        first: BaseException = error
+        while first.__context__ is not None:  # torch-pruning tries another way to call what has failed
+            first = first.__context__
+        raise ModelError(_explained(net, first)) from error
     names = {module: name for name, module in net.named_modules()}
     groups = {names[group[0].dep.target.module]: group for group in found if not _is_grouped(group)}
     return Traced(graph, groups)
 
 
-def _explained(net: nn.Module, error: Exception) -> str:
+def _explained(net: nn.Module, error: BaseException) -> str:
     """Why a network cannot be followed, in one line: module, line of the user's code, reason, what to do."""
     module, line = _innermost(net, error.__traceback__), user_line(error)
     where = (f" in {module}" if module else "") + (f" at {line}" if line else "")

@@ -58,6 +58,8 @@ def keep_channels(
     """
     smaller = copy.deepcopy(net).eval()
     smaller.zero_grad()
+    if not rankings:
+        return smaller
     traced = trace(smaller, example)
     for name, group in traced.groups.items():
         ranking = rankings.get(name)
