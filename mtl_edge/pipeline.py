@@ -11,6 +11,7 @@ import msgspec
 from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE
 from mtl_edge.bench.contender import Contender
 from mtl_edge.bench.results import Benchmark
+from mtl_edge.compress.outcome import Pruned
 from mtl_edge.errors import RecipeError
 from mtl_edge.profile.results import Profiles
 from mtl_edge.progress import console, spinner
@@ -25,6 +26,7 @@ from mtl_edge.stages import (
     HISTORY_FILE,
     PARITY_FILE,
     PROFILES_FILE,
+    PRUNED_FILE,
     QUANTIZED_FILE,
     VARIANTS,
     WEIGHTS_FILE,
@@ -184,11 +186,13 @@ def _report(recipe: Recipe, lines: Mapping[str, _Line], measured: Stage) -> RunR
     training: dict[str, tuple[EpochRecord, ...]] = {}
     parity: dict[str, float] = {}
     quantized: dict[str, Outcome] = {}
+    pruned: dict[str, Pruned] = {}
     for prefix, line in lines.items():
         for name, stage in (("dense", line.dense), ("pruned", line.pruned)):
             training[prefix + name] = _history(stage)
         found = msgspec.json.decode((line.exported.folder / PARITY_FILE).read_bytes(), type=dict[str, float])
         parity |= {prefix + name: difference for name, difference in found.items()}
+        pruned[f"{prefix}pruned"] = msgspec.json.decode((line.pruned.folder / PRUNED_FILE).read_bytes(), type=Pruned)
         came = msgspec.json.decode((line.quantized.folder / QUANTIZED_FILE).read_bytes(), type=dict[str, Outcome])
         quantized |= {prefix + name: outcome for name, outcome in came.items()}
     return RunReport(
@@ -196,6 +200,7 @@ def _report(recipe: Recipe, lines: Mapping[str, _Line], measured: Stage) -> RunR
         recipe=msgspec.json.format(canonical_json(recipe_body(recipe)), indent=2).decode(),
         training=training,
         parity=parity,
+        pruned=pruned,
         quantized=quantized,
         benchmark=msgspec.json.decode((measured.folder / BENCHMARK_FILE).read_bytes(), type=Benchmark),
         profiles=msgspec.json.decode((measured.folder / PROFILES_FILE).read_bytes(), type=Profiles),

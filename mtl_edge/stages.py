@@ -23,7 +23,12 @@ from mtl_edge.bench.contender import Contender
 from mtl_edge.bench.machine import this_machine
 from mtl_edge.bench.settings import Settings
 from mtl_edge.bench.suite import benchmark
-from mtl_edge.compress.prune import prune_channels
+from mtl_edge.compress.candidates import Candidates
+from mtl_edge.compress.choose import choose_shape
+from mtl_edge.compress.conflict import describe
+from mtl_edge.compress.importance import rank, task_gradients
+from mtl_edge.compress.outcome import Pruned
+from mtl_edge.compress.prune import keep_channels
 from mtl_edge.data.fingerprint import source_fingerprint, source_libraries
 from mtl_edge.data.source import prepare
 from mtl_edge.data.splits import Samples, Splits, load_splits_from
@@ -44,12 +49,12 @@ from mtl_edge.quantize.finetune.course import Course, every_sample
 from mtl_edge.quantize.outcome import Outcome, quantize_calibrated
 from mtl_edge.quantize.refinements import Refinements
 from mtl_edge.quantize.source import calibrated
-from mtl_edge.quantize.target import this_target
+from mtl_edge.quantize.target import TargetName, this_target
 from mtl_edge.recipe import PruneSpec, Recipe, TrainSpec
 from mtl_edge.recipe.balance import Equal
 from mtl_edge.runtime import Session, evaluate, open_session, predict
 from mtl_edge.storage import Stage, StageCache, cache_folder, sha256_of, sha256_of_file, write_atomically
-from mtl_edge.tasks import TargetStatistics, budgets_of, without_budgets
+from mtl_edge.tasks import TargetStatistics, budget_weights, budgets_of, without_budgets
 from mtl_edge.train.device import bf16_is_fast, find_device
 from mtl_edge.train.distributed import ALONE, Ranks
 from mtl_edge.train.learner import Learner, Teacher
@@ -58,6 +63,7 @@ from mtl_edge.train.training import Epoch, FitOptions
 
 HISTORY_FILE = "history.json"
 WEIGHTS_FILE = "weights.safetensors"
+PRUNED_FILE = "pruned.json"
 PARITY_FILE = "parity.json"
 QUANTIZED_FILE = "quantized.json"
 BENCHMARK_FILE = "benchmark.json"
@@ -176,13 +182,14 @@ class Stages:
                 "distill": recipe.compress.distill,
                 "train": recipe.train.decisive,
                 "net": recipe.net,
-                "tasks": without_budgets(recipe.tasks),
+                "tasks": recipe.tasks if spec.across == "budget" else without_budgets(recipe.tasks),
                 "bf16": self._bf16,
                 "seed": recipe.seed,
                 "data": data.digest,
                 "parent": dense.digest,
+                **({"machine": this_machine(), "int8": _target(recipe)} if spec.target is not None else {}),
             },
-            code=("compress/prune.py", *_TRAINING_CODE),
+            code=("compress", *(("export", "quantize") if spec.target is not None else ()), *_TRAINING_CODE),
             libraries=(*self._training_libraries, "torch-pruning"),
         )
 
@@ -190,13 +197,30 @@ class Stages:
             material = self._material(data)
             splits, learner = material.splits, material.learner
             teacher = self._trained(dense, material)
-            net = prune_channels(
-                teacher,
-                learner.inputs(splits.train, slice(2)),
-                _losses(teacher, learner, splits, recipe.train),
-                ratio=spec.ratio,
-                round_to=spec.round_to,
+            example = learner.inputs(splits.train, slice(2))
+            rankings = {}
+            if spec.target is not None or spec.ratio > 0:  # or else the network need not be such as can be pruned
+                gradients = task_gradients(teacher, _losses(teacher, learner, splits, recipe.train.batch_size))
+                rankings = rank(
+                    teacher,
+                    example,
+                    gradients,
+                    measure=spec.importance,
+                    across=spec.across,
+                    weights=budget_weights(recipe.tasks) if spec.across == "budget" else recipe.train.weights,
+                )
+            candidates = Candidates(
+                net=teacher,
+                example=learner.inputs(splits.calib, slice(_CALIBRATION_BATCH)),
+                input_name=recipe.data.input,
+                rankings=rankings,
+                target=_target(recipe),
+                folder=cache_folder() / "shapes",
             )
+            kept, reached = choose_shape(spec, rankings, candidates)
+            net = keep_channels(teacher, example, rankings, kept)
+            found = Pruned(importance=spec.importance, groups=describe(rankings, kept), reached=reached)
+            write_atomically(folder / PRUNED_FILE, msgspec.json.encode(found))
             options, lesson = self._options(spec, recipe.seed + 1), Teacher(teacher, recipe.compress.distill)
             history = self._fit("prune", depends_on, net, material, options, title="fine-tune", teacher=lesson)
             _save_trained(folder, net, history)
@@ -237,7 +261,7 @@ class Stages:
     def quantize(self, data: Stage, exported: Stage) -> Stage:
         """Both networks in static int8."""
         recipe, spec = self._recipe, self._recipe.compress.quantize
-        target = this_target() if spec.target == "this-box" else spec.target
+        target = _target(recipe)
 
         def work(folder: Path) -> None:
             material = self._material(data)
@@ -444,18 +468,22 @@ class Stages:
         )
 
 
+def _target(recipe: Recipe) -> TargetName:
+    """The kind of processor that int8 models are made for."""
+    target = recipe.compress.quantize.target
+    return this_target() if target == "this-box" else target
+
+
 def _save_trained(folder: Path, net: MultiTaskNet, history: list[Epoch]) -> None:
     save_weights(net, folder / WEIGHTS_FILE)
     write_atomically(folder / HISTORY_FILE, msgspec.json.encode(history))
 
 
-def _losses(net: MultiTaskNet, learner: Learner, splits: Splits, spec: TrainSpec) -> Iterator[Tensor]:
-    """Summed losses of a few training batches with the recipe's weights, for the importance of channels."""
-    weights = torch.tensor([spec.weights.get(task.name, 1.0) for task in learner.tasks])
-    for start in range(0, min(len(splits.train), _IMPORTANCE_BATCHES * spec.batch_size), spec.batch_size):
-        part = slice(start, start + spec.batch_size)
-        losses = learner.losses(net(learner.inputs(splits.train, part)), learner.labels(splits.train, part))
-        yield (torch.stack(list(losses.values())) * weights).sum()
+def _losses(net: MultiTaskNet, learner: Learner, splits: Splits, batch_size: int) -> Iterator[dict[str, Tensor]]:
+    """Each task's loss of a few training batches, for the importance of channels."""
+    for start in range(0, min(len(splits.train), _IMPORTANCE_BATCHES * batch_size), batch_size):
+        part = slice(start, start + batch_size)
+        yield learner.losses(net(learner.inputs(splits.train, part)), learner.labels(splits.train, part))
 
 
 def _model_input(learner: Learner, raw: np.ndarray) -> ModelInput:

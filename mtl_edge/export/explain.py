@@ -53,14 +53,14 @@ def explain(error: BaseException, *, source: str, traced: Mapping[str, str] | No
     """
     chain = _chain(error)
     cause = chain[-1]
-    where = next((found for found in map(_user_line, reversed(chain)) if found), None)
+    where = next((found for found in map(user_line, reversed(chain)) if found), None)
     if where is None and (operator := re.search(r"OpOverload\(op='([\w.]+)'", str(cause))):
         kind = operator[1].rpartition(".")[2].lstrip("_")  # it may have had another prefix in the user's code
         where = next((_quoted_line(text) for name, text in (traced or {}).items() if name.endswith(kind)), None)
     said = " ".join(line for item in chain for line in [type(item).__name__, str(item)])
     hint = next((hint for pattern, hint in _HINTS if re.search(pattern, said, re.IGNORECASE)), _FALLBACK)
     at = f" at {where}" if where else ""
-    return f"export: {source}: cannot be written as ONNX{at}: {_reason(cause)}; {hint}"
+    return f"export: {source}: cannot be written as ONNX{at}: {reason(cause)}; {hint}"
 
 
 def _chain(error: BaseException) -> list[BaseException]:
@@ -71,7 +71,7 @@ def _chain(error: BaseException) -> list[BaseException]:
     return chain
 
 
-def _user_line(error: BaseException) -> str | None:
+def user_line(error: BaseException) -> str | None:
     """``net.py:12 (y = x.item())``: the innermost line that is neither a library's nor ours."""
     if (quoted := _quoted_line(str(error))) is not None:
         return quoted
@@ -91,7 +91,7 @@ def _is_users(file: str) -> bool:
     return not file.startswith(("<", _PACKAGE, *_LIBRARIES))
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
     """The first sentence of the first cause; what follows in torch's messages is for its own developers."""
     text = str(error)
     if "Constraints violated" in text:  # what is violated stands in a list below

@@ -7,6 +7,7 @@ and without the chance that is in every measurement.
 import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -17,6 +18,8 @@ from mtl_edge.errors import WorkdirError
 from mtl_edge.quantize.race import Placement
 from mtl_edge.quantize.target import Target
 from mtl_edge.storage import sha256_of, write_atomically
+
+Value = TypeVar("Value")
 
 _SMALLEST_WEIGHT = 64
 """Values; fewer may be a shape or axes, which change what is computed."""
@@ -36,9 +39,19 @@ def remembered(
         feeds: input name -> the samples that are measured with.
         search: finds a placement.
     """
-    path = folder / f"{_key(prepared, target, feeds)}.json"
+    return remembered_value(folder / f"{_key(prepared, target, feeds)}.json", Placement, search)
+
+
+def remembered_value(path: Path, kind: type[Value], search: Callable[[], Value]) -> Value:
+    """The value that a file keeps, or what a search finds, which it keeps then.
+
+    Args:
+        path: the file; neither it nor its folder need exist.
+        kind: the value's type.
+        search: finds a value.
+    """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Placement)
+        return msgspec.json.decode(path.read_bytes(), type=kind)
     except (OSError, msgspec.DecodeError):  # not there, or damaged
         found = search()
     with contextlib.suppress(WorkdirError):  # where nothing can be kept, it is measured each time
@@ -48,11 +61,6 @@ def remembered(
 
 def _key(prepared: bytes, target: Target, feeds: Mapping[str, np.ndarray]) -> str:
     """What decides on latencies: operators, shapes, types, the processor and the runtime."""
-    proto = onnx.load_from_string(prepared)
-    for tensor in proto.graph.initializer:
-        if np.prod(tensor.dims) >= _SMALLEST_WEIGHT:
-            tensor.CopyFrom(onnx.TensorProto(name=tensor.name, dims=tensor.dims, data_type=tensor.data_type))
-    proto.ClearField("metadata_props")
     machine = this_machine()
     circumstances = {
         "version": _VERSION,
@@ -62,4 +70,14 @@ def _key(prepared: bytes, target: Target, feeds: Mapping[str, np.ndarray]) -> st
         "isa": machine.isa,
         "runtime": machine.versions["onnxruntime"],
     }
-    return sha256_of(proto.SerializeToString(deterministic=True), msgspec.json.encode(circumstances))
+    return sha256_of(without_weights(prepared), msgspec.json.encode(circumstances))
+
+
+def without_weights(model: bytes) -> bytes:
+    """A model's operators, shapes and types, which decide how long it takes."""
+    proto = onnx.load_from_string(model)
+    for tensor in proto.graph.initializer:
+        if np.prod(tensor.dims) >= _SMALLEST_WEIGHT:
+            tensor.CopyFrom(onnx.TensorProto(name=tensor.name, dims=tensor.dims, data_type=tensor.data_type))
+    proto.ClearField("metadata_props")
+    return bytes(proto.SerializeToString(deterministic=True))

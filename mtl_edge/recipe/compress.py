@@ -4,16 +4,32 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from mtl_edge.compress.target import read_target
 from mtl_edge.recipe.section import Count, Positive, Section, Share
 
 
 class PruneSpec(Section, frozen=True):
-    """``[compress.prune]``: the share of channels to remove, and the fine-tuning that follows."""
+    """``[compress.prune]``: the share of channels to remove, what they are worth, and the fine-tuning that follows.
+
+    A ``target`` stands in place of the ratio: it is read by :func:`mtl_edge.compress.target.read_target`.
+    ``importance`` and ``across`` are as of :func:`mtl_edge.compress.importance.rank`; ``budget`` counts a task the more
+    the less it may lose by its ``max_drop``.
+    """
 
     ratio: Annotated[float, Meta(ge=0, lt=1)] = 0.5
+    target: str | None = None
+    importance: Literal["taylor", "magnitude", "bn-scale"] = "taylor"
+    across: Literal["sum", "worst", "budget"] = "sum"
     round_to: Count = 8
     epochs: Count = 8
     learning_rate: Positive = 3e-3
+
+    def __post_init__(self) -> None:
+        if self.target is not None:
+            try:
+                read_target(self.target)
+            except ValueError as error:
+                raise ValueError(f"target: {error}") from error
 
 
 class DistillSpec(Section, frozen=True):

@@ -3,6 +3,7 @@
 import msgspec
 
 from mtl_edge.bench.results import Benchmark
+from mtl_edge.compress.outcome import Pruned
 from mtl_edge.profile.results import Profiles
 from mtl_edge.quantize.outcome import Outcome
 
@@ -18,9 +19,10 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     """A finished run.
 
     ``training`` has one list of epochs per trained network. ``parity`` is the worst difference between torch and ONNX
-    Runtime per exported network, in standard deviations of the output. ``quantized`` says of each int8 model how it
-    came about, what the runtime really runs in int8, and what became of the tasks' budgets. ``profiles`` says where the
-    time of each variant goes; reports of older versions have none.
+    Runtime per exported network, in standard deviations of the output. ``pruned`` says of each pruned network what is
+    left of it, and which channels serve one task only. ``quantized`` says of each int8 model how it came about, what
+    the runtime really runs in int8, and what became of the tasks' budgets. ``profiles`` says where the time of each
+    variant goes; reports of older versions have none.
     """
 
     name: str
@@ -30,3 +32,4 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     quantized: dict[str, Outcome]
     benchmark: Benchmark
     profiles: Profiles = Profiles()
+    pruned: dict[str, Pruned] = {}

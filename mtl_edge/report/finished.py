@@ -2,6 +2,7 @@
 
 from rich.console import Console
 
+from mtl_edge.compress.outcome import pruned_lines
 from mtl_edge.report.document import RunReport
 from mtl_edge.report.outcomes import outcome_warnings
 from mtl_edge.report.profile_tables import not_profiled
@@ -11,5 +12,7 @@ from mtl_edge.report.terminal import show
 def show_run(report: RunReport, console: Console) -> None:
     """Print the comparison of its variants, and what else is to be known of the int8 ones."""
     show(report.benchmark, console)
+    for sentence in pruned_lines(report.pruned):
+        console.print(sentence, style="dim", soft_wrap=True)
     for sentence in (*outcome_warnings(report.quantized), *not_profiled(report.profiles)):
         console.print(f"Warning: {sentence}", style="bold red", soft_wrap=True)

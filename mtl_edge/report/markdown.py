@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 def run_to_markdown(report: "RunReport", *, picture: str | None) -> str:
     """A finished run as Markdown tables, with a link to the picture's file."""
+    from mtl_edge.compress.outcome import pruned_lines
     from mtl_edge.report.outcomes import outcome_tables, outcome_warnings
 
     tables = [*parts_tables(report.profiles.found), *outcome_tables(report.quantized)]
     remarks = [*outcome_warnings(report.quantized), *not_profiled(report.profiles)]
-    return _document(report.name, report.benchmark, picture, tables, remarks)
+    return _document(report.name, report.benchmark, picture, tables, remarks, pruned_lines(report.pruned))
 
 
 def bench_to_markdown(name: str, benchmark: Benchmark, *, picture: str | None, boxes: Boxes | None = None) -> str:
@@ -51,6 +52,7 @@ def _document(
     picture: str | None,
     further: Sequence[Table] = (),
     remarks: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> str:
     lines = [f"# {name}", ""]
     best = headline(benchmark)
@@ -70,6 +72,7 @@ def _document(
     for table in tables:
         lines += [f"## {table.title}", "", *to_markdown_table(table), ""]
         lines += [table.caption, ""] if table.caption else []
+    lines += [f"{sentence}.\n" for sentence in notes]
     lines += [f"**Warning: {sentence}**\n" for sentence in (*warnings(benchmark), *remarks)]
     measured = any(result.metrics for result in benchmark.results)
     lines.append(f"{'Metrics on the test samples, from the runtime; ' if measured else ''}{caption(benchmark)}.")

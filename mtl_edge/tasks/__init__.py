@@ -6,7 +6,7 @@ recipes, training, distillation, manifests, measurement and reports follow from 
 
 from mtl_edge.tasks.base import Decoding, Metric, TargetStatistics, TaskKind, given
 from mtl_edge.tasks.binary import Binary
-from mtl_edge.tasks.budget import Budget, budgets_of, read_budget, read_task_budget, without_budgets
+from mtl_edge.tasks.budget import Budget, budget_weights, budgets_of, read_budget, read_task_budget, without_budgets
 from mtl_edge.tasks.dense_regression import DenseRegression
 from mtl_edge.tasks.multiclass import Multiclass
 from mtl_edge.tasks.multilabel import Multilabel
@@ -30,6 +30,7 @@ __all__ = [
     "TargetStatistics",
     "Task",
     "TaskKind",
+    "budget_weights",
     "budgets_of",
     "given",
     "read_budget",

@@ -13,6 +13,8 @@ from mtl_edge.tasks.base import Metric, TaskFields, TaskKind
 
 AnyTask = TypeVar("AnyTask", bound=TaskFields)
 
+_TIGHTEST = 0.1
+"""Of the loosest budget: below it, no task counts more."""
 _TEXT = re.compile(r"(?P<amount>\d+(\.\d+)?) ?(?P<unit>pt|%)")
 
 
@@ -74,6 +76,18 @@ def budgets_of(tasks: Iterable[TaskKind]) -> dict[str, Budget]:
         ValueError: as for :func:`read_budget`.
     """
     return {task.name: read_budget(task.max_drop, task) for task in tasks if task.max_drop is not None}
+
+
+def budget_weights(tasks: Iterable[TaskKind]) -> dict[str, float]:
+    """Task name -> how much it counts where what can be lost is shared out: the tighter its budget, the more.
+
+    A task that may lose half as much as another counts twice as much, points of a share taken as percent. What has no
+    budget counts as little as the loosest that there is, and all count alike where none has one.
+    """
+    budgets = budgets_of(tasks := tuple(tasks))
+    loosest = max((budget.amount for budget in budgets.values()), default=1.0)
+    amounts = {task.name: budgets[task.name].amount if task.name in budgets else loosest for task in tasks}
+    return {name: loosest / max(amount, _TIGHTEST * loosest) if loosest else 1.0 for name, amount in amounts.items()}
 
 
 def without_budgets(tasks: Iterable[AnyTask]) -> tuple[AnyTask, ...]:

@@ -1,0 +1,124 @@
+"""Candidate shapes of a network: made without training, since weights do not change how long a layer takes."""
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from torch import Tensor
+
+from mtl_edge.bench.machine import this_machine
+from mtl_edge.compress.importance import Ranking
+from mtl_edge.compress.prune import keep_channels
+from mtl_edge.compress.shapes import Shape
+from mtl_edge.export.to_onnx import export_onnx
+from mtl_edge.nets.multitask import MultiTaskNet
+from mtl_edge.quantize.race import ROUNDS, latency_ratio, one_run, seconds_of
+from mtl_edge.quantize.refinements import Refinements
+from mtl_edge.quantize.remembered import remembered_value, without_weights
+from mtl_edge.quantize.static import quantize_static
+from mtl_edge.quantize.target import TargetName
+from mtl_edge.runtime import open_session
+from mtl_edge.storage import sha256_of
+
+_VERSION = 1
+"""To be raised when a shape is timed in another way."""
+_PLAIN = Refinements(equalize=False, rounding="nearest", correct_bias=False)
+
+
+@dataclass(frozen=True)
+class Forms:
+    """One network as ONNX: in float, and all of it in int8."""
+
+    fp32: bytes
+    int8: bytes
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What shapes of a network cost, relative to the network itself.
+
+    Attributes:
+        net: the dense network.
+        example: one batch of its inputs, which also calibrates: no answer is looked at.
+        input_name: of the exported graph.
+        rankings: what its channels are worth.
+        target: the kind of processor that int8 is made for.
+        folder: where latencies are kept for networks of the same shapes on the same box; None keeps nothing.
+    """
+
+    net: MultiTaskNet
+    example: Tensor
+    input_name: str
+    rankings: Mapping[str, Ranking]
+    target: TargetName
+    folder: Path | None = None
+
+    def parameters(self, shape: Shape) -> float:
+        """Its trained values over the dense network's."""
+        return self._narrowed(shape).parameter_count / self.net.parameter_count
+
+    def size(self, shape: Shape) -> float:
+        """Bytes of its int8 file over those of the dense network's."""
+        return len(self._forms(self._narrowed(shape)).int8) / len(self.dense.int8)
+
+    def latency(self, shape: Shape) -> float:
+        """Its latency over the dense network's on this box with one thread, each in its faster form.
+
+        That is int8 or float: a part of a network that is slower in int8 stays in float when it is quantized.
+        """
+
+        def measure() -> float:
+            forms, base = self._forms(self._narrowed(shape)), self._fastest
+            return min(latency_ratio(base, model, self._batch) for model in (forms.fp32, forms.int8))
+
+        if self.folder is None:
+            return measure()
+        key = sha256_of(without_weights(self.dense.fp32), msgspec.json.encode(self._circumstances(shape)))
+        return remembered_value(self.folder / f"{key}.json", float, measure)
+
+    def dense_ms(self) -> float:
+        """The latency of the dense network in its faster form, on this box with one thread."""
+        session, feeds = open_session(self._fastest, threads=1), one_run(self._fastest, self._batch)
+        return 1e3 * statistics.median(seconds_of(session, feeds) for _ in range(ROUNDS))
+
+    @cached_property
+    def dense(self) -> Forms:
+        """The dense network."""
+        return self._forms(self.net)
+
+    @cached_property
+    def _fastest(self) -> bytes:
+        forms = self.dense
+        return forms.int8 if latency_ratio(forms.fp32, forms.int8, self._batch) < 1 else forms.fp32
+
+    @property
+    def _batch(self) -> dict[str, np.ndarray]:
+        return {self.input_name: self.example.numpy()}
+
+    def _narrowed(self, shape: Shape) -> MultiTaskNet:
+        return keep_channels(self.net, self.example, self.rankings, shape)
+
+    def _forms(self, net: MultiTaskNet) -> Forms:
+        fp32 = export_onnx(net, self.example[:2], self.input_name)
+        int8 = quantize_static(
+            fp32, [self._batch], method="minmax", target=self.target, placement="all", refinements=_PLAIN
+        )
+        return Forms(fp32, int8)
+
+    def _circumstances(self, shape: Shape) -> dict[str, object]:
+        machine = this_machine()
+        return {
+            "version": _VERSION,
+            "shape": sorted(shape.items()),
+            "target": self.target,
+            "input": (str(self.example.dtype), list(self.example.shape[1:])),
+            "cpu": machine.cpu,
+            "isa": machine.isa,
+            "runtime": machine.versions["onnxruntime"],
+            "torch": version("torch"),
+        }

@@ -1,0 +1,91 @@
+"""What pruning did: channels left in each group of layers, and how many of them one task alone has a use for."""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from mtl_edge.compress.target import Quantity
+
+
+class PrunedGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """Layers that keep the same channels, by the name of the first; or the heads of an attention, in channels.
+
+    ``kept`` of the ``channels`` are left. ``serves`` is, for each task, how many of the channels before pruning serve
+    that task only: they are worth four times as much to it as to all others together, each task's worth counted as a
+    multiple of its mean in the group. It is empty where one task alone has a use for the whole group, as in its head.
+    """
+
+    name: str
+    channels: int
+    kept: int
+    serves: dict[str, int] = {}
+
+
+class Reached(msgspec.Struct, frozen=True, kw_only=True):
+    """How near the pruned network is to its target.
+
+    ``ratio`` is its cost over the dense network's, found before it was fine-tuned: of latencies, those of the faster of
+    int8 and float, on the box that pruned. ``dense_ms`` is the dense network's latency there; ``tried`` is how many
+    shapes were looked at.
+    """
+
+    target: str
+    of: Quantity
+    ratio: float
+    holds: bool
+    tried: int
+    dense_ms: float | None = None
+
+
+class Pruned(msgspec.Struct, frozen=True, kw_only=True):
+    """What pruning did: what ranked the channels, each group, and how near that is to a target."""
+
+    importance: str
+    groups: tuple[PrunedGroup, ...]
+    reached: Reached | None = None
+
+
+def target_line(reached: Reached) -> str:
+    """What came of a target, in one line."""
+    found = f"{reached.ratio:.2f}x {reached.of}"
+    if reached.dense_ms is not None:
+        found += f" ({reached.ratio * reached.dense_ms:.3g} of {reached.dense_ms:.3g} ms)"
+    if reached.holds:
+        return f"{found} for a target of {reached.target}, of {reached.tried} shapes tried"
+    if reached.ratio >= 1:
+        return f"no shape reaches the target of {reached.target}, and none is better than dense: no channel is removed"
+    return f"no shape reaches the target of {reached.target}: this is the nearest, {found}"
+
+
+def conflict_line(pruned: Pruned) -> str:
+    """How many of the shared channels serve one task only, in one line; empty where no group is shared."""
+    shared = [group for group in pruned.groups if group.serves]
+    if not shared:
+        return ""
+    total = sum(group.channels for group in shared)
+    alone = _summed(group.serves for group in shared)
+    if not any(alone.values()):
+        return f"none of {total} shared channels serves one task only"
+    worst = max(shared, key=lambda group: sum(group.serves.values()) / group.channels)
+    tasks = ", ".join(f"{task} {count}" for task, count in alone.items())
+    return (
+        f"{sum(alone.values())} of {total} shared channels serve one task only ({tasks}), "
+        f"most in {worst.name} ({sum(worst.serves.values())} of {worst.channels})"
+    )
+
+
+def pruned_lines(pruned: Mapping[str, Pruned]) -> list[str]:
+    """One sentence each: what came of a target, and how many channels tasks do not share."""
+    lines = {
+        name: (target_line(found.reached) if found.reached is not None else "", conflict_line(found))
+        for name, found in pruned.items()
+    }
+    return [f"{name}: {line}" for name, own in lines.items() for line in own if line]
+
+
+def _summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for part in counts:
+        for task, count in part.items():
+            total[task] = total.get(task, 0) + count
+    return total
