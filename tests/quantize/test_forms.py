@@ -18,7 +18,7 @@ from mtl_edge.quantize import convert as module
 from mtl_edge.quantize.convert import convert_file
 from mtl_edge.quantize.forms import FormName, dynamic, in_form, weights_in_4_bits, weights_in_fp16
 from mtl_edge.quantize.prepare import prepare
-from mtl_edge.quantize.target import find_target
+from mtl_edge.quantize.target import find_target, this_target
 from mtl_edge.runtime import manifest_of, open_session
 
 FORMS: tuple[FormName, ...] = ("dynamic", "weights", "weights4", "fp16")
@@ -93,7 +93,7 @@ def test_an_lstm_becomes_dynamic() -> None:
     tensors = {"w": _normal(2, 64, 12), "r": _normal(2, 64, 16)}
     nodes = [helper.make_node("LSTM", ["x", "w", "r"], ["", "y"], name="l", hidden_size=16, direction="bidirectional")]
     model = _serialized(nodes, tensors, {"x": (TensorProto.FLOAT, [5, 3, 12])})
-    found = dynamic(model, find_target("x86-vnni"))
+    found = dynamic(model, find_target(this_target()))
     assert [node.op_type for node in onnx.load_from_string(found).graph.node] == ["DynamicQuantizeLSTM"]
     assert len(found) < 0.4 * len(model)
     x = np.random.default_rng(0).standard_normal((5, 3, 12)).astype(np.float32)
