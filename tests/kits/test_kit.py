@@ -128,7 +128,7 @@ def test_a_model_without_a_manifest_is_refused(tmp_path: Path) -> None:
     proto = onnx.load(ROOT / "models" / "mnist-pairs" / MODEL_FILE)
     del proto.metadata_props[:]
     onnx.save(proto, tmp_path / "bare.onnx")
-    with pytest.raises(ModelError, match=r"must carry mtl-edge's manifest, .* write_artifact"):
+    with pytest.raises(ModelError, match=r"must carry mtl-edge's manifest, .* mtl-edge manifest --tasks"):
         write_kit(tmp_path / "bare.onnx", "python", tmp_path / "kit")
 
 

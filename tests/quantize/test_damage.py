@@ -91,7 +91,7 @@ def test_metrics_need_a_manifest(unequal_model: Path, unequal_samples: Path, une
     """Nobody knows what the outputs of another tool's model mean."""
     with (
         _matrix(unequal_model, unequal_samples, test=Samples(unequal_arrays)) as measure,
-        pytest.raises(ModelError, match=r"must carry mtl-edge's manifest, .* write_artifact"),
+        pytest.raises(ModelError, match=r"must carry mtl-edge's manifest, .* mtl-edge manifest --tasks"),
     ):
         measure()
 
