@@ -4,7 +4,6 @@ A pattern is an operator with its attributes and shapes. Networks are made of fe
 one's, so that the search for a placement need not try again what is known to be of no use.
 """
 
-import contextlib
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,15 +15,16 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from mtl_edge.bench.machine import this_machine
-from mtl_edge.errors import ModelError, WorkdirError
+from mtl_edge.errors import ModelError
 from mtl_edge.quantize.placement import quantizable_layers
 from mtl_edge.quantize.race import ROUNDS, Feeds, seconds_of
+from mtl_edge.quantize.remembered import remembered_value
 from mtl_edge.quantize.target import Target
 from mtl_edge.quantize.weights import channel_axis
 from mtl_edge.runtime import open_session
-from mtl_edge.storage import sha256_of, write_atomically
+from mtl_edge.storage import sha256_of
 
-_VERSION = 1
+_VERSION = 2
 """To be raised when what is measured changes."""
 _SCALE = np.float32(0.02)
 
@@ -37,6 +37,12 @@ class _Pattern(msgspec.Struct, frozen=True):
     source: tuple[int, ...]
     weight: tuple[int, ...]
     bias: bool
+
+
+class _Ratio(msgspec.Struct, frozen=True):
+    """What is kept of a pattern."""
+
+    value: float | None
 
 
 class Alone:
@@ -67,15 +73,12 @@ class Alone:
         return self._known[pattern]
 
     def _kept(self, pattern: _Pattern) -> float | None:
-        path = self._folder / f"{_key(pattern, self._target)}.json" if self._folder is not None else None
-        if path is not None:
-            with contextlib.suppress(OSError, msgspec.DecodeError):  # not there, or damaged
-                return msgspec.json.decode(path.read_bytes(), type=float | None)
-        found = _measured(pattern, self._target)
-        if path is not None:
-            with contextlib.suppress(WorkdirError):  # where nothing can be kept, it is measured each time
-                write_atomically(path, msgspec.json.encode(found))
-        return found
+        def measure() -> _Ratio:
+            return _Ratio(_measured(pattern, self._target))
+
+        if self._folder is None:
+            return measure().value
+        return remembered_value(self._folder / f"{_key(pattern, self._target)}.json", _Ratio, measure).value
 
 
 def _patterns(prepared: bytes, feeds: Feeds) -> dict[str, _Pattern]:
