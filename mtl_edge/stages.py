@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE, Lineage, Manifest, Measured, ModelInput, write_artifact
 from mtl_edge.bench.contender import Contender
-from mtl_edge.bench.machine import this_machine
+from mtl_edge.bench.machine import TargetName, this_machine
 from mtl_edge.bench.settings import Settings
 from mtl_edge.bench.suite import benchmark
 from mtl_edge.compress.candidates import Candidates
@@ -49,7 +49,7 @@ from mtl_edge.quantize.finetune.course import Course, every_sample
 from mtl_edge.quantize.outcome import Outcome, quantize_calibrated
 from mtl_edge.quantize.refinements import Refinements
 from mtl_edge.quantize.source import calibrated
-from mtl_edge.quantize.target import TargetName, this_target
+from mtl_edge.quantize.target import this_target
 from mtl_edge.recipe import PruneSpec, Recipe, TrainSpec
 from mtl_edge.recipe.balance import Equal
 from mtl_edge.runtime import Session, evaluate, open_session, predict
