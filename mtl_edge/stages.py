@@ -27,8 +27,9 @@ from mtl_edge.compress.candidates import Candidates
 from mtl_edge.compress.choose import choose_shape
 from mtl_edge.compress.conflict import describe
 from mtl_edge.compress.importance import rank, task_gradients
-from mtl_edge.compress.outcome import Pruned
+from mtl_edge.compress.outcome import Pruned, Withheld
 from mtl_edge.compress.prune import keep_channels
+from mtl_edge.compress.withhold import slower_than
 from mtl_edge.data.fingerprint import source_fingerprint, source_libraries
 from mtl_edge.data.source import prepare
 from mtl_edge.data.splits import Samples, Splits, load_splits_from
@@ -66,6 +67,7 @@ WEIGHTS_FILE = "weights.safetensors"
 PRUNED_FILE = "pruned.json"
 PARITY_FILE = "parity.json"
 QUANTIZED_FILE = "quantized.json"
+WITHHELD_FILE = "withheld.json"
 BENCHMARK_FILE = "benchmark.json"
 PROFILES_FILE = "profiles.json"
 VARIANTS = ("dense", "dense-int8", "pruned", "pruned-int8")
@@ -76,6 +78,7 @@ _ARTIFACT_LIBRARIES = ("torch", "torch-pruning", "onnx", "onnxscript", "onnxrunt
 _TASK_CODE = ("tasks", "preprocessing")
 _TRAINING_CODE = ("train", "nets", "recipe", "data/splits.py", *_TASK_CODE)
 _RUNTIME_CODE = ("artifact.py", "intake", "runtime.py", *_TASK_CODE)
+_RACE_CODE = ("compress/withhold.py", "quantize/race.py")
 _IMPORTANCE_BATCHES = 10
 _CALIBRATION_BATCH = 32
 _PROFILE_SECONDS = 0.6
@@ -228,7 +231,7 @@ class Stages:
         return self._made("prune", work, depends_on)
 
     def export(self, data: Stage, dense: Stage, pruned: Stage) -> Stage:
-        """Both networks as ONNX, proved equal to torch."""
+        """Both networks as ONNX, proved equal to torch; the pruned one only where it is not the slower one."""
         recipe = self._recipe
 
         def work(folder: Path) -> None:
@@ -236,7 +239,9 @@ class Stages:
             splits, learner = material.splits, material.learner
             raw = splits.calib[recipe.data.input]
             parity: dict[str, float] = {}
+            withheld: dict[str, Withheld] = {}
             parent: Manifest | None = None
+            before = b""
             for variant, stage, step in (("dense", dense, "train"), ("pruned", pruned, "prune + distill")):
                 with spinner(f"export {variant}"):
                     net = self._trained(stage, material)
@@ -245,21 +250,33 @@ class Stages:
                         expected = {name: out.numpy() for name, out in net(learner.inputs(splits.calib)).items()}
                     found = predict(open_session(model), _model_input(learner, raw), raw)
                     parity[variant] = check_parity(expected, found).difference
+                    if parent is None:
+                        before = model
+                    elif slow := slower_than(parent.variant, before, model, self._batch(material)):
+                        withheld[variant] = slow
+                        continue
                     manifest = self._manifest(variant, step, model, net.parameter_count, material, parent)
                     artifact = write_artifact(folder / variant, model, manifest)
                     parent = parent or artifact.manifest
             write_atomically(folder / PARITY_FILE, canonical_json(parity))
+            write_atomically(folder / WITHHELD_FILE, canonical_json(withheld))
 
         return self._stage(
             "export",
             work,
-            {"recipe": recipe_body(recipe), "data": data.digest, "dense": dense.digest, "pruned": pruned.digest},
-            code=("export", "nets", *_RUNTIME_CODE),
+            {
+                "recipe": recipe_body(recipe),
+                "data": data.digest,
+                "dense": dense.digest,
+                "pruned": pruned.digest,
+                "machine": this_machine(),  # what is slower than its parent here is withheld
+            },
+            code=("export", "nets", *_RACE_CODE, *_RUNTIME_CODE),
             libraries=_ARTIFACT_LIBRARIES,
         )
 
     def quantize(self, data: Stage, exported: Stage) -> Stage:
-        """Both networks in static int8."""
+        """Both networks in static int8; the pruned one only where it is not the slower one."""
         recipe, spec = self._recipe, self._recipe.compress.quantize
         target = _target(recipe)
 
@@ -269,8 +286,12 @@ class Stages:
             teacher: Session | None = None
             budgets = budgets_of(recipe.tasks)
             outcomes: dict[str, Outcome] = {}
+            withheld: dict[str, Withheld] = {}
+            before = b""
             for variant in ("dense", "pruned"):
                 source = exported.folder / variant
+                if not source.is_dir():  # slower than the dense one
+                    continue
                 parent = msgspec.json.decode((source / MANIFEST_FILE).read_bytes(), type=Manifest)
                 content = (source / MODEL_FILE).read_bytes()
                 session = open_session(content)
@@ -286,7 +307,7 @@ class Stages:
                 teacher = teacher or session
                 if budgets and base is None:  # every loss is counted from the dense network
                     base = evaluate(session, parent.tasks, parent.inputs, splits.val.arrays)
-                model, outcomes[f"{variant}-int8"] = quantize_calibrated(
+                model, outcome = quantize_calibrated(
                     known,
                     method=spec.method,
                     target=target,
@@ -298,9 +319,16 @@ class Stages:
                     goal=Goal(budgets, splits.val.arrays, base) if budgets else None,
                     course=self._course(splits.train, samples, teacher, session),
                 )
+                if not before:
+                    before = model
+                elif slow := slower_than("dense-int8", before, model, self._batch(material)):
+                    withheld[f"{variant}-int8"] = slow
+                    continue
+                outcomes[f"{variant}-int8"] = outcome
                 manifest = self._manifest(f"{variant}-int8", "static int8", model, parent.parameters, material, parent)
                 write_artifact(folder / f"{variant}-int8", model, msgspec.structs.replace(manifest, target=target))
             write_atomically(folder / QUANTIZED_FILE, msgspec.json.encode(outcomes))
+            write_atomically(folder / WITHHELD_FILE, canonical_json(withheld))
 
         return self._stage(
             "quantize",
@@ -312,7 +340,7 @@ class Stages:
                 "target": target,
                 "machine": this_machine(),  # the audit, and a measured placement, are of what runs here
             },
-            code=("quantize", "graph.py", *_RUNTIME_CODE),
+            code=("quantize", "graph.py", *_RACE_CODE, *_RUNTIME_CODE),
             libraries=_ARTIFACT_LIBRARIES,
         )
 
@@ -423,6 +451,10 @@ class Stages:
         facts = msgspec.json.decode((data.folder / _FACTS_FILE).read_bytes(), type=Facts)
         learner = Learner(self._recipe.tasks, facts.statistics, facts.preprocessing, self._recipe.data.input)
         return _Material(load_splits_from(data.folder), learner, data.digest)
+
+    def _batch(self, material: _Material) -> dict[str, np.ndarray]:
+        """What an exported network is timed with."""
+        return {self._recipe.data.input: material.learner.inputs(material.splits.calib, slice(2)).numpy()}
 
     def _untrained(self, material: _Material) -> MultiTaskNet:
         learner = material.learner
