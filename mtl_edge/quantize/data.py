@@ -67,6 +67,8 @@ class CalibrationData:
 
     def spread(self, samples: int) -> "CalibrationData":
         """At most so many of the samples, evenly spread over all; whole batches of the size that the graph demands."""
+        if len(self.positions) <= samples:
+            return self
         stride = -(-len(self.positions) // max(samples, self.batch_size))
         few = self.positions[::stride]
         whole = len(few) // self.batch_size * self.batch_size
