@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import torch
 from onnxruntime import InferenceSession
 
@@ -14,6 +15,8 @@ from mtl_edge.bench.contender import Contender
 from mtl_edge.bench.machine import this_machine
 from mtl_edge.bench.settings import Settings
 from mtl_edge.bench.suite import benchmark
+from mtl_edge.compress.outcome import Withheld
+from mtl_edge.compress.withhold import slower_than
 from mtl_edge.data.splits import Samples
 from mtl_edge.export.parity import check_parity
 from mtl_edge.export.to_onnx import OPSET, export_onnx
@@ -33,6 +36,7 @@ from mtl_edge.training_stages import CALIBRATION_BATCH, TASK_CODE, Material, Tra
 
 PARITY_FILE = "parity.json"
 QUANTIZED_FILE = "quantized.json"
+WITHHELD_FILE = "withheld.json"
 BENCHMARK_FILE = "benchmark.json"
 PROFILES_FILE = "profiles.json"
 VARIANTS = ("dense", "dense-int8", "pruned", "pruned-int8")
@@ -40,6 +44,7 @@ VARIANTS = ("dense", "dense-int8", "pruned", "pruned-int8")
 
 _ARTIFACT_LIBRARIES = ("torch", "torch-pruning", "onnx", "onnxscript", "onnxruntime", "numpy", "scikit-learn")
 _RUNTIME_CODE = ("artifact.py", "intake", "runtime.py", *TASK_CODE)
+_RACE_CODE = ("compress/withhold.py", "quantize/race.py")
 _PROFILE_SECONDS = 0.6
 
 
@@ -47,7 +52,7 @@ class Stages(TrainingStages):
     """All stages of one recipe, kept in one cache."""
 
     def export(self, data: Stage, dense: Stage, pruned: Stage) -> Stage:
-        """Both networks as ONNX, proved equal to torch."""
+        """Both networks as ONNX, proved equal to torch; the pruned one only where it is not the slower one."""
         recipe = self._recipe
 
         def work(folder: Path) -> None:
@@ -55,7 +60,9 @@ class Stages(TrainingStages):
             splits, learner = material.splits, material.learner
             raw = splits.calib[recipe.data.input]
             parity: dict[str, float] = {}
+            withheld: dict[str, Withheld] = {}
             parent: Manifest | None = None
+            before = b""
             for variant, stage, step in (("dense", dense, "train"), ("pruned", pruned, "prune + distill")):
                 with spinner(f"export {variant}"):
                     net = self._trained(stage, material)
@@ -64,21 +71,33 @@ class Stages(TrainingStages):
                         expected = {name: out.numpy() for name, out in net(learner.inputs(splits.calib)).items()}
                     found = predict(open_session(model), model_input(learner, raw), raw)
                     parity[variant] = check_parity(expected, found).difference
+                    if parent is None:
+                        before = model
+                    elif slow := slower_than(parent.variant, before, model, self._batch(material)):
+                        withheld[variant] = slow
+                        continue
                     manifest = self._manifest(variant, step, model, net.parameter_count, material, parent)
                     artifact = write_artifact(folder / variant, model, manifest)
                     parent = parent or artifact.manifest
             write_atomically(folder / PARITY_FILE, canonical_json(parity))
+            write_atomically(folder / WITHHELD_FILE, canonical_json(withheld))
 
         return self._stage(
             "export",
             work,
-            {"recipe": recipe_body(recipe), "data": data.digest, "dense": dense.digest, "pruned": pruned.digest},
-            code=("export", "nets", *_RUNTIME_CODE),
+            {
+                "recipe": recipe_body(recipe),
+                "data": data.digest,
+                "dense": dense.digest,
+                "pruned": pruned.digest,
+                "machine": this_machine(),  # what is slower than its parent here is withheld
+            },
+            code=("export", "nets", *_RACE_CODE, *_RUNTIME_CODE),
             libraries=_ARTIFACT_LIBRARIES,
         )
 
     def quantize(self, data: Stage, exported: Stage) -> Stage:
-        """Both networks in static int8."""
+        """Both networks in static int8; the pruned one only where it is not the slower one."""
         recipe, spec = self._recipe, self._recipe.compress.quantize
         target = int8_target(recipe)
 
@@ -88,8 +107,12 @@ class Stages(TrainingStages):
             teacher: Session | None = None
             budgets = budgets_of(recipe.tasks)
             outcomes: dict[str, Outcome] = {}
+            withheld: dict[str, Withheld] = {}
+            before = b""
             for variant in ("dense", "pruned"):
                 source = exported.folder / variant
+                if not source.is_dir():  # slower than the dense one
+                    continue
                 parent = msgspec.json.decode((source / MANIFEST_FILE).read_bytes(), type=Manifest)
                 content = (source / MODEL_FILE).read_bytes()
                 session = open_session(content)
@@ -105,7 +128,7 @@ class Stages(TrainingStages):
                 teacher = teacher or session
                 if budgets and base is None:  # every loss is counted from the dense network
                     base = evaluate(session, parent.tasks, parent.inputs, splits.val.arrays)
-                model, outcomes[f"{variant}-int8"] = quantize_calibrated(
+                model, outcome = quantize_calibrated(
                     known,
                     method=spec.method,
                     target=target,
@@ -117,9 +140,16 @@ class Stages(TrainingStages):
                     goal=Goal(budgets, splits.val.arrays, base) if budgets else None,
                     course=self._course(splits.train, samples, teacher, session),
                 )
+                if not before:
+                    before = model
+                elif slow := slower_than("dense-int8", before, model, self._batch(material)):
+                    withheld[f"{variant}-int8"] = slow
+                    continue
+                outcomes[f"{variant}-int8"] = outcome
                 manifest = self._manifest(f"{variant}-int8", "static int8", model, parent.parameters, material, parent)
                 write_artifact(folder / f"{variant}-int8", model, msgspec.structs.replace(manifest, target=target))
             write_atomically(folder / QUANTIZED_FILE, msgspec.json.encode(outcomes))
+            write_atomically(folder / WITHHELD_FILE, canonical_json(withheld))
 
         return self._stage(
             "quantize",
@@ -131,7 +161,7 @@ class Stages(TrainingStages):
                 "target": target,
                 "machine": this_machine(),  # the audit, and a measured placement, are of what runs here
             },
-            code=("quantize", "graph.py", *_RUNTIME_CODE),
+            code=("quantize", "graph.py", *_RACE_CODE, *_RUNTIME_CODE),
             libraries=_ARTIFACT_LIBRARIES,
         )
 
@@ -182,6 +212,10 @@ class Stages(TrainingStages):
             code=("bench", "profile", "quantize", "optimize", "graph.py", "data/splits.py", *_RUNTIME_CODE),
             libraries=("onnxruntime", "onnx", "scikit-learn"),
         )
+
+    def _batch(self, material: Material) -> dict[str, np.ndarray]:
+        """What an exported network is timed with."""
+        return {self._recipe.data.input: material.learner.inputs(material.splits.calib, slice(2)).numpy()}
 
     def _manifest(
         self, variant: str, step: str, model: bytes, parameters: int, material: Material, parent: Manifest | None

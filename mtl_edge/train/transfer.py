@@ -40,7 +40,7 @@ class Hint(nn.Module):
 class Attention(nn.Module):
     """Where the maps are large: squares summed over channels (Zagoruyko & Komodakis 2017, arXiv:1612.03928).
 
-    Of every stage where the two have as many, or else of the last one.
+    Of every stage where the two have as many, or else of the last one; maps of one place say nothing.
 
     Raises:
         RecipeError: there is no map with places in it.
@@ -62,7 +62,7 @@ class Attention(nn.Module):
 
     @staticmethod
     def _pairs(student: Features, teacher: Features) -> list[tuple[Tensor, Tensor]]:
-        mine, theirs = list(student.maps), list(teacher.maps)
+        mine, theirs = ([part for part in features.maps if part[0, 0].numel() > 1] for features in (student, teacher))
         if len(mine) != len(theirs):
             mine, theirs = mine[-1:], theirs[-1:]
         pairs = (_alike(*pair) for pair in zip(mine, theirs, strict=False))

@@ -146,6 +146,19 @@ def test_distances_do_not_depend_on_scale(way: type[Hint | Attention], channels:
     torch.testing.assert_close(found, _distance(way, student, large))
 
 
+def test_hints_teach_the_student_and_its_adaptor() -> None:
+    """Both have gradients of the distance, and the teacher has none."""
+    student, teacher = _features(3), _features(6, seed=1)
+    for part in student.maps:
+        part.requires_grad_()
+    way = Hint(student, teacher)
+    way(student, teacher).mean().backward()
+    assert way.adaptor.weight.grad is not None
+    assert student.maps[-1].grad is not None
+    assert bool((student.maps[-1].grad != 0).any())
+    assert all(part.grad is None for part in teacher.maps)
+
+
 def test_equal_attention_is_no_distance() -> None:
     """Whatever the channels: only where maps are large counts."""
     features = _features(4)
