@@ -314,14 +314,14 @@ def _codes(constant: str, names: Sequence[str], *, first: int) -> str:
 
 
 def _golden(case: GoldenCase, tasks: Sequence[Task]) -> str:
-    arrays = {array.dtype == "string": (array, made) for array, made in zip(case.raw, case.inputs, strict=True)}
-    numbers, texts = arrays.get(False), arrays.get(True)
+    texts = [array.file for array in case.raw if array.dtype == "string"]
+    numbers = [array.file for arrays in (case.raw, case.inputs) for array in arrays if array.dtype != "string"]
     by_name = {output.name: output for output in case.outputs}
     wanted = [by_name[task.name] for task in tasks]
     outputs = ", ".join(f"{{{literal(output.file)}, {output.atol!r}}}" for output in wanted)
     shape = ", ".join(map(str, case.raw[0].shape))
-    files = ", ".join("nullptr" if numbers is None else literal(array.file) for array in numbers or (None, None))
-    behind = "" if texts is None else f", {literal(texts[0].file)}"
+    files = ", ".join(map(literal, numbers)) or "nullptr, nullptr"
+    behind = "".join(f", {literal(file)}" for file in texts)
     return f"{{{{{{{shape}}}}}, {files}, {{{{{outputs}}}}}{behind}}}"
 
 

@@ -339,9 +339,8 @@ def test_texts_of_golden_vectors_that_cannot_be_read_are_found(sanitized: Probe,
     path.write_bytes(path.read_bytes()[:-1])
     done = sanitized.ask(ROWS_IN_GRAPH, kit, "check", 1)
     assert done.returncode == 1
-    assert (
-        f"{path}: must have {array.shape[1]} texts, a zero byte behind each, found {array.shape[1] - 1}" in done.stderr
-    )
+    columns = array.shape[1]
+    assert f"{path}: must have {columns} texts, a zero byte behind each, found {columns - 1}" in done.stderr
 
 
 def test_hashes_are_those_of_sha256(sanitized: Probe) -> None:
