@@ -12,12 +12,12 @@ from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE
 from mtl_edge.bench.contender import Contender
 from mtl_edge.bench.results import Benchmark
 from mtl_edge.compress.outcome import Pruned, Withheld
-from mtl_edge.errors import RecipeError
 from mtl_edge.profile.results import Profiles
 from mtl_edge.progress import console, spinner
 from mtl_edge.provenance import canonical_json, recipe_body
 from mtl_edge.quantize.outcome import Outcome
-from mtl_edge.recipe import CustomNetSpec, HardSpec, Recipe
+from mtl_edge.recipe import Recipe
+from mtl_edge.recipe.alone import alone
 from mtl_edge.report.document import EpochRecord, RunReport
 from mtl_edge.report.files import run_files
 from mtl_edge.report.sharing import SINGLE_TASK
@@ -131,23 +131,6 @@ def run(recipe: Recipe, workdir: Path) -> RunReport:
     return report
 
 
-def alone(recipe: Recipe, task: Task) -> Recipe:
-    """The same recipe for one of its tasks: the same trunk, shared with nobody and balanced against nothing.
-
-    Raises:
-        RecipeError: the network is a whole module, which has no trunk to train apart.
-    """
-    if isinstance(recipe.net, CustomNetSpec):
-        raise RecipeError("net: single-task networks need a trunk and heads to train apart, found a whole module")
-    return msgspec.structs.replace(
-        recipe,
-        tasks=(task,),
-        net=msgspec.structs.replace(recipe.net, sharing=HardSpec()),
-        train=msgspec.structs.replace(recipe.train, balance="equal", weights={}),
-        single_task=False,
-    )
-
-
 @dataclass(frozen=True)
 class _Line:
     """The finished stages of one network."""
@@ -169,7 +152,7 @@ class _Line:
 
 def _line(stages: Stages, data: Stage) -> _Line:
     dense = stages.train(data)
-    pruned = stages.prune(data, dense)
+    pruned = stages.prune(data, dense, stages.teachers(data, dense))
     exported = stages.export(data, dense, pruned)
     return _Line(dense, pruned, exported, stages.quantize(data, exported))
 

@@ -177,6 +177,7 @@ class Stages(TrainingStages):
             targets={task.name: train[task.target] for task in self._recipe.tasks},
             steps=spec.finetune_steps,
             weight=distill.weight,
+            weights=distill.weights,
             temperature=distill.temperature,
             seed=self._recipe.seed,
         )

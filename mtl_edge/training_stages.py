@@ -6,7 +6,7 @@ was interrupted anywhere goes on with the first stage that is not finished, and 
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,13 +36,15 @@ from mtl_edge.progress import console, spinner
 from mtl_edge.provenance import canonical_json, code_hash, library_versions
 from mtl_edge.quantize.target import this_target
 from mtl_edge.recipe import PruneSpec, Recipe, TrainSpec
+from mtl_edge.recipe.alone import alone
 from mtl_edge.recipe.balance import Equal
 from mtl_edge.storage import Stage, StageCache, cache_folder, write_atomically
 from mtl_edge.tasks import TargetStatistics, budget_weights, without_budgets
 from mtl_edge.train.device import bf16_is_fast, find_device
 from mtl_edge.train.distributed import ALONE, Ranks
-from mtl_edge.train.learner import Learner, Teacher
+from mtl_edge.train.learner import Learner
 from mtl_edge.train.loop import fit
+from mtl_edge.train.teacher import Teacher
 from mtl_edge.train.training import Epoch, FitOptions
 
 HISTORY_FILE = "history.json"
@@ -148,8 +150,28 @@ class TrainingStages:
 
         return self._made("train", work, depends_on)
 
-    def prune(self, data: Stage, dense: Stage) -> Stage:
-        """The dense network with fewer channels, fine-tuned with the dense one as its teacher."""
+    def teachers(self, data: Stage, dense: Stage) -> "list[Taught]":
+        """The networks that teach the pruned one: the dense one, one for each task, or several of all tasks."""
+        recipe, spec = self._recipe, self._recipe.compress.distill
+        found = [Taught(self, dense)]
+        match spec.teacher:
+            case "dense":
+                return found
+            case "single-task":
+                found = []
+                others = {task.name: alone(recipe, task) for task in recipe.tasks}
+            case "ensemble":
+                seeds = [(recipe.seed + number) % 2**32 for number in range(1, spec.members)]
+                others = {f"seed-{seed}": msgspec.structs.replace(recipe, seed=seed) for seed in seeds}
+        for name, part in others.items():
+            console.print(f"teacher/{name}")
+            log_dir = self._log_dir and self._log_dir / "teacher" / name
+            stages = TrainingStages(part, self._cache, log_dir=log_dir, ranks=self._ranks)
+            found.append(Taught(stages, stages.train(data)))
+        return found
+
+    def prune(self, data: Stage, dense: Stage, teachers: "Sequence[Taught]") -> Stage:
+        """The dense network with fewer channels, fine-tuned with teachers (see :meth:`teachers`)."""
         recipe, spec = self._recipe, self._recipe.compress.prune
         depends_on = self._depends_on(
             {
@@ -162,6 +184,7 @@ class TrainingStages:
                 "seed": recipe.seed,
                 "data": data.digest,
                 "parent": dense.digest,
+                "teachers": [teacher.stage.digest for teacher in teachers],
                 **({"machine": this_machine(), "int8": int8_target(recipe)} if spec.target is not None else {}),
             },
             code=("compress", *(("export", "quantize") if spec.target is not None else ()), *_TRAINING_CODE),
@@ -171,13 +194,13 @@ class TrainingStages:
         def work(folder: Path) -> None:
             material = self._material(data)
             splits, learner = material.splits, material.learner
-            teacher = self._trained(dense, material)
+            unpruned = self._trained(dense, material)
             example = learner.inputs(splits.train, slice(2))
             rankings = {}
             if spec.target is not None or spec.ratio > 0:  # or else the network need not be such as can be pruned
-                gradients = task_gradients(teacher, _losses(teacher, learner, splits, recipe.train.batch_size))
+                gradients = task_gradients(unpruned, _losses(unpruned, learner, splits, recipe.train.batch_size))
                 rankings = rank(
-                    teacher,
+                    unpruned,
                     example,
                     gradients,
                     measure=spec.importance,
@@ -185,7 +208,7 @@ class TrainingStages:
                     weights=budget_weights(recipe.tasks) if spec.across == "budget" else recipe.train.weights,
                 )
             candidates = Candidates(
-                net=teacher,
+                net=unpruned,
                 example=learner.inputs(splits.calib, slice(CALIBRATION_BATCH)),
                 input_name=recipe.data.input,
                 rankings=rankings,
@@ -193,14 +216,19 @@ class TrainingStages:
                 folder=cache_folder() / "shapes",
             )
             kept, reached = choose_shape(spec, rankings, candidates)
-            net = keep_channels(teacher, example, rankings, kept)
+            net = keep_channels(unpruned, example, rankings, kept)
             found = Pruned(importance=spec.importance, groups=describe(rankings, kept), reached=reached)
             write_atomically(folder / PRUNED_FILE, msgspec.json.encode(found))
-            options, lesson = self._options(spec, recipe.seed + 1), Teacher(teacher, recipe.compress.distill)
+            options = self._options(spec, recipe.seed + 1)
+            lesson = Teacher([teacher.net(data) for teacher in teachers], recipe.compress.distill)
             history = self._fit("prune", depends_on, net, material, options, title="fine-tune", teacher=lesson)
             _save_trained(folder, net, history)
 
         return self._made("prune", work, depends_on)
+
+    def trained(self, data: Stage, stage: Stage) -> MultiTaskNet:
+        """The network that a training stage of this recipe left."""
+        return self._trained(stage, self._material(data))
 
     def _stage(
         self,
@@ -279,6 +307,18 @@ class TrainingStages:
     def _options(self, spec: TrainSpec | PruneSpec, seed: int) -> FitOptions:
         train = msgspec.structs.replace(self._recipe.train, epochs=spec.epochs, learning_rate=spec.learning_rate)
         return FitOptions(**msgspec.structs.asdict(train), bf16=self._bf16, seed=seed)
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A teacher: the stages of its recipe, and the one in which it was trained."""
+
+    stages: TrainingStages
+    stage: Stage
+
+    def net(self, data: Stage) -> MultiTaskNet:
+        """The network itself."""
+        return self.stages.trained(data, self.stage)
 
 
 def int8_target(recipe: Recipe) -> TargetName:

@@ -1,10 +1,12 @@
 """Multi-task networks: what the tasks share, and one head per task."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
+
+from mtl_edge.nets.trunks.base import Features
 
 
 @runtime_checkable
@@ -26,7 +28,10 @@ class MultiTaskNet(nn.Module):
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """A batch of inputs -> task name -> ``(N, width)``, or ``(N, width, H, W)`` of a dense task."""
-        features = self.sharing(x)
+        return self.answers(self.sharing(x))
+
+    def answers(self, features: Sequence[Features]) -> dict[str, Tensor]:
+        """What the sharing scheme has found for each task -> task name -> output."""
         return {name: head(part) for name, head, part in zip(self.tasks, self.heads, features, strict=True)}
 
     def for_export(self) -> "MultiTaskNet":

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
 from mtl_edge.compress.target import read_target
-from mtl_edge.recipe.section import Count, Positive, Section, Share
+from mtl_edge.recipe.section import Count, NotNegative, Positive, Section, Share
 
 
 class PruneSpec(Section, frozen=True):
@@ -33,13 +34,25 @@ class PruneSpec(Section, frozen=True):
 
 
 class DistillSpec(Section, frozen=True):
-    """``[compress.distill]``: how the dense network teaches the pruned one.
+    """``[compress.distill]``: who teaches the pruned network, and what.
 
-    The loss is ``(1 - weight) * labels + weight * teacher``.
+    The loss is ``(1 - weight) * labels + weight * teacher``, to which the distances of
+    :mod:`mtl_edge.train.transfer` are added times ``hint`` and ``attention``. ``weights`` are those of tasks that have
+    one of their own. An ensemble has so many ``members``: the dense network and others that chance made different.
     """
 
+    teacher: Literal["dense", "single-task", "ensemble"] = "dense"
+    members: Annotated[int, Meta(ge=2)] = 3
     weight: Share = 0.7
+    weights: dict[str, Share] = msgspec.field(default_factory=dict)
     temperature: Positive = 2.0
+    hint: NotNegative = 0.0
+    attention: NotNegative = 0.0
+
+    @property
+    def transfers(self) -> bool:
+        """Whether more is learned of teachers than their answers."""
+        return self.hint > 0 or self.attention > 0
 
 
 class QuantizeSpec(Section, frozen=True):

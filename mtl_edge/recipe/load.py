@@ -170,7 +170,7 @@ def explain(message: str, raw: dict[str, Any], shape: type) -> str:
         return f"{prefix}must be {_choices(hint)}, found {_shown(found)}"
     if missing := re.search(r"missing required field `(.+)`", rule):
         return f"{prefix}the key {missing[1]!r} is required, found none"
-    if re.match(r"\w+: .*, found ", rule):  # a struct's own check, which names its key
+    if re.match(r"[\w.]+: .*, found ", rule):  # a struct's own check, which names its key
         return f"{place}.{rule}" if place else rule
     return f"{prefix}{rule[0].lower()}{rule[1:].replace('`', '')}, found {_shown(found)}"
 

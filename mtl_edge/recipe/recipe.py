@@ -9,7 +9,7 @@ from msgspec import Meta
 from mtl_edge.recipe.bench import BenchSpec
 from mtl_edge.recipe.compress import CompressSpec
 from mtl_edge.recipe.data import DataSpec
-from mtl_edge.recipe.net import CustomNetSpec, NetSpec
+from mtl_edge.recipe.net import CustomNetSpec, MLPSpec, NetSpec
 from mtl_edge.recipe.train import TrainSpec
 from mtl_edge.tasks import Task
 
@@ -38,8 +38,18 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 raise ValueError(f"tasks: names must differ, found {name!r} twice")
         if self.data.input in {*names, *(task.target for task in self.tasks)}:
             raise ValueError(f"data.input: must differ from every task and target, found {self.data.input!r}")
-        for name in self.train.weights if names else ():
-            if name not in names:
-                raise ValueError(f"train.weights: must name tasks ({', '.join(names)}), found {name!r}")
+        distill = self.compress.distill
+        for place, weights in (("train.weights", self.train.weights), ("compress.distill.weights", distill.weights)):
+            for name in weights if names else ():
+                if name not in names:
+                    raise ValueError(f"{place}: must name tasks ({', '.join(names)}), found {name!r}")
         if self.single_task and isinstance(self.net, CustomNetSpec):
             raise ValueError("single_task: needs a trunk and heads to train apart, found a whole module")
+        if distill.teacher == "single-task" and isinstance(self.net, CustomNetSpec):
+            rule = "'single-task' needs a trunk and heads to train apart"
+            raise ValueError(f"compress.distill.teacher: {rule}, found a whole module")
+        if distill.transfers and isinstance(self.net, CustomNetSpec):
+            key = "hint" if distill.hint else "attention"
+            raise ValueError(f"compress.distill.{key}: needs a trunk, whose maps are compared, found a whole module")
+        if distill.attention and isinstance(self.net, MLPSpec):
+            raise ValueError("compress.distill.attention: needs maps of images or sequences, found the trunk 'mlp'")

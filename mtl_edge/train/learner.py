@@ -8,18 +8,8 @@ import torch
 from torch import Tensor
 
 from mtl_edge.data.splits import Samples
-from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.preprocessing import Preprocessing
-from mtl_edge.recipe import DistillSpec
 from mtl_edge.tasks import TargetStatistics, Task
-
-
-@dataclass(frozen=True)
-class Teacher:
-    """A trained network whose outputs are part of the goal."""
-
-    net: MultiTaskNet
-    spec: DistillSpec
 
 
 @dataclass(frozen=True)
@@ -63,7 +53,7 @@ class Learner:
             task.name: task.losses(outputs[task.name], labels[task.name], self.statistics[task.name])
             for task in self.tasks
         }
-        return _means(parts, total)
+        return means(parts, total)
 
     def distances(
         self,
@@ -79,11 +69,11 @@ class Learner:
             )
             for task in self.tasks
         }
-        return _means(parts, total)
+        return means(parts, total)
 
 
-def _means(parts: Mapping[str, Tensor], total: Callable[[Tensor], Tensor] | None) -> dict[str, Tensor]:
-    """The mean of each; of nothing, a zero that can be differentiated."""
+def means(parts: Mapping[str, Tensor], total: Callable[[Tensor], Tensor] | None) -> dict[str, Tensor]:
+    """The mean of each, over all processes; of nothing, a zero that can be differentiated."""
     counts = [float(len(part)) for part in parts.values()]
     if total is not None:
         counts = total(torch.tensor(counts, dtype=torch.float64)).tolist()

@@ -9,9 +9,10 @@ from mtl_edge.data.splits import Splits
 from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.train.checkpoint import Checkpoint
 from mtl_edge.train.distributed import ALONE, Ranks
-from mtl_edge.train.learner import Learner, Teacher
+from mtl_edge.train.learner import Learner
 from mtl_edge.train.log import training_log
 from mtl_edge.train.norm import synced_norms
+from mtl_edge.train.teacher import Teacher
 from mtl_edge.train.training import Epoch, FitOptions, Training
 
 
@@ -35,7 +36,7 @@ def fit(
         splits: ``train`` to learn from, ``val`` to watch.
         options: how to fit.
         title: what the progress bar says.
-        teacher: distil from this network.
+        teacher: distil from these networks.
         checkpoint: a folder to write to from time to time, and to go on from: the weights in the end are, bit by bit,
             those of a training that nothing interrupted.
         log_dir: where TensorBoard's files go.
@@ -47,7 +48,7 @@ def fit(
     Raises:
         DataError: a loss became NaN or infinite, there are no two samples to learn from, or the samples are not such
             as the options need.
-        RecipeError: options that do not fit the tasks or the machine.
+        RecipeError: options that do not fit the tasks or the machine, or a teacher that does not have the tasks.
         MissingExtraError: an option needs a package that is not installed.
     """
     with ExitStack() as stack:

@@ -13,6 +13,7 @@ from torch import Tensor
 from mtl_edge.data.splits import SOURCE, Samples, Splits
 from mtl_edge.errors import DataError
 from mtl_edge.nets.multitask import MultiTaskNet
+from mtl_edge.nets.trunks.base import Features
 from mtl_edge.recipe import TrainSpec
 from mtl_edge.train.augment import augment
 from mtl_edge.train.average import make_average
@@ -20,12 +21,14 @@ from mtl_edge.train.balance import make_balance
 from mtl_edge.train.checkpoint import Checkpoint
 from mtl_edge.train.device import find_device, seed_chance
 from mtl_edge.train.distributed import Ranks
-from mtl_edge.train.learner import Learner, Teacher
+from mtl_edge.train.learner import Learner, means
 from mtl_edge.train.log import TrainingLog
 from mtl_edge.train.measure import measure
 from mtl_edge.train.sampler import Sampler
 from mtl_edge.train.schedule import make_optimizer, make_schedule
 from mtl_edge.train.selection import best_epoch
+from mtl_edge.train.teacher import Teacher, agreed
+from mtl_edge.train.transfer import Seen, Transfers, make_transfers
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,11 @@ class Training:
         self.total = options.epochs * self.sampler.steps
         self.device = find_device(options.device)
         net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if teacher is not None:
-            teacher.net.to(self.device).eval()
-        self.parameters = [parameter for parameter in net.parameters() if parameter.requires_grad]
+        self.transfers = self._transfers()
+        learned = list(self.transfers.parameters())
+        self.parameters = [parameter for parameter in net.parameters() if parameter.requires_grad] + learned
         self.balance = make_balance(options, learner.tasks)
-        self.optimizer = make_optimizer(options, net, self.balance.trained)
+        self.optimizer = make_optimizer(options, net, [*self.balance.trained, *learned])
         self.schedule = make_schedule(options, self.optimizer, self.total)
         self.average = make_average(net, options.ema) if options.ema is not None else None
         self.step = 0
@@ -105,14 +108,15 @@ class Training:
     def bring_home(self) -> None:
         """The networks in evaluation mode on the CPU, without gradients."""
         self.net.to("cpu").eval().zero_grad()
-        if self.teacher is not None:
-            self.teacher.net.to("cpu")
+        for teacher in self.teacher.nets if self.teacher is not None else ():
+            teacher.to("cpu")
 
     def state(self) -> dict[str, object]:
         """All that a training must know to go on; the order of samples and all chance follow from ``step``."""
         return {
             "step": self.step,
             "net": self.net.state_dict(),
+            "transfers": self.transfers.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
@@ -126,6 +130,7 @@ class Training:
         """Go on from what :meth:`state` gave."""
         self.step = state["step"]
         self.net.load_state_dict(state["net"])
+        self.transfers.load_state_dict(state["transfers"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         if self.average is not None:
@@ -188,21 +193,44 @@ class Training:
         return self.learner.inputs(self.splits.train, rows), self.learner.labels(self.splits.train, rows)
 
     def _losses(self, inputs: Tensor, labels: Mapping[str, Tensor]) -> list[Tensor]:
-        """Each task's training loss of a batch: labels, mixed with the teacher's outputs where there is one."""
+        """Each task's training loss of a batch: labels, mixed with what the teachers give where there are some."""
         total = None if self.ranks.alone else self.ranks.total
-        outputs = self._outputs(self.net, inputs)
+        outputs, seen = self._answers(self.net, inputs)
         losses = self.learner.losses(outputs, labels, total)
         if self.teacher is None:
             return list(losses.values())
         with torch.no_grad():
-            taught = self._outputs(self.teacher.net, inputs)
-        weight = self.teacher.spec.weight
+            lessons = [self._answers(net, inputs) for net in self.teacher.nets]
+        taught = agreed([answers for answers, _ in lessons])
         distances = self.learner.distances(outputs, taught, self.teacher.spec.temperature, total)
-        return [(1 - weight) * loss + weight * distances[name] for name, loss in losses.items()]
+        apart = means(self.transfers(seen, [features for _, features in lessons]), total)
+        weights = {name: self.teacher.weight(name) for name in losses}
+        mixed = {name: (1 - weight) * losses[name] + weight * distances[name] for name, weight in weights.items()}
+        return [loss + apart[name] if name in apart else loss for name, loss in mixed.items()]
 
-    def _outputs(self, net: MultiTaskNet, inputs: Tensor) -> dict[str, Tensor]:
+    def _answers(self, net: MultiTaskNet, inputs: Tensor) -> tuple[dict[str, Tensor], Seen]:
+        """What a network says, and what its heads have read; the latter only where it is transferred."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.bf16):
-            return {name: out.float() for name, out in net(inputs).items()}
+            features = net.sharing(inputs)
+            outputs = {name: out.float() for name, out in net.answers(features).items()}
+        if self.teacher is None or not self.teacher.spec.transfers:
+            return outputs, {}
+        return outputs, {name: _in_float(part) for name, part in zip(net.tasks, features, strict=True)}
+
+    def _transfers(self) -> Transfers:
+        """The ways from the teachers' features to the student's, the same in all processes."""
+        if self.teacher is None:
+            return Transfers([])
+        self.teacher.check_tasks(self.learner.tasks)
+        for teacher in self.teacher.nets:
+            teacher.to(self.device).eval()
+        if not self.teacher.spec.transfers:
+            return Transfers([])
+        few = self.learner.inputs(self.splits.train, slice(2)).to(self.device)
+        torch.manual_seed(self.options.seed)
+        with torch.no_grad():
+            student, *teachers = (self._answers(net.eval(), few)[1] for net in (self.net, *self.teacher.nets))
+        return make_transfers(self.teacher.spec, student, teachers).to(self.device)
 
     def _end_epoch(self, epoch: int, log: TrainingLog) -> None:
         names = [task.name for task in self.learner.tasks]
@@ -248,6 +276,10 @@ class Training:
     def _no_losses(self) -> Tensor:
         wide = torch.float32 if self.device.type == "mps" else torch.float64
         return torch.zeros(len(self.learner.tasks), dtype=wide, device=self.device)
+
+
+def _in_float(features: Features) -> Features:
+    return Features(tuple(part.float() for part in features.maps), features.pooled.float())
 
 
 def _sampler(train: Samples, options: FitOptions, title: str) -> Sampler:

@@ -73,6 +73,36 @@ def test_every_seed_of_32_bits_is_kept(tmp_path_factory: pytest.TempPathFactory,
 KINDS = "'binary', 'dense-regression', 'multiclass', 'multilabel', 'ordinal', 'regression', 'segmentation'"
 # Each case: text of the tiny recipe -> its replacement, and the error after the file's name.
 BAD_RECIPES = {
+    "teacher of no kind": (
+        "[net]",
+        '[compress.distill]\nteacher = "other"\n[net]',
+        "compress.distill.teacher: must be one of 'dense', 'single-task', 'ensemble', found 'other'",
+    ),
+    "ensemble of one": (
+        "[net]",
+        '[compress.distill]\nteacher = "ensemble"\nmembers = 1\n[net]',
+        "compress.distill.members: expected int >= 2, found 1",
+    ),
+    "teacher's weight of no task": (
+        "[net]",
+        "[compress.distill]\nweights = { other = 0.5 }\n[net]",
+        "compress.distill.weights: must name tasks (kind, size), found 'other'",
+    ),
+    "single-task teachers of a whole module": (
+        '[net]\ntrunk = "resnet"\nwidth = 8\ndepth = [1]\nhead_hidden = 8\n',
+        '[compress.distill]\nteacher = "single-task"\n[net]\nmodule = "python:nets:make"\n',
+        "compress.distill.teacher: 'single-task' needs a trunk and heads to train apart, found a whole module",
+    ),
+    "hints of a whole module": (
+        '[net]\ntrunk = "resnet"\nwidth = 8\ndepth = [1]\nhead_hidden = 8\n',
+        '[compress.distill]\nhint = 1.0\n[net]\nmodule = "python:nets:make"\n',
+        "compress.distill.hint: needs a trunk, whose maps are compared, found a whole module",
+    ),
+    "attention without maps": (
+        '[net]\ntrunk = "resnet"\nwidth = 8\ndepth = [1]\nhead_hidden = 8\n',
+        '[compress.distill]\nattention = 1.0\n[net]\ntrunk = "mlp"\n',
+        "compress.distill.attention: needs maps of images or sequences, found the trunk 'mlp'",
+    ),
     "unknown key at the top, near a valid one": (
         "seed = 3",
         "sede = 3",

@@ -10,9 +10,10 @@ from mtl_edge.data.splits import SOURCE, Samples, Splits
 from mtl_edge.errors import DataError, RecipeError
 from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.recipe import AugmentSpec, DistillSpec
-from mtl_edge.train.learner import Learner, Teacher
+from mtl_edge.train.learner import Learner
 from mtl_edge.train.loop import fit
 from mtl_edge.train.measure import measure
+from mtl_edge.train.teacher import Teacher
 from mtl_edge.train.training import FitOptions
 
 MakeNet = Callable[[], MultiTaskNet]
@@ -70,7 +71,7 @@ def test_a_student_follows_its_teacher_without_labels(
     teacher = make_net()
     fit(teacher, learner, Splits(wrong, splits.val, splits.calib, splits.test), options(), title="test")
     student = make_net()
-    lesson = Teacher(teacher, DistillSpec(weight=1.0, temperature=2.0))
+    lesson = Teacher([teacher], DistillSpec(weight=1.0, temperature=2.0))
     fit(student, learner, splits, options(), title="test", teacher=lesson)
     assert measure(student, learner, splits.val, 32)["bright"]["accuracy"] < 0.2
 

@@ -30,6 +30,7 @@ class Course:
         targets: task -> the data set's targets of all samples, where there are labels.
         steps: of training, at most.
         weight: the teacher's part of the loss, where there are labels.
+        weights: task -> the same, of tasks that have a part of their own.
         temperature: what logits are divided by.
         seed: of the samples' order.
     """
@@ -41,6 +42,7 @@ class Course:
     targets: Mapping[str, np.ndarray] = field(default_factory=dict)
     steps: int = STEPS
     weight: float = 0.7
+    weights: Mapping[str, float] = field(default_factory=dict)
     temperature: float = 2.0
     seed: int = 0
 

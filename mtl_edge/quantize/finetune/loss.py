@@ -61,11 +61,11 @@ class Loss:
 
     def total(self, distances: Mapping[str, Tensor], losses: Mapping[str, Tensor]) -> Tensor:
         """The mean over the outputs; 1 at the start."""
-        weight = self._course.weight
         parts = []
         for name, distance in distances.items():
             part = distance / self._distances[name]
             if name in losses:
+                weight = self._course.weights.get(name, self._course.weight)
                 part = weight * part + (1 - weight) * losses[name] / self._losses[name]
             parts.append(part)
         return torch.stack(parts).mean()

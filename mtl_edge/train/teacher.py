@@ -1,0 +1,55 @@
+"""Who teaches: one trained network, one for each task, or several that agree on an answer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mtl_edge.errors import RecipeError
+from mtl_edge.nets.multitask import MultiTaskNet
+from mtl_edge.recipe import DistillSpec
+from mtl_edge.tasks import Task
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Trained networks that are part of the goal.
+
+    Attributes:
+        nets: each has some of the tasks, or all.
+        spec: what is transferred, and how much each part counts.
+    """
+
+    nets: Sequence[MultiTaskNet]
+    spec: DistillSpec
+
+    def check_tasks(self, tasks: Sequence[Task]) -> None:
+        """See to it that every task is taught.
+
+        Raises:
+            RecipeError: no network has a task.
+        """
+        known = {name for net in self.nets for name in net.tasks}
+        missing = [task.name for task in tasks if task.name not in known]
+        if missing:
+            raise RecipeError(
+                f"compress.distill.teacher: must have the tasks {', '.join(task.name for task in tasks)}, "
+                f"found {', '.join(sorted(known)) or 'none'}, without {', '.join(missing)}"
+            )
+
+    def weight(self, task: str) -> float:
+        """The teacher's part of a task's loss."""
+        return self.spec.weights.get(task, self.spec.weight)
+
+
+def agreed(outputs: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Task -> the mean of what several networks say of it, each of which may have some of the tasks only.
+
+    The mean of logits stands for the geometric mean of likelihoods (Hinton et al. 2015, arXiv:1503.02531).
+    """
+    by_task: dict[str, list[Tensor]] = {}
+    for given in outputs:
+        for name, out in given.items():
+            by_task.setdefault(name, []).append(out)
+    return {name: torch.stack(parts).mean(dim=0) for name, parts in by_task.items()}
