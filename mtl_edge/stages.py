@@ -7,7 +7,7 @@ finished, and nothing stale is ever reused.
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +16,6 @@ import msgspec
 import numpy as np
 import torch
 from onnxruntime import InferenceSession
-from torch import Tensor
 
 from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE, Lineage, Manifest, Measured, ModelInput, write_artifact
 from mtl_edge.bench.contender import Contender
@@ -24,11 +23,9 @@ from mtl_edge.bench.machine import TargetName, this_machine
 from mtl_edge.bench.settings import Settings
 from mtl_edge.bench.suite import benchmark
 from mtl_edge.compress.candidates import Candidates
-from mtl_edge.compress.choose import choose_shape
-from mtl_edge.compress.conflict import describe
-from mtl_edge.compress.importance import rank, task_gradients
-from mtl_edge.compress.outcome import Pruned, Withheld
-from mtl_edge.compress.prune import keep_channels
+from mtl_edge.compress.evidence import Evidence
+from mtl_edge.compress.outcome import Withheld
+from mtl_edge.compress.plan import Planner
 from mtl_edge.compress.withhold import slower_than
 from mtl_edge.data.fingerprint import source_fingerprint, source_libraries
 from mtl_edge.data.source import prepare
@@ -79,7 +76,6 @@ _TASK_CODE = ("tasks", "preprocessing")
 _TRAINING_CODE = ("train", "nets", "recipe", "data/splits.py", *_TASK_CODE)
 _RUNTIME_CODE = ("artifact.py", "intake", "runtime.py", *_TASK_CODE)
 _RACE_CODE = ("compress/withhold.py", "quantize/race.py")
-_IMPORTANCE_BATCHES = 10
 _CALIBRATION_BATCH = 32
 _PROFILE_SECONDS = 0.6
 
@@ -177,7 +173,7 @@ class Stages:
         return self._made("train", work, depends_on)
 
     def prune(self, data: Stage, dense: Stage) -> Stage:
-        """The dense network with fewer channels, fine-tuned with the dense one as its teacher."""
+        """The dense network with fewer channels or blocks, fine-tuned with the dense one as its teacher."""
         recipe, spec = self._recipe, self._recipe.compress.prune
         depends_on = self._depends_on(
             {
@@ -200,29 +196,20 @@ class Stages:
             material = self._material(data)
             splits, learner = material.splits, material.learner
             teacher = self._trained(dense, material)
-            example = learner.inputs(splits.train, slice(2))
-            rankings = {}
-            if spec.target is not None or spec.ratio > 0:  # or else the network need not be such as can be pruned
-                gradients = task_gradients(teacher, _losses(teacher, learner, splits, recipe.train.batch_size))
-                rankings = rank(
-                    teacher,
-                    example,
-                    gradients,
-                    measure=spec.importance,
-                    across=spec.across,
-                    weights=budget_weights(recipe.tasks) if spec.across == "budget" else recipe.train.weights,
-                )
             candidates = Candidates(
                 net=teacher,
                 example=learner.inputs(splits.calib, slice(_CALIBRATION_BATCH)),
                 input_name=recipe.data.input,
-                rankings=rankings,
+                rankings={},
                 target=_target(recipe),
                 folder=cache_folder() / "shapes",
             )
-            kept, reached = choose_shape(spec, rankings, candidates)
-            net = keep_channels(teacher, example, rankings, kept)
-            found = Pruned(importance=spec.importance, groups=describe(rankings, kept), reached=reached)
+            planner = Planner(
+                spec,
+                Evidence(learner, splits.train, recipe.train.batch_size),
+                budget_weights(recipe.tasks) if spec.across == "budget" else recipe.train.weights,
+            )
+            net, found = planner.prune(candidates)
             write_atomically(folder / PRUNED_FILE, msgspec.json.encode(found))
             options, lesson = self._options(spec, recipe.seed + 1), Teacher(teacher, recipe.compress.distill)
             history = self._fit("prune", depends_on, net, material, options, title="fine-tune", teacher=lesson)
@@ -509,13 +496,6 @@ def _target(recipe: Recipe) -> TargetName:
 def _save_trained(folder: Path, net: MultiTaskNet, history: list[Epoch]) -> None:
     save_weights(net, folder / WEIGHTS_FILE)
     write_atomically(folder / HISTORY_FILE, msgspec.json.encode(history))
-
-
-def _losses(net: MultiTaskNet, learner: Learner, splits: Splits, batch_size: int) -> Iterator[dict[str, Tensor]]:
-    """Each task's loss of a few training batches, for the importance of channels."""
-    for start in range(0, min(len(splits.train), _IMPORTANCE_BATCHES * batch_size), batch_size):
-        part = slice(start, start + batch_size)
-        yield learner.losses(net(learner.inputs(splits.train, part)), learner.labels(splits.train, part))
 
 
 def _model_input(learner: Learner, raw: np.ndarray) -> ModelInput:
