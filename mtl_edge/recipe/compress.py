@@ -20,7 +20,7 @@ class PruneSpec(Section, frozen=True):
 
     ratio: Annotated[float, Meta(ge=0, lt=1)] = 0.5
     target: str | None = None
-    depth: Literal["off", "auto"] | Count = "auto"
+    depth: Literal["off", "auto"] | Count = "off"
     importance: Literal["taylor", "magnitude", "bn-scale"] = "taylor"
     across: Literal["sum", "worst", "budget"] = "sum"
     round_to: Count = 8

@@ -73,7 +73,7 @@ def _planner(spec: PruneSpec, *, channels: float = 0.0) -> Planner:
 
 def test_blocks_leave_where_channels_cannot_reach_the_target(dense: Candidates) -> None:
     """As few as do, those that are worth least."""
-    net, found = _planner(PruneSpec(target="0.75x latency")).prune(dense)
+    net, found = _planner(PruneSpec(target="0.75x latency", depth="auto")).prune(dense)
     assert bypassed(net) == (BLOCKS[1],)
     assert [block.name for block in found.dropped] == [BLOCKS[1]]
     assert found.dropped[0].losses == {"size": pytest.approx(0.1, rel=0.2)}
@@ -85,14 +85,14 @@ def test_blocks_leave_where_channels_cannot_reach_the_target(dense: Candidates) 
 
 def test_no_block_leaves_that_is_worth_more_than_channels(dense: Candidates) -> None:
     """Where both reach the target, the loss decides; and the other way round."""
-    spec = PruneSpec(target="0.98x latency")
+    spec = PruneSpec(target="0.98x latency", depth="auto")
     assert bypassed(_planner(spec).prune(dense)[0]) == ()
     assert bypassed(_planner(spec, channels=1e-3).prune(dense)[0]) == (BLOCKS[1],)
 
 
 def test_a_target_that_nothing_reaches_gives_the_nearest(dense: Candidates) -> None:
     """Of all depths."""
-    net, found = _planner(PruneSpec(target="0.001x latency")).prune(dense)
+    net, found = _planner(PruneSpec(target="0.001x latency", depth="auto")).prune(dense)
     assert len(bypassed(net)) == 3
     assert found.reached is not None
     assert not found.reached.holds
@@ -100,7 +100,7 @@ def test_a_target_that_nothing_reaches_gives_the_nearest(dense: Candidates) -> N
 
 @pytest.mark.parametrize(
     "spec",
-    [PruneSpec(), PruneSpec(target="0.5x parameters"), PruneSpec(target="0.5x latency", depth="off")],
+    [PruneSpec(depth="auto"), PruneSpec(target="0.5x parameters", depth="auto"), PruneSpec(target="0.5x latency")],
     ids=["ratio", "parameters", "off"],
 )
 def test_blocks_stay_unless_latency_is_the_target(spec: PruneSpec, dense: Candidates) -> None:
