@@ -23,13 +23,10 @@ from mtl_edge.report.files import run_files
 from mtl_edge.report.sharing import SINGLE_TASK
 from mtl_edge.stages import (
     BENCHMARK_FILE,
-    HISTORY_FILE,
     PARITY_FILE,
     PROFILES_FILE,
-    PRUNED_FILE,
     QUANTIZED_FILE,
     VARIANTS,
-    WEIGHTS_FILE,
     WITHHELD_FILE,
     Stages,
 )
@@ -38,6 +35,7 @@ from mtl_edge.tasks import Task
 from mtl_edge.train.device import find_device
 from mtl_edge.train.distributed import FollowerCache, joined
 from mtl_edge.train.selection import best_epoch
+from mtl_edge.training_stages import HISTORY_FILE, PRUNED_FILE, WEIGHTS_FILE
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,10 @@ from mtl_edge.pipeline import run
 from mtl_edge.recipe import BenchSpec, CompressSpec, DataSpec, PruneSpec, Recipe, ResNetSpec, TrainSpec
 from mtl_edge.report.outcomes import outcome_warnings
 from mtl_edge.runtime import evaluate, manifest_of, open_session
-from mtl_edge.stages import PRUNED_FILE, Stages
+from mtl_edge.stages import Stages
 from mtl_edge.storage import StageCache
 from mtl_edge.tasks import Multiclass, Regression
+from mtl_edge.training_stages import PRUNED_FILE
 
 pytestmark = pytest.mark.slow
 
