@@ -20,6 +20,7 @@ from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, Te
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
+from mtl_edge.bench.machine import TargetName
 from mtl_edge.errors import DataError
 from mtl_edge.graph import sort_nodes
 from mtl_edge.quantize.alone import Alone
@@ -36,7 +37,7 @@ from mtl_edge.quantize.ranges import Method, find_ranges
 from mtl_edge.quantize.refinements import Refinements
 from mtl_edge.quantize.remembered import remembered
 from mtl_edge.quantize.rounding import round_weights
-from mtl_edge.quantize.target import Target, TargetName, find_target, this_target
+from mtl_edge.quantize.target import Target, find_target, this_target
 from mtl_edge.quantize.trim import trimmed
 from mtl_edge.quantize.weights import with_small_weights
 
