@@ -16,6 +16,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -167,11 +168,11 @@ def let_work(
     if with_ours:
         for setting in ours.INT8:
             out = folder / OURS / setting
-            made = once(out, lambda out=out, setting=setting: ours.quantize(network, setting, out, limit_s=limit_s))
+            made = once(out, partial(ours.quantize, network, setting, out, limit_s=limit_s))
             yield _row(OURS, setting, "int8", made), out
         for setting in ours.full():
             out = folder / OURS / setting
-            made = once(out, lambda out=out, setting=setting: ours.follow(network, setting, out, limit_s=limit_s))
+            made = once(out, partial(ours.follow, network, setting, out, limit_s=limit_s))
             budget = max(budget, made.cost.cpu_seconds if made.cost else 0)
             yield _row(OURS, setting, "pruned", made), out
     for peer, python in pythons.items():
@@ -185,7 +186,7 @@ def let_work(
                 *("--calib", str(network.folder / "calib.npz"), "--out", str(out)),
                 *("--cpu-seconds", str(budget), setting),
             ]
-            made = once(out, lambda out=out, command=command: run(command, log=out / "log.txt", limit_s=limit_s))
+            made = once(out, partial(run, command, log=out / "log.txt", limit_s=limit_s, folder=out))
             yield _row(peer.title, setting, peer.kind, made), out
 
 
@@ -271,7 +272,7 @@ def measure(network: Network, rows: list[tuple[Row, Path]], *, quick: bool) -> M
 
 
 def seal_copy(source: Path, manifest: Manifest, folder: Path) -> Path:
-    """A copy with the dense network's manifest, by which its tasks are measured; weights beside it are taken into it."""
+    """A copy with the dense network's manifest, by which its tasks are measured, and with weights from files beside."""
     proto = onnx.load(source)
     del proto.metadata_props[:]
     content, _ = seal(proto.SerializeToString(), manifest)

@@ -24,13 +24,21 @@ class ToolError(Exception):
     """A tool did not do what it should, in one line."""
 
 
-def run(command: Sequence[str], *, log: Path, limit_s: float, env: Mapping[str, str] | None = None) -> Cost:
+def run(
+    command: Sequence[str],
+    *,
+    log: Path,
+    limit_s: float,
+    folder: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Cost:
     """Run a command to its end, in a group of processes of its own.
 
     Args:
         command: the program and its arguments.
         log: the file for all that it prints.
         limit_s: after so many seconds it is stopped, with all that it has started.
+        folder: where it works; some tools leave files there.
         env: variables beside those that are there.
 
     Raises:
@@ -46,7 +54,12 @@ def run(command: Sequence[str], *, log: Path, limit_s: float, env: Mapping[str, 
     with log.open("wb") as file:
         started = time.perf_counter()
         process = subprocess.Popen(
-            command, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, **(env or {})}, start_new_session=True
+            command,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env={**os.environ, **(env or {})},
+            start_new_session=True,
         )
         timer = threading.Timer(limit_s, stop)
         timer.start()

@@ -42,5 +42,4 @@ def requirements(peer: str) -> Path:
 
 def version(peer: str) -> str:
     """The pinned version of the tool itself, which stands first."""
-    first = next(line for line in requirements(peer).read_text().splitlines() if line and not line.startswith("#"))
-    return first
+    return next(line for line in requirements(peer).read_text().splitlines() if line and not line.startswith("#"))

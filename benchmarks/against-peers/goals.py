@@ -12,7 +12,7 @@ TIE = 0.1
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """One goal: what was asked, whether it is met, and the figures that decide; ``met`` is None where it cannot be said."""
+    """One goal: what was asked, whether it is met (None: cannot be said), and the figures that decide."""
 
     goal: str
     met: bool | None

@@ -1,8 +1,8 @@
 """The three networks: trained once, with everything beside them that any tool needs.
 
-A network's folder has ``model.onnx`` and its ``manifest.json`` (dense fp32), ``calib.npz`` (inputs to calibrate with, as
-the graph reads them), ``model.pt2`` (the same network as a program of torch), ``recipe.toml``, and in ``stages/`` the
-data and the weights, as ``mtl-edge run`` leaves them.
+A network's folder has ``model.onnx`` and its ``manifest.json`` (dense fp32), ``calib.npz`` (inputs to calibrate with,
+as the graph reads them), ``model.pt2`` (the same network as a program of torch), ``recipe.toml``, and in ``stages/``
+the data and the weights, as ``mtl-edge run`` leaves them.
 """
 
 import os

@@ -16,7 +16,7 @@ OURS = "mtl-edge"
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """A finished model: metrics by task and name, latencies by round in milliseconds, and the base's of those rounds."""
+    """A finished model: metrics by task and name; latencies by round in milliseconds, and those of the base."""
 
     metrics: dict[str, dict[str, float]]
     latency_ms: tuple[float, ...]

@@ -57,9 +57,10 @@ def _caption(measured: Measured) -> str:
     )
     median = sorted(measured.dense.latency_ms)[len(measured.dense.latency_ms) // 2]
     trial = " **A trial: the network is hardly trained, and nothing follows from it.**" if measured.quick else ""
+    runtime = machine.versions["onnxruntime"]
     return (
-        f"{machine.cpu}, {machine.cores} cores ({', '.join(machine.isa)}), ONNX Runtime {machine.versions['onnxruntime']}"
-        f", {measured.date}; {measured.samples:,} test samples. Dense fp32: {metrics}; {median:.3f} ms, "
+        f"{machine.cpu}, {machine.cores} cores ({', '.join(machine.isa)}), ONNX Runtime {runtime}, {measured.date}; "
+        f"{measured.samples:,} test samples. Dense fp32: {metrics}; {median:.3f} ms, "
         f"{measured.dense.file_bytes / 1024:.0f} KiB.{trial}"
     )
 

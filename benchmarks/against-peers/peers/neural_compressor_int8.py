@@ -19,7 +19,7 @@ def quantize(job: Job, options: Options) -> None:
     from onnx_neural_compressor.quantization import QuantFormat, config
     from onnx_neural_compressor.quantization import quantize as make
 
-    class Samples(Reader, data_reader.CalibrationDataReader):
+    class Samples(Reader, data_reader.CalibrationDataReader):  # type: ignore[misc]  # there are no types of it
         """Its smoothing asks for a class of its own."""
 
     made = config.StaticQuantConfig(

@@ -29,13 +29,13 @@ def quantize(job: Job, options: Options) -> None:
     from olive.data.component.dataset import BaseDataset
     from olive.data.registry import Registry
 
-    @Registry.register_dataset("samples")
     def samples(**_: object) -> BaseDataset:
         """Each sample with a label, which is not read."""
         arrays = job.samples()
         count = len(next(iter(arrays.values())))
         return BaseDataset([({name: array[i] for name, array in arrays.items()}, 0) for i in range(count)])
 
+    Registry.register_dataset("samples")(samples)
     with tempfile.TemporaryDirectory() as scratch:
         follow(
             {

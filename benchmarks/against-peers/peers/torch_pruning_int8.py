@@ -63,6 +63,7 @@ def prune(net: "MultiTaskNet", network: "Network", options: Options) -> None:
 
     What gives answers, and what weighs experts, is left alone: it would not know that these are no channels.
     """
+    import torch
     import torch_pruning
 
     from mtl_edge.nets.sharing.mixing import Gates
@@ -81,7 +82,7 @@ def prune(net: "MultiTaskNet", network: "Network", options: Options) -> None:
     for start in range(0, _IMPORTANCE_BATCHES * _BATCH, _BATCH):
         part = slice(start, start + _BATCH)
         losses = learner.losses(net(learner.inputs(samples, part)), learner.labels(samples, part))
-        sum(losses.values()).backward()
+        torch.autograd.backward(list(losses.values()))
     pruner.step()
 
 
@@ -106,7 +107,7 @@ def train(net: "MultiTaskNet", network: "Network", *, until: float) -> None:
             part = np.sort(order[start : start + _BATCH])
             losses = learner.losses(net(learner.inputs(samples, part)), learner.labels(samples, part))
             optimizer.zero_grad(set_to_none=True)
-            sum(losses.values()).backward()
+            torch.autograd.backward(list(losses.values()))
             optimizer.step()
     net.eval()
 

@@ -10,7 +10,6 @@ def quantize(job: Job, options: Options) -> None:
     """Prepare, show the samples, convert, export."""
     import torch
     import torchao.quantization.pt2e.quantizer.x86_inductor_quantizer as x86
-    from torchao.quantization.pt2e import allow_exported_model_train_eval
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     program = torch.export.load(job.model.with_suffix(".pt2"))
@@ -21,7 +20,7 @@ def quantize(job: Job, options: Options) -> None:
     with torch.inference_mode():
         for batch in job.batches():
             net(torch.from_numpy(batch[name]))
-    net = allow_exported_model_train_eval(convert_pt2e(net)).eval()
+    net = convert_pt2e(net)
     example = torch.from_numpy(next(job.batches(2))[name])
     made = torch.onnx.export(
         net,
