@@ -14,7 +14,7 @@ import datetime
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -109,7 +109,8 @@ def run_all(
     results = workdir if quick else HERE
     for network in made:
         with_ours = not only or OURS in only
-        rows = list(let_work(network, pythons, with_ours=with_ours, limit_s=limit))
+        recipes = () if not with_ours else ours.RECIPES[:1] if quick else ours.RECIPES
+        rows = list(let_work(network, pythons, int8=ours.INT8 if with_ours else {}, recipes=recipes, limit_s=limit))
         if until == "measure":
             measured = measure(network, rows, quick=quick)
             text = msgspec.json.format(msgspec.json.encode(measured), indent=1) + b"\n"
@@ -157,7 +158,12 @@ def installed(peer: Peer, envs: Path) -> Path | ToolError:
 
 
 def let_work(
-    network: Network, pythons: dict[Peer, Path | ToolError], *, with_ours: bool, limit_s: float
+    network: Network,
+    pythons: dict[Peer, Path | ToolError],
+    *,
+    int8: Iterable[str],
+    recipes: Iterable[str],
+    limit_s: float,
 ) -> Iterator[tuple[Row, Path]]:
     """Every tool with every setting on one network: rows without measurements yet, and where their models are.
 
@@ -165,16 +171,15 @@ def let_work(
     """
     folder = network.folder / "made"
     budget = _LEAST_CPU_SECONDS
-    if with_ours:
-        for setting in ours.INT8:
-            out = folder / OURS / setting
-            made = once(out, partial(ours.quantize, network, setting, out, limit_s=limit_s))
-            yield _row(OURS, setting, "int8", made), out
-        for setting in ours.full():
-            out = folder / OURS / setting
-            made = once(out, partial(ours.follow, network, setting, out, limit_s=limit_s))
-            budget = max(budget, made.cost.cpu_seconds if made.cost else 0)
-            yield _row(OURS, setting, "pruned", made), out
+    for setting in int8:
+        out = folder / OURS / setting
+        made = once(out, partial(ours.quantize, network, setting, out, limit_s=limit_s))
+        yield _row(OURS, setting, "int8", made), out
+    for setting in recipes:
+        out = folder / OURS / setting
+        made = once(out, partial(ours.follow, network, setting, out, limit_s=limit_s))
+        budget = max(budget, made.cost.cpu_seconds if made.cost else 0)
+        yield _row(OURS, setting, "pruned", made), out
     for peer, python in pythons.items():
         if isinstance(python, ToolError):
             yield Row(tool=peer.title, setting="all", kind=peer.kind, error=str(python)), folder

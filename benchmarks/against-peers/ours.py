@@ -11,7 +11,9 @@ from mtl_edge.artifact import MODEL_FILE
 from mtl_edge.storage import cache_folder, write_atomically
 from mtl_edge.zoo.catalogue import DATA_SETS
 
-RECIPES = Path(__file__).parent / "recipes"
+_FRAGMENTS = Path(__file__).parent / "recipes"
+RECIPES = tuple(sorted(path.stem for path in _FRAGMENTS.glob("*.toml")))
+"""What follows after training: each is the tables of compression of a recipe."""
 RESULT = "pruned-int8"
 """The variant that a recipe is for."""
 INT8: dict[str, tuple[str, ...]] = {
@@ -24,11 +26,6 @@ INT8: dict[str, tuple[str, ...]] = {
 }
 _BENCH = "[bench]\nthreads = [1]\nrounds = 2\nround_seconds = 0.01\ncold_starts = 1\n"
 """A recipe ends with a benchmark; this one hardly takes time, since all are measured together later."""
-
-
-def full() -> list[str]:
-    """The names of the recipes."""
-    return sorted(path.stem for path in RECIPES.glob("*.toml"))
 
 
 def quantize(network: Network, setting: str, out: Path, *, limit_s: float) -> Cost:
@@ -56,7 +53,7 @@ def follow(network: Network, name: str, out: Path, *, limit_s: float) -> Cost:
             (cache / data_set.name).symlink_to(fetched)
     recipe = workdir / f"{network.name}.toml"
     base = (network.folder / "recipe.toml").read_text(encoding="utf-8")
-    write_atomically(recipe, composed(base, (RECIPES / f"{name}.toml").read_text(encoding="utf-8")).encode())
+    write_atomically(recipe, composed(base, (_FRAGMENTS / f"{name}.toml").read_text(encoding="utf-8")).encode())
     command = [sys.executable, "-m", "mtl_edge", "run", str(recipe), "--workdir", str(workdir)]
     cost = run(command, log=out / "log.txt", limit_s=limit_s, env={"MTL_EDGE_CACHE": str(cache)})
     shutil.copy(workdir / "artifacts" / RESULT / MODEL_FILE, out / MODEL_FILE)

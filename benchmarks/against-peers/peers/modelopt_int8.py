@@ -1,5 +1,8 @@
 """NVIDIA Model Optimizer's quantizer for ONNX, which is made for TensorRT; here it calibrates on the CPU."""
 
+import shutil
+import tempfile
+
 from job import Job, Options, run
 
 SETTINGS: dict[str, Options] = {
@@ -16,17 +19,18 @@ SETTINGS: dict[str, Options] = {
 
 
 def quantize(job: Job, options: Options) -> None:
-    """Quantize with all samples."""
+    """Quantize a copy with all samples: it writes shapes into the very file that it is given."""
     from modelopt.onnx.quantization import quantize as make
 
-    make(
-        str(job.model),
-        quantize_mode="int8",
-        calibration_data=job.samples(),
-        calibration_eps=["cpu"],
-        output_path=str(job.target),
-        **options,
-    )
+    with tempfile.TemporaryDirectory() as scratch:
+        make(
+            str(shutil.copy(job.model, scratch)),
+            quantize_mode="int8",
+            calibration_data=job.samples(),
+            calibration_eps=["cpu"],
+            output_path=str(job.target),
+            **options,
+        )
 
 
 if __name__ == "__main__":
