@@ -191,7 +191,9 @@ def let_work(
                 *("--calib", str(network.folder / "calib.npz"), "--out", str(out)),
                 *("--cpu-seconds", str(budget), setting),
             ]
-            made = once(out, partial(run, command, log=out / "log.txt", limit_s=limit_s, folder=out))
+            made = once(
+                out, partial(run, command, log=out / "log.txt", limit_s=limit_s, folder=out, env=environments.ALONE)
+            )
             yield _row(peer.title, setting, peer.kind, made), out
 
 

@@ -9,6 +9,8 @@ from costs import ToolError, run
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+ALONE = {"PYTHONPATH": ""}
+"""Nothing of the environment that this runs in."""
 _INSTALL_LIMIT_S = 3600
 
 
@@ -25,10 +27,11 @@ def python_of(peer: str, envs: Path) -> Path:
     if mark.exists() and mark.read_text() == wanted:
         return python
     print(f"{peer}: installing into {folder}", flush=True)
-    venv.create(folder, with_pip=True)
+    if not python.exists():
+        venv.create(folder, with_pip=True)
     install = [str(python), "-m", "pip", "install", "--quiet", "-r", str(requirements(peer))]
     try:
-        run(install, log=folder / "install.log", limit_s=_INSTALL_LIMIT_S)
+        run(install, log=folder / "install.log", limit_s=_INSTALL_LIMIT_S, folder=ROOT, env=ALONE)
     except ToolError as error:
         raise ToolError(f"does not install: {error}") from error
     mark.write_text(wanted)

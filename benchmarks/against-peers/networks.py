@@ -5,7 +5,6 @@ as the graph reads them), ``model.pt2`` (the same network as a program of torch)
 the data and the weights, as ``mtl-edge run`` leaves them.
 """
 
-import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -126,10 +125,3 @@ def _write_program(network: Network) -> None:
     net = network.net().for_export()
     program = torch.export.export(net, (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
     torch.export.save(program, target)
-
-
-def beside(network: Network, folder: Path) -> None:
-    """Give another working folder what the network has already: its data and its training, but nothing that follows."""
-    for name in ("data", "train"):
-        for stage in (network.folder / "stages").glob(f"{name}-*"):
-            shutil.copytree(stage, folder / "stages" / stage.name, copy_function=os.link, dirs_exist_ok=True)

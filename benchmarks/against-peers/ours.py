@@ -1,15 +1,19 @@
 """mtl-edge itself, by its command line: int8 alone, and whole recipes with what prunes, distils and quantizes."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from costs import Cost, run
-from networks import Network, beside
 
 from mtl_edge.artifact import MODEL_FILE
 from mtl_edge.storage import cache_folder, write_atomically
 from mtl_edge.zoo.catalogue import DATA_SETS
+
+if TYPE_CHECKING:
+    from networks import Network
 
 _FRAGMENTS = Path(__file__).parent / "recipes"
 RECIPES = tuple(sorted(path.stem for path in _FRAGMENTS.glob("*.toml")))
@@ -28,7 +32,7 @@ _BENCH = "[bench]\nthreads = [1]\nrounds = 2\nround_seconds = 0.01\ncold_starts 
 """A recipe ends with a benchmark; this one hardly takes time, since all are measured together later."""
 
 
-def quantize(network: Network, setting: str, out: Path, *, limit_s: float) -> Cost:
+def quantize(network: "Network", setting: str, out: Path, *, limit_s: float) -> Cost:
     """What ``mtl-edge quantize`` makes of the dense network, as if for the first time on this box."""
     out.mkdir(parents=True, exist_ok=True)
     command = [
@@ -38,14 +42,14 @@ def quantize(network: Network, setting: str, out: Path, *, limit_s: float) -> Co
     return run(command, log=out / "log.txt", limit_s=limit_s)
 
 
-def follow(network: Network, name: str, out: Path, *, limit_s: float) -> Cost:
+def follow(network: "Network", name: str, out: Path, *, limit_s: float) -> Cost:
     """What ``mtl-edge run`` makes of a recipe: all that follows the training of the dense network, and nothing before.
 
     Its working folder and its cache are new, but for the data and the training.
     """
     workdir = out / "run"
     shutil.rmtree(workdir, ignore_errors=True)
-    beside(network, workdir)
+    _begin(network, workdir)
     cache = workdir / "cache"
     cache.mkdir()
     for data_set in DATA_SETS:
@@ -69,3 +73,10 @@ def composed(base: str, compression: str) -> str:
         if not skipped:
             kept.append(line)
     return "\n".join([*kept, "", compression, _BENCH])
+
+
+def _begin(network: "Network", folder: Path) -> None:
+    """Give a working folder what the network has already: its data and its training, but nothing that follows."""
+    for name in ("data", "train"):
+        for stage in (network.folder / "stages").glob(f"{name}-*"):
+            shutil.copytree(stage, folder / "stages" / stage.name, copy_function=os.link, dirs_exist_ok=True)
