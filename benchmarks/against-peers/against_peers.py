@@ -110,7 +110,8 @@ def run_all(
     for network in made:
         with_ours = not only or OURS in only
         recipes = () if not with_ours else ours.RECIPES[:1] if quick else ours.RECIPES
-        rows = list(let_work(network, pythons, int8=ours.INT8 if with_ours else {}, recipes=recipes, limit_s=limit))
+        int8 = ours.INT8 if with_ours else ()
+        rows = list(let_work(network, pythons, int8=int8, recipes=recipes, limit_s=limit, quick=quick))
         if until == "measure":
             measured = measure(network, rows, quick=quick)
             text = msgspec.json.format(msgspec.json.encode(measured), indent=1) + b"\n"
@@ -164,6 +165,7 @@ def let_work(
     int8: Iterable[str],
     recipes: Iterable[str],
     limit_s: float,
+    quick: bool,
 ) -> Iterator[tuple[Row, Path]]:
     """Every tool with every setting on one network: rows without measurements yet, and where their models are.
 
@@ -177,7 +179,7 @@ def let_work(
         yield _row(OURS, setting, "int8", made), out
     for setting in recipes:
         out = folder / OURS / setting
-        made = once(out, partial(ours.follow, network, setting, out, limit_s=limit_s))
+        made = once(out, partial(ours.follow, network, setting, out, limit_s=limit_s, quick=quick))
         budget = max(budget, made.cost.cpu_seconds if made.cost else 0)
         yield _row(OURS, setting, "pruned", made), out
     for peer, python in pythons.items():

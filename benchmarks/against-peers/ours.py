@@ -1,6 +1,7 @@
 """mtl-edge itself, by its command line: int8 alone, and whole recipes with what prunes, distils and quantizes."""
 
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -42,7 +43,7 @@ def quantize(network: "Network", setting: str, out: Path, *, limit_s: float) -> 
     return run(command, log=out / "log.txt", limit_s=limit_s)
 
 
-def follow(network: "Network", name: str, out: Path, *, limit_s: float) -> Cost:
+def follow(network: "Network", name: str, out: Path, *, limit_s: float, quick: bool = False) -> Cost:
     """What ``mtl-edge run`` makes of a recipe: all that follows the training of the dense network, and nothing before.
 
     Its working folder and its cache are new, but for the data and the training.
@@ -57,7 +58,10 @@ def follow(network: "Network", name: str, out: Path, *, limit_s: float) -> Cost:
             (cache / data_set.name).symlink_to(fetched)
     recipe = workdir / f"{network.name}.toml"
     base = (network.folder / "recipe.toml").read_text(encoding="utf-8")
-    write_atomically(recipe, composed(base, (_FRAGMENTS / f"{name}.toml").read_text(encoding="utf-8")).encode())
+    compression = (_FRAGMENTS / f"{name}.toml").read_text(encoding="utf-8")
+    if quick:
+        compression = re.sub(r"(?m)^epochs = .*$", "epochs = 1", compression)
+    write_atomically(recipe, composed(base, compression).encode())
     command = [sys.executable, "-m", "mtl_edge", "run", str(recipe), "--workdir", str(workdir)]
     cost = run(command, log=out / "log.txt", limit_s=limit_s, env={"MTL_EDGE_CACHE": str(cache)})
     shutil.copy(workdir / "artifacts" / RESULT / MODEL_FILE, out / MODEL_FILE)
