@@ -218,10 +218,8 @@ def once(out: Path, work: Callable[[], Cost]) -> Made:
             made = Made(error="wrote no model")
     except ToolError as error:
         made = Made(error=str(error))
-    print(
-        f"{out.relative_to(out.parents[3])}: {made.error or f'{made.cost.wall_seconds:.1f} s' if made.cost else ''}",
-        flush=True,
-    )
+    took = f"{made.cost.wall_seconds:.1f} s" if made.cost else made.error
+    print(f"{out.relative_to(out.parents[3])}: {took}", flush=True)
     write_atomically(mark, msgspec.json.encode(made))
     return made
 
