@@ -11,7 +11,7 @@ import msgspec
 from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE
 from mtl_edge.bench.contender import Contender
 from mtl_edge.bench.results import Benchmark
-from mtl_edge.compress.outcome import Pruned
+from mtl_edge.compress.outcome import Pruned, Withheld
 from mtl_edge.errors import RecipeError
 from mtl_edge.profile.results import Profiles
 from mtl_edge.progress import console, spinner
@@ -23,13 +23,11 @@ from mtl_edge.report.files import run_files
 from mtl_edge.report.sharing import SINGLE_TASK
 from mtl_edge.stages import (
     BENCHMARK_FILE,
-    HISTORY_FILE,
     PARITY_FILE,
     PROFILES_FILE,
-    PRUNED_FILE,
     QUANTIZED_FILE,
     VARIANTS,
-    WEIGHTS_FILE,
+    WITHHELD_FILE,
     Stages,
 )
 from mtl_edge.storage import Stage, StageCache, exclusive, sweep, write_atomically
@@ -37,6 +35,7 @@ from mtl_edge.tasks import Task
 from mtl_edge.train.device import find_device
 from mtl_edge.train.distributed import FollowerCache, joined
 from mtl_edge.train.selection import best_epoch
+from mtl_edge.training_stages import HISTORY_FILE, PRUNED_FILE, WEIGHTS_FILE
 
 
 @dataclass(frozen=True)
@@ -162,6 +161,11 @@ class _Line:
         """Where a variant's artifact is."""
         return (self.quantized if variant.endswith("-int8") else self.exported).folder / variant
 
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Those that there are: what is slower than its parent is withheld."""
+        return tuple(variant for variant in VARIANTS if self.folder(variant).is_dir())
+
 
 def _line(stages: Stages, data: Stage) -> _Line:
     dense = stages.train(data)
@@ -173,11 +177,12 @@ def _line(stages: Stages, data: Stage) -> _Line:
 def _contenders(lines: Mapping[str, _Line]) -> list[Contender]:
     """The multi-task variants; then, of each variant, all single-task models together."""
     multi, *singles = lines.values()
-    found = [Contender(variant, (multi.folder(variant) / MODEL_FILE,)) for variant in VARIANTS]
+    found = [Contender(variant, (multi.folder(variant) / MODEL_FILE,)) for variant in multi.variants]
     if singles:
         found += [
             Contender(f"{SINGLE_TASK}/{variant}", tuple(line.folder(variant) / MODEL_FILE for line in singles))
             for variant in VARIANTS
+            if all(variant in line.variants for line in singles)
         ]
     return found
 
@@ -187,6 +192,7 @@ def _report(recipe: Recipe, lines: Mapping[str, _Line], measured: Stage) -> RunR
     parity: dict[str, float] = {}
     quantized: dict[str, Outcome] = {}
     pruned: dict[str, Pruned] = {}
+    withheld: dict[str, Withheld] = {}
     for prefix, line in lines.items():
         for name, stage in (("dense", line.dense), ("pruned", line.pruned)):
             training[prefix + name] = _history(stage)
@@ -195,12 +201,16 @@ def _report(recipe: Recipe, lines: Mapping[str, _Line], measured: Stage) -> RunR
         pruned[f"{prefix}pruned"] = msgspec.json.decode((line.pruned.folder / PRUNED_FILE).read_bytes(), type=Pruned)
         came = msgspec.json.decode((line.quantized.folder / QUANTIZED_FILE).read_bytes(), type=dict[str, Outcome])
         quantized |= {prefix + name: outcome for name, outcome in came.items()}
+        for stage in (line.exported, line.quantized):
+            slow = msgspec.json.decode((stage.folder / WITHHELD_FILE).read_bytes(), type=dict[str, Withheld])
+            withheld |= {prefix + name: found for name, found in slow.items()}
     return RunReport(
         name=recipe.name,
         recipe=msgspec.json.format(canonical_json(recipe_body(recipe)), indent=2).decode(),
         training=training,
         parity=parity,
         pruned=pruned,
+        withheld=withheld,
         quantized=quantized,
         benchmark=msgspec.json.decode((measured.folder / BENCHMARK_FILE).read_bytes(), type=Benchmark),
         profiles=msgspec.json.decode((measured.folder / PROFILES_FILE).read_bytes(), type=Profiles),
@@ -216,10 +226,13 @@ def _log_dir(recipe: Recipe, workdir: Path) -> Path | None:
 
 
 def _publish(report: RunReport, lines: Mapping[str, _Line], workdir: Path) -> None:
-    """Put the results where people look for them; each file is replaced as a whole."""
+    """Put the results where people look for them; each file is replaced as a whole, and what is withheld now leaves."""
     for (prefix, line), variant, file in itertools.product(lines.items(), VARIANTS, (MODEL_FILE, MANIFEST_FILE)):
-        content = (line.folder(variant) / file).read_bytes()
-        write_atomically(workdir / "artifacts" / prefix / variant / file, content)
+        place = workdir / "artifacts" / prefix / variant / file
+        if variant in line.variants:
+            write_atomically(place, (line.folder(variant) / file).read_bytes())
+        else:
+            place.unlink(missing_ok=True)
     write_atomically(workdir / "report.json", msgspec.json.encode(report))
     for name, text in run_files(report, "report").items():
         write_atomically(workdir / name, text)

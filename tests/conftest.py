@@ -17,6 +17,9 @@ from mtl_edge.preprocessing import Pixels
 from mtl_edge.recipe import Recipe, load_recipe
 from mtl_edge.tasks import Multiclass, Regression
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # a process for each core is enough; torch's threads would only wait for others
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 settings.register_profile("untimed", deadline=None, derandomize=True)  # a slow box is no failure; runs repeat
 settings.load_profile("untimed")
 

@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import numpy as np
@@ -14,6 +15,7 @@ from onnx import TensorProto, helper
 
 from mtl_edge.artifact import Lineage, Manifest, Measured, write_artifact
 from mtl_edge.cli import main
+from mtl_edge.compress.outcome import Withheld
 from mtl_edge.tasks import Regression
 
 RECIPE = """
@@ -220,6 +222,19 @@ def test_a_manifest_that_names_a_missing_output_is_one_line(folder: Path) -> Non
     onnx.checker.check_model(model)
     artifact = write_artifact(folder / "artifact", model.SerializeToString(), manifest)
     _fails_in_one_line(_run("bench", str(artifact.path)), "the manifest names the output 'size', the graph has other")
+
+
+@pytest.mark.parametrize("withheld", [{}, {"pruned": Withheld("dense", 1.2)}], ids=["none", "one"])
+def test_run_exits_with_1_where_a_model_is_withheld(
+    withheld: dict[str, Withheld], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run worked, and what it found is not good enough."""
+    (folder / "recipe.toml").write_text(RECIPE)
+    monkeypatch.setattr("mtl_edge.pipeline.run", lambda recipe, workdir: SimpleNamespace(withheld=withheld))
+    monkeypatch.setattr("mtl_edge.report.finished.show_run", lambda report, console: None)
+    result = _run("run", "recipe.toml", "--workdir", "out")
+    assert result.exit_code == len(withheld), result.output
+    assert "report  out/report.html" in result.output
 
 
 def test_help_names_every_command() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from mtl_edge import stages
 from mtl_edge.artifact import MODEL_FILE
+from mtl_edge.compress.outcome import Withheld
 from mtl_edge.data.splits import load_samples
 from mtl_edge.errors import ParityError
 from mtl_edge.pipeline import run
@@ -118,6 +119,25 @@ def test_a_graph_that_computes_something_else_fails_the_export(
         run(recipe, tmp_path / "out")
     assert _kinds(_folders(tmp_path / "out")) == ["data", "prune", "train"]
     assert not (tmp_path / "out" / "artifacts").exists()
+
+
+@pytest.mark.parametrize("slow", ["pruned", "pruned-int8"])
+def test_what_is_slower_than_its_parent_is_no_result(
+    slow: str, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is neither published nor measured, an older one of its name leaves, and every form of the report says why."""
+    parent = "dense" if slow == "pruned" else "dense-int8"
+    stale = tmp_path / "out" / "artifacts" / slow / MODEL_FILE
+    stale.parent.mkdir(parents=True)
+    stale.write_bytes(b"of an earlier run")
+    monkeypatch.setattr(stages, "slower_than", lambda name, *_: Withheld(name, 1.5) if name == parent else None)
+    report = run(recipe, tmp_path / "out")
+    left = ["dense", "dense-int8"] if slow == "pruned" else ["dense", "dense-int8", "pruned"]
+    assert [result.name for result in report.benchmark.results] == left
+    assert sorted(path.parent.name for path in (tmp_path / "out" / "artifacts").rglob(MODEL_FILE)) == left
+    assert report.withheld == {slow: Withheld(parent, 1.5)}
+    for name in ("report.md", "report.html"):
+        assert f"{slow}: withheld, because it takes 1.50x the time of {parent}" in (tmp_path / "out" / name).read_text()
 
 
 def test_a_damaged_stage_is_made_again(recipe: Recipe, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import platform
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 import psutil
@@ -10,6 +11,10 @@ import mtl_edge
 
 _ISA_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "asimddp", "i8mm")
 """Instruction sets that decide how fast, and on x86 without VNNI how exact, int8 kernels are."""
+
+
+TargetName = Literal["x86-vnni", "x86-avx2", "arm64"]
+"""The kinds of processor that differ in which 8-bit products they add up fast and exactly."""
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,6 +26,13 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes: int
     system: str
     versions: dict[str, str]
+
+    @property
+    def target(self) -> TargetName:
+        """What int8 models are made for that run here."""
+        if self.system.lower().endswith(("arm64", "aarch64")):
+            return "arm64"
+        return "x86-vnni" if {"avx512_vnni", "avx_vnni"} & set(self.isa) else "x86-avx2"
 
 
 class Conditions(msgspec.Struct, frozen=True, kw_only=True):

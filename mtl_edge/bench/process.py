@@ -4,6 +4,7 @@ import contextlib
 import json
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -12,8 +13,10 @@ from types import TracebackType
 from typing import Any
 
 from mtl_edge.bench.contender import Contender
-from mtl_edge.bench.standby import WORKER, spawn, take
+from mtl_edge.bench.standby import WORKER, Waiting, take
 from mtl_edge.errors import BenchError
+
+Child = subprocess.Popen[str] | Waiting
 
 
 class Process:
@@ -23,7 +26,7 @@ class Process:
         self._model = model
         self._timeout_s = timeout_s
         self._load = {"paths": list(map(str, model.paths)), **load}
-        self._child: subprocess.Popen[str] | None = None
+        self._child: Child | None = None
         self._ahead: dict[str, Any] = {}
         self._failure: BenchError | None = None
         self.started: dict[str, float] = {}
@@ -48,7 +51,7 @@ class Process:
         self._oom_kills = _oom_kills()
         spawned = time.perf_counter()  # of one clock for all processes of a box
         waited = take()
-        self._child = waited or spawn(WORKER)
+        self._child = waited or _spawn()
         try:
             started = self._exchange({**self._load, "spawned": spawned}, self._timeout_s)
             self.started = {} if waited else started
@@ -117,12 +120,18 @@ class Process:
             raise BenchError(reply["error"])
         return reply["value"]
 
-    def _how_it_died(self, child: "subprocess.Popen[str]") -> str:
+    def _how_it_died(self, child: Child) -> str:
         code = child.wait()
         stderr = child.stderr
         assert stderr is not None
         last = (stderr.read().strip().splitlines() or [""])[-1]
         return f"the measuring process {_ending(code, _oom_kills() > self._oom_kills)}{': ' * bool(last)}{last}"
+
+
+def _spawn() -> Child:
+    """A process that serves requests line by line."""
+    piped = subprocess.PIPE
+    return subprocess.Popen([sys.executable, *WORKER], stdin=piped, stdout=piped, stderr=piped, text=True)
 
 
 def _ending(code: int, out_of_memory: bool) -> str:

@@ -11,11 +11,13 @@ from mtl_edge.errors import needs_extra
 @click.command(short_help="Train, compress, export and measure what a recipe says.")
 @click.argument("recipe")
 @with_workdir
-def run(recipe: str, workdir: Path | None) -> None:
+@click.pass_context
+def run(ctx: click.Context, recipe: str, workdir: Path | None) -> None:
     """Train, compress, export and measure what RECIPE says.
 
     RECIPE is the name of a reference recipe, such as mnist-pairs, or the path of a recipe.toml. A run that was
-    interrupted goes on where it stopped when the same command is given again.
+    interrupted goes on where it stopped when the same command is given again. A pruned model that is slower than the
+    one it was made of is withheld, and the exit code is 1 then.
     """
     from mtl_edge.progress import spinner
 
@@ -32,6 +34,8 @@ def run(recipe: str, workdir: Path | None) -> None:
     report = run_recipe(loaded, folder)
     show_run(report, Console())
     click.echo(f"models  {folder / 'artifacts'}\nreport  {folder / 'report.html'}")
+    if report.withheld:
+        ctx.exit(1)
 
 
 @click.command(short_help="Train the dense network of a recipe, and nothing more.")

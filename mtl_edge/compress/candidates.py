@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from torch import Tensor
 
-from mtl_edge.bench.machine import this_machine
+from mtl_edge.bench.machine import TargetName, this_machine
 from mtl_edge.compress.importance import Ranking
 from mtl_edge.compress.prune import keep_channels
 from mtl_edge.compress.shapes import Shape
@@ -21,7 +21,6 @@ from mtl_edge.quantize.race import ROUNDS, latency_ratio, one_run, seconds_of
 from mtl_edge.quantize.refinements import Refinements
 from mtl_edge.quantize.remembered import remembered_value, without_weights
 from mtl_edge.quantize.static import quantize_static
-from mtl_edge.quantize.target import TargetName
 from mtl_edge.runtime import open_session
 from mtl_edge.storage import sha256_of
 

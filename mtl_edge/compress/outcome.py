@@ -45,6 +45,25 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
     reached: Reached | None = None
 
 
+class Withheld(msgspec.Struct, frozen=True):
+    """A pruned model that is no result, because the model ``than`` which it is to replace is faster.
+
+    ``ratio`` is its latency over that of the other on the box that made it, with one thread.
+    """
+
+    than: str
+    ratio: float
+
+
+def withheld_lines(withheld: Mapping[str, Withheld]) -> list[str]:
+    """One sentence for each model that is withheld: why, and what to do."""
+    return [
+        f"{name}: withheld, because it takes {found.ratio:.2f}x the time of {found.than} on this box; remove less, or "
+        "give compress.prune.target a latency"
+        for name, found in withheld.items()
+    ]
+
+
 def target_line(reached: Reached) -> str:
     """What came of a target, in one line."""
     found = f"{reached.ratio:.2f}x {reached.of}"

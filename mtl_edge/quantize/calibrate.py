@@ -60,15 +60,17 @@ def calibrate(model: bytes, batches: Iterable[Mapping[str, np.ndarray]]) -> dict
 
 
 def open_unfused(proto: onnx.ModelProto, place: str) -> onnxruntime.InferenceSession:
-    """Load a model whose additional outputs are to be observed.
+    """Load a model whose additional outputs are to be observed, with float kernels for all of it.
 
     Raises:
         ModelError: it cannot be loaded; the message begins with ``place``.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    # Fusions would hide what is to be observed, and are undone by the additional outputs anyway.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    # No fusion hides what is an output. Q/DQ pairs stay pairs, around kernels of floats that saturate nowhere.
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    # What comes between two batches would be waited for by spinning, on processors that observe meanwhile.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's own exception types are not public

@@ -10,6 +10,7 @@ import onnxruntime
 
 from mtl_edge.artifact import Manifest, child_of, seal
 from mtl_edge.bench.inputs import random_inputs
+from mtl_edge.bench.machine import TargetName
 from mtl_edge.errors import DataError, last_words
 from mtl_edge.progress import spinner
 from mtl_edge.quantize.audit import Audit, audit
@@ -18,7 +19,7 @@ from mtl_edge.quantize.forms import FormName, in_form
 from mtl_edge.quantize.noise import output_noise
 from mtl_edge.quantize.race import latency_ratio
 from mtl_edge.quantize.source import arrays_of, read_source
-from mtl_edge.quantize.target import TargetName, find_target, this_target
+from mtl_edge.quantize.target import find_target, this_target
 from mtl_edge.runtime import open_session
 from mtl_edge.storage import write_atomically
 

@@ -12,6 +12,7 @@ import msgspec
 import onnx
 
 from mtl_edge.artifact import NO_MEANING
+from mtl_edge.bench.machine import TargetName
 from mtl_edge.data.splits import Samples
 from mtl_edge.errors import ModelError
 from mtl_edge.progress import progress_bar
@@ -21,7 +22,6 @@ from mtl_edge.quantize.placement import quantizable_layers
 from mtl_edge.quantize.ranges import Method
 from mtl_edge.quantize.refinements import RoundingName
 from mtl_edge.quantize.source import CalibratedSource
-from mtl_edge.quantize.target import TargetName
 from mtl_edge.runtime import Metrics
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -64,6 +64,15 @@ class CalibrationData:
     def shown(self) -> tuple[dict[str, np.ndarray], ...]:
         """The first batches, with samples enough for signal to noise: of one answer there is no spread."""
         return tuple(itertools.islice(self, -(-_SHOWN // self.batch_size)))
+
+    def spread(self, samples: int) -> "CalibrationData":
+        """At most so many of the samples, evenly spread over all; whole batches of the size that the graph demands."""
+        if len(self.positions) <= samples:
+            return self
+        stride = -(-len(self.positions) // max(samples, self.batch_size))
+        few = self.positions[::stride]
+        whole = len(few) // self.batch_size * self.batch_size
+        return replace(self, positions=few[: whole or len(few)])
 
     @property
     def sha256(self) -> str:

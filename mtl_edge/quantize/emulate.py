@@ -12,11 +12,12 @@ import onnx
 import onnxruntime
 from onnx import helper
 
+from mtl_edge.bench.machine import TargetName
 from mtl_edge.errors import DataError, ModelError, last_words
 from mtl_edge.graph import names_read
 from mtl_edge.quantize.int8_layers import Int8Layer, constants_of, int8_layer
 from mtl_edge.quantize.saturation import HIGHEST, pair_bounds
-from mtl_edge.quantize.target import TargetName, this_target
+from mtl_edge.quantize.target import this_target
 from mtl_edge.runtime import Session, open_session
 
 Arithmetic = Literal["saturating", "exact"]

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from mtl_edge.artifact import NO_MEANING, child_of, seal
+from mtl_edge.bench.machine import TargetName
 from mtl_edge.data.check import check_labels
 from mtl_edge.errors import DataError, ModelError
 from mtl_edge.quantize.budgets import Goal
@@ -16,7 +17,6 @@ from mtl_edge.quantize.ranges import Method
 from mtl_edge.quantize.refinements import Refinements
 from mtl_edge.quantize.source import CalibratedSource, arrays_of, calibrated_source
 from mtl_edge.quantize.static import PlacementName
-from mtl_edge.quantize.target import TargetName
 from mtl_edge.storage import write_atomically
 from mtl_edge.tasks import budgets_of, read_task_budget
 

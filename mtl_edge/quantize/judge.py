@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import onnx
 
+from mtl_edge.bench.machine import TargetName
 from mtl_edge.data.splits import Samples
 from mtl_edge.quantize.emulate import open_as_on
 from mtl_edge.quantize.int8_layers import constants_of
@@ -18,7 +19,7 @@ from mtl_edge.quantize.refinements import RoundingName
 from mtl_edge.quantize.rounding import Rounded, round_weights
 from mtl_edge.quantize.source import CalibratedSource
 from mtl_edge.quantize.static import find_narrowing, insert_qdq
-from mtl_edge.quantize.target import TargetName, find_target
+from mtl_edge.quantize.target import find_target
 from mtl_edge.runtime import Metrics, evaluate
 from mtl_edge.storage import sha256_of, write_atomically
 

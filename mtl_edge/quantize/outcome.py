@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from mtl_edge.bench.machine import TargetName
 from mtl_edge.progress import spinner
 from mtl_edge.quantize.audit import Audit, audit
 from mtl_edge.quantize.budgets import Goal, Judge, WithinBudgets, keep_budgets
@@ -18,7 +19,7 @@ from mtl_edge.quantize.ranges import Method, find_ranges
 from mtl_edge.quantize.refinements import Refinements
 from mtl_edge.quantize.source import CalibratedSource
 from mtl_edge.quantize.static import Placed, PlacementName, find_narrowing, insert_form, refine
-from mtl_edge.quantize.target import TargetName, find_target, this_target
+from mtl_edge.quantize.target import find_target, this_target
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from mtl_edge.quantize.ranges import LEVELS
 from mtl_edge.quantize.taps import tapped
 
 _QMAX = 127
-_ROWS = 512
+_ROWS = 256
 """Values of one batch, for each layer; a map has many that are nearly the same."""
 _DAMPING = 0.01
 """Added to the diagonal of ``H``, as a share of its mean: what few samples say of rare directions is noise."""

@@ -20,11 +20,13 @@ from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, Te
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
+from mtl_edge.bench.machine import TargetName
 from mtl_edge.errors import DataError
 from mtl_edge.graph import sort_nodes
 from mtl_edge.quantize.alone import Alone
 from mtl_edge.quantize.bias import correct_biases
 from mtl_edge.quantize.calibrate import calibrate
+from mtl_edge.quantize.data import CalibrationData
 from mtl_edge.quantize.equalize import equalize
 from mtl_edge.quantize.form import Form, side_by_side
 from mtl_edge.quantize.narrow import ChannelEnds, Narrowing, narrowing
@@ -35,13 +37,15 @@ from mtl_edge.quantize.ranges import Method, find_ranges
 from mtl_edge.quantize.refinements import Refinements
 from mtl_edge.quantize.remembered import remembered
 from mtl_edge.quantize.rounding import round_weights
-from mtl_edge.quantize.target import Target, TargetName, find_target, this_target
+from mtl_edge.quantize.target import Target, find_target, this_target
 from mtl_edge.quantize.trim import trimmed
 from mtl_edge.quantize.weights import with_small_weights
 
 PlacementName = Literal["measured", "all"]
 
 _REFINEMENTS = Refinements()
+_SAMPLES_OF_MEANS = 128
+"""Of which biases are corrected: what a mean over them misses has 1/128 of the power of the noise that it is of."""
 
 
 def quantize_static(
@@ -149,7 +153,8 @@ def refine(
     def build(model: bytes) -> bytes:
         return insert_form(dataclasses.replace(form, model=model), target, placed.kept)
 
-    corrected = correct_biases(form.model, form.original, build, batches)
+    few = batches.spread(_SAMPLES_OF_MEANS) if isinstance(batches, CalibrationData) else batches
+    corrected = correct_biases(form.model, form.original, build, few)
     return Refined(dataclasses.replace(form, model=corrected), msgspec.structs.replace(placed, model=build(corrected)))
 
 
@@ -249,7 +254,7 @@ def with_qdq(
             nodes_to_exclude=[*kept_in_float(proto.graph), *kept],
             op_types_to_quantize=sorted({*QLinearOpsRegistry, *QDQRegistry}),
             extra_options={
-                "TensorQuantOverrides": _overrides({**find_narrowing(prepared, target, kept).ranges, **pinned})
+                "TensorQuantOverrides": _overrides({**find_narrowing(prepared, target, kept, pinned).ranges, **pinned})
             },
         )
         quantizer.quantize_model()
@@ -261,23 +266,29 @@ def with_qdq(
     return with_small_weights(proto, pinned) if small else proto
 
 
-def find_narrowing(prepared: bytes, target: Target, kept: Collection[str] = ()) -> Narrowing:
+def find_narrowing(
+    prepared: bytes, target: Target, kept: Collection[str] = (), known: Collection[str] = ()
+) -> Narrowing:
     """Which weights of a prepared model must not use all of their 8 bits on a kind of processor.
 
     Args:
         prepared: what :func:`mtl_edge.quantize.prepare.prepare` gave.
         target: the kind of processor.
         kept: names of nodes that stay in float besides those that always do.
+        known: weights that are not looked at.
     """
     if not target.saturates:
         return Narrowing({}, ())
     graph = onnx.load_from_string(prepared).graph
-    return narrowing(graph, {*kept_in_float(graph), *kept})
+    seen = {node.name for node in graph.node if any(name in known for name in node.input)}
+    return narrowing(graph, {*kept_in_float(graph), *kept, *seen})
 
 
 def _overrides(ranges: Mapping[str, ChannelEnds]) -> dict[str, list[dict[str, Any]]]:
-    """The ranges of weights in the quantizer's own form: a dictionary per channel."""
-    return {
-        weight: [{"axis": axis, "rmin": -end, "rmax": end} for end in ends.tolist()]
-        for weight, (axis, ends) in ranges.items()
-    }
+    """The scales of weights in the quantizer's own form: a dictionary per channel, as it would compute them itself."""
+    found = {}
+    for weight, (axis, ends) in ranges.items():
+        scales = (ends.astype(np.float32).astype(np.float64) / 127).astype(np.float32)
+        scales = np.where(scales < np.finfo(np.float32).tiny, np.float32(1), scales)
+        found[weight] = [{"axis": axis, "scale": scale, "zero_point": 0} for scale in scales]
+    return found

@@ -1,14 +1,10 @@
 """Which 8-bit types the processor that will run a model multiplies fast and exactly."""
 
-import platform
 from dataclasses import dataclass
-from typing import Literal
 
 from onnxruntime.quantization import QuantType
 
-from mtl_edge.bench.machine import this_machine
-
-TargetName = Literal["x86-vnni", "x86-avx2", "arm64"]
+from mtl_edge.bench.machine import TargetName, this_machine
 
 
 @dataclass(frozen=True)
@@ -40,6 +36,4 @@ def find_target(name: TargetName) -> Target:
 
 def this_target() -> TargetName:
     """What this box is."""
-    if platform.machine().lower() in ("arm64", "aarch64"):
-        return "arm64"
-    return "x86-vnni" if {"avx512_vnni", "avx_vnni"} & set(this_machine().isa) else "x86-avx2"
+    return this_machine().target

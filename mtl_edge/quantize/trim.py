@@ -10,15 +10,18 @@ from onnx import numpy_helper
 from mtl_edge.graph import has_graphs_within
 
 _CONVERSIONS = ("QuantizeLinear", "DequantizeLinear")
+_WINDOWED = ("AveragePool", "Conv", "ConvTranspose", "MaxPool")
+_PLAIN = {"dilations": 1, "pads": 0, "strides": 1}
 
 
 def trimmed(model: onnx.ModelProto) -> bytes:
     """The serialized model without what no runtime needs; it computes the same to the last bit.
 
     Dropped are shapes of inner values, which runtimes infer again, operator sets that no node uses, of which older
-    runtimes refuse versions that they do not know, constants that are there twice, and long names. Inputs, outputs and
-    layers keep theirs, because people look for them.
+    runtimes refuse versions that they do not know, attributes that say what is so without them, constants that are
+    there twice, and long names. Inputs, outputs and layers keep theirs, because people look for them.
     """
+    _drop_defaults(model)
     used = {node.domain for node in model.graph.node}
     for entry in list(model.opset_import):
         if entry.domain not in used:
@@ -29,6 +32,25 @@ def trimmed(model: onnx.ModelProto) -> bytes:
         _share_constants(model.graph)  # a graph within a graph may name what is outside of it
         _shorten_names(model.graph)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def _drop_defaults(model: onnx.ModelProto) -> None:
+    """Without the attributes that have the value which their operator gives them anyway; in place."""
+    versions = {entry.domain: entry.version for entry in model.opset_import}
+    for node in model.graph.node:
+        if not onnx.defs.has(node.op_type, node.domain):
+            continue  # an operator of the runtime's own
+        known = onnx.defs.get_schema(node.op_type, versions.get(node.domain, 1), node.domain).attributes
+        for item in list(node.attribute):
+            default = known[item.name].default_value if item.name in known else None
+            if item == default or (node.op_type in _WINDOWED and _goes_without_saying(item)):
+                node.attribute.remove(item)
+
+
+def _goes_without_saying(item: onnx.AttributeProto) -> bool:
+    """Whether this is what windows are like where nothing else is said; the schemas tell that in words only."""
+    value = _PLAIN.get(item.name)
+    return value is not None and all(each == value for each in item.ints)
 
 
 def _share_constants(graph: onnx.GraphProto) -> None:

@@ -2,7 +2,7 @@
 
 from rich.console import Console
 
-from mtl_edge.compress.outcome import pruned_lines
+from mtl_edge.compress.outcome import pruned_lines, withheld_lines
 from mtl_edge.report.document import RunReport
 from mtl_edge.report.outcomes import outcome_warnings
 from mtl_edge.report.profile_tables import not_profiled
@@ -14,5 +14,10 @@ def show_run(report: RunReport, console: Console) -> None:
     show(report.benchmark, console)
     for sentence in pruned_lines(report.pruned):
         console.print(sentence, style="dim", soft_wrap=True)
-    for sentence in (*outcome_warnings(report.quantized), *not_profiled(report.profiles)):
+    warnings = (
+        *withheld_lines(report.withheld),
+        *outcome_warnings(report.quantized),
+        *not_profiled(report.profiles),
+    )
+    for sentence in warnings:
         console.print(f"Warning: {sentence}", style="bold red", soft_wrap=True)

@@ -52,6 +52,7 @@ NOTHING = Additions()
 
 def run_to_html(report: "RunReport", added: Additions = NOTHING) -> str:
     """The page of a finished run; profiles that are given take the place of its own."""
+    from mtl_edge.compress.outcome import withheld_lines
     from mtl_edge.report.charts.training import curves
     from mtl_edge.report.outcomes import outcome_tables, outcome_warnings
 
@@ -65,7 +66,11 @@ def run_to_html(report: "RunReport", added: Additions = NOTHING) -> str:
         added if added.profiles else replace(added, profiles=report.profiles.found),
         report=report,
         quantized=outcome_tables(report.quantized),
-        outcomes=[*outcome_warnings(report.quantized), *not_profiled(report.profiles)],
+        outcomes=[
+            *withheld_lines(report.withheld),
+            *outcome_warnings(report.quantized),
+            *not_profiled(report.profiles),
+        ],
         curves=curves(trained, benchmark.base_result.tasks, names, PAGE),
         trained=[network for network in trained if network in names],
     )

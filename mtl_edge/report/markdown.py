@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 
 def run_to_markdown(report: "RunReport", *, picture: str | None) -> str:
     """A finished run as Markdown tables, with a link to the picture's file."""
-    from mtl_edge.compress.outcome import pruned_lines
+    from mtl_edge.compress.outcome import pruned_lines, withheld_lines
     from mtl_edge.report.outcomes import outcome_tables, outcome_warnings
 
     tables = [*parts_tables(report.profiles.found), *outcome_tables(report.quantized)]
-    remarks = [*outcome_warnings(report.quantized), *not_profiled(report.profiles)]
+    remarks = [
+        *withheld_lines(report.withheld),
+        *outcome_warnings(report.quantized),
+        *not_profiled(report.profiles),
+    ]
     return _document(report.name, report.benchmark, picture, tables, remarks, pruned_lines(report.pruned))
 
 

@@ -14,6 +14,7 @@ from mtl_edge.stages import VARIANTS
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_run_says_whether_sharing_helped(
     recipe_file: Path, start: Callable[..., "subprocess.Popen[str]"], tmp_path: Path
 ) -> None:

@@ -88,7 +88,7 @@ def trained(
     samples: Callable[[ModelInput, int], np.ndarray],
     table: Table,
 ) -> Trained:
-    """Ten steps from random weights."""
+    """Forty steps from random weights: after ten, a mobilenet turns one rounding into another answer."""
     spec, kind = CASES[request.param]
     match kind:
         case "table":
@@ -104,7 +104,7 @@ def trained(
         torch.from_numpy(samples(reads, 48)),
     )
     optimizer = torch.optim.AdamW(case.net.parameters(), 4e-3)
-    for _ in range(10):
+    for _ in range(40):
         optimizer.zero_grad()
         case.loss().backward()
         optimizer.step()
@@ -166,10 +166,8 @@ def test_int8_stays_close_at_any_batch_size(trained: Trained) -> None:
     np.testing.assert_allclose(_run(quantized, trained.net, trained.x[:1])["size"], found["size"][:1], rtol=1e-5)
 
 
-def test_what_trains_is_what_ships(trained: Trained, request: pytest.FixtureRequest) -> None:
+def test_what_trains_is_what_ships(trained: Trained) -> None:
     """After some steps of fine-tuning, torch answers as the written file does under ONNX Runtime, and as well."""
-    # An untrained mobilenet of many thin layers meets more ties of rounding: 0.8 %, and 0.005 % once it is trained.
-    apart = 0.02 if "mobilenet" in request.node.name else 0.001
     target, x = find_target("x86-avx2"), trained.x.numpy()  # whose answers are the same on all processors
     prepared = prepare(trained.exported)
     ranges = find_ranges(calibrate(prepared, [{"x": part} for part in np.split(x, 3)]), "mse")
@@ -190,7 +188,7 @@ def test_what_trains_is_what_ships(trained: Trained, request: pytest.FixtureRequ
     shipped = _run(insert_form(student.trained(), target), trained.net, many)
     for task in TASKS:
         mine, theirs = found[task.name], shipped[task.name]
-        assert (steps_apart(mine, theirs) > 1).mean() <= apart
+        assert (steps_apart(mine, theirs) > 1).mean() <= 0.001
         truth = teacher[task.name].numpy()
         truth = truth.argmax(1) if task.name == "kind" else truth[:, 0]
         metric = task.metrics[0].name

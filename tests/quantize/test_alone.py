@@ -6,9 +6,10 @@ import numpy as np
 import onnx
 import pytest
 
+from mtl_edge.bench.machine import TargetName
 from mtl_edge.quantize import alone
 from mtl_edge.quantize.alone import Alone
-from mtl_edge.quantize.target import TargetName, find_target
+from mtl_edge.quantize.target import find_target
 
 _GRAPH = """
 <ir_version: 9, opset_import: ["" : 17]>

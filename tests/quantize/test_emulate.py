@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from mtl_edge.bench.machine import TargetName
 from mtl_edge.errors import DataError, ModelError
 from mtl_edge.quantize import emulate
 from mtl_edge.quantize.emulate import Emulator, open_as_on
@@ -16,7 +17,7 @@ from mtl_edge.quantize.narrow import narrowing
 from mtl_edge.quantize.noise import output_noise, without_vnni
 from mtl_edge.quantize.saturation import HIGHEST, pair_bounds
 from mtl_edge.quantize.static import quantize_static
-from mtl_edge.quantize.target import TargetName, this_target
+from mtl_edge.quantize.target import this_target
 
 RNG = np.random.default_rng(0)
 X = RNG.random((16, 4, 8, 8)).astype(np.float32)

@@ -3,6 +3,8 @@
 import numpy as np
 import onnx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from mtl_edge.quantize import race
@@ -65,6 +67,17 @@ def test_what_is_slower_in_int8_stays_in_float(
     assert found.kept & set(LAYERS) == kept
     assert found.ratio == pytest.approx(ratio)
     assert found.trials >= 4
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.floats(0.8, 1.1), min_size=9, max_size=9))
+def test_a_race_that_ends_early_ends_as_the_whole_one(prepared: bytes, ratios: list[float]) -> None:
+    """Its verdict is that of nine rounds, and it never takes more."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(race, "open_session", lambda model, threads: model)
+        patched.setattr(race._Course, "_race", lambda *_: iter(ratios))
+        beats = race._Course(prepared, _build, {}).beats(frozenset("a"), frozenset("b"))
+    assert beats == (np.median(ratios) < 0.97 and sum(ratio < 1 for ratio in ratios) >= 7)
 
 
 def test_the_clock_is_real(prepared: bytes) -> None:

@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from mtl_edge.bench.machine import TargetName
 from mtl_edge.quantize import rounding as module
 from mtl_edge.quantize.calibrate import calibrate
 from mtl_edge.quantize.layers import layers_of
@@ -16,7 +17,7 @@ from mtl_edge.quantize.ranges import find_ranges
 from mtl_edge.quantize.rounding import compensated, hessians, round_weights
 from mtl_edge.quantize.saturation import HIGHEST, pair_bounds
 from mtl_edge.quantize.static import find_narrowing, insert_qdq
-from mtl_edge.quantize.target import Target, TargetName, find_target
+from mtl_edge.quantize.target import Target, find_target
 
 RNG = np.random.default_rng(0)
 BATCHES = [{"x": RNG.standard_normal((16, 4, 7, 7)).astype(np.float32)} for _ in range(3)]

@@ -56,6 +56,32 @@ def test_layers_keep_their_names_and_equal_constants_are_one() -> None:
     assert len(graph.initializer) == 5
 
 
+def test_what_goes_without_saying_is_not_said() -> None:
+    """Attributes with their operator's default go, and others stay; the answers are the same to the bit."""
+    nodes = [
+        helper.make_node(
+            "Conv", ["x", "w"], ["y"], dilations=[1, 1], group=1, kernel_shape=[3, 3], pads=[0, 0, 0, 0], strides=[2, 2]
+        ),
+        helper.make_node("MaxPool", ["y"], ["z"], kernel_shape=[2, 2], pads=[0, 1, 0, 0], strides=[1, 1]),
+    ]
+    x = np.random.default_rng(0).standard_normal((2, 3, 9, 9)).astype(np.float32)
+    weight = numpy_helper.from_array(np.random.default_rng(1).standard_normal((4, 3, 3, 3)).astype(np.float32), "w")
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, x.shape)],
+        [helper.make_tensor_value_info("z", TensorProto.FLOAT, None)],
+        [weight],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    (before,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
+    after = trimmed(model)
+    conv, pool = onnx.load_from_string(after).graph.node
+    assert {item.name for item in conv.attribute} == {"kernel_shape", "strides"}
+    assert {item.name for item in pool.attribute} == {"kernel_shape", "pads"}
+    np.testing.assert_array_equal(onnxruntime.InferenceSession(after).run(None, {"x": x})[0], before)
+
+
 def test_a_graph_within_a_graph_keeps_its_names() -> None:
     """It may use what is outside of it by name."""
     inner = helper.make_graph(

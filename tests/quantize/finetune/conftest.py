@@ -8,13 +8,14 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper, parser
 
+from mtl_edge.bench.machine import TargetName
 from mtl_edge.quantize.calibrate import calibrate
 from mtl_edge.quantize.data import CalibrationData
 from mtl_edge.quantize.finetune.course import Course, every_sample
 from mtl_edge.quantize.form import Form
 from mtl_edge.quantize.prepare import prepare
 from mtl_edge.quantize.ranges import find_ranges
-from mtl_edge.quantize.target import Target, TargetName, find_target
+from mtl_edge.quantize.target import Target, find_target
 from mtl_edge.runtime import open_session
 
 _TEXT = """

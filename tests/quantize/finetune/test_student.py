@@ -9,6 +9,7 @@ import pytest
 import torch
 from onnx import helper
 
+from mtl_edge.bench.machine import TargetName
 from mtl_edge.errors import ModelError
 from mtl_edge.quantize.emulate import Emulator
 from mtl_edge.quantize.finetune.agreement import check_agreement, steps_apart
@@ -17,7 +18,7 @@ from mtl_edge.quantize.form import Form
 from mtl_edge.quantize.int8_layers import constants_of
 from mtl_edge.quantize.saturation import HIGHEST
 from mtl_edge.quantize.static import insert_form, with_qdq
-from mtl_edge.quantize.target import Target, TargetName
+from mtl_edge.quantize.target import Target
 from mtl_edge.runtime import open_session
 
 

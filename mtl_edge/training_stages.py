@@ -1,0 +1,309 @@
+"""Stages that train: the data, the dense network and the pruned one; and what every stage is made with.
+
+A stage is a function from finished stages to files in a folder of its own. Its key holds all that it depends on: its
+part of the recipe, what its parents wrote, the source code that it runs and the libraries that it calls. So a run that
+was interrupted anywhere goes on with the first stage that is not finished, and nothing stale is ever reused.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor
+
+from mtl_edge.artifact import ModelInput
+from mtl_edge.bench.machine import TargetName, this_machine
+from mtl_edge.compress.candidates import Candidates
+from mtl_edge.compress.choose import choose_shape
+from mtl_edge.compress.conflict import describe
+from mtl_edge.compress.importance import rank, task_gradients
+from mtl_edge.compress.outcome import Pruned
+from mtl_edge.compress.prune import keep_channels
+from mtl_edge.data.fingerprint import source_fingerprint, source_libraries
+from mtl_edge.data.source import prepare
+from mtl_edge.data.splits import Splits, load_splits_from
+from mtl_edge.errors import needs_extra
+from mtl_edge.nets.build import build_net, load_weights
+from mtl_edge.nets.checkpoint import read_weights, save_weights
+from mtl_edge.nets.custom import code_sha256
+from mtl_edge.nets.multitask import MultiTaskNet
+from mtl_edge.preprocessing import Preprocessing
+from mtl_edge.progress import console, spinner
+from mtl_edge.provenance import canonical_json, code_hash, library_versions
+from mtl_edge.quantize.target import this_target
+from mtl_edge.recipe import PruneSpec, Recipe, TrainSpec
+from mtl_edge.recipe.balance import Equal
+from mtl_edge.storage import Stage, StageCache, cache_folder, write_atomically
+from mtl_edge.tasks import TargetStatistics, budget_weights, without_budgets
+from mtl_edge.train.device import bf16_is_fast, find_device
+from mtl_edge.train.distributed import ALONE, Ranks
+from mtl_edge.train.learner import Learner, Teacher
+from mtl_edge.train.loop import fit
+from mtl_edge.train.training import Epoch, FitOptions
+
+HISTORY_FILE = "history.json"
+WEIGHTS_FILE = "weights.safetensors"
+PRUNED_FILE = "pruned.json"
+TASK_CODE = ("tasks", "preprocessing")
+CALIBRATION_BATCH = 32
+
+_FACTS_FILE = "facts.json"
+_TRAINING_CODE = ("train", "nets", "recipe", "data/splits.py", *TASK_CODE)
+_IMPORTANCE_BATCHES = 10
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What is fitted on the training split before any training."""
+
+    preprocessing: Preprocessing
+    statistics: dict[str, TargetStatistics]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the data stage left, loaded."""
+
+    splits: Splits
+    learner: Learner
+    sha256: str
+
+
+class TrainingStages:
+    """The stages that train, of one recipe, kept in one cache.
+
+    Args:
+        recipe: what to do.
+        cache: where finished stages are.
+        log_dir: where TensorBoard's files of the trainings go, one folder for each; None writes none.
+        ranks: the processes that train together.
+    """
+
+    def __init__(self, recipe: Recipe, cache: StageCache, *, log_dir: Path | None = None, ranks: Ranks = ALONE) -> None:
+        self._recipe = recipe
+        self._cache = cache
+        self._log_dir = log_dir
+        self._ranks = ranks
+        device = find_device(recipe.train.device)
+        wanted = recipe.train.precision
+        balancing = () if isinstance(recipe.train.balancing, Equal) else ("torchjd",)
+        with needs_extra("balancing"):
+            library_versions(balancing)
+        self._training_libraries = ("torch", "numpy", *balancing)
+        self._bf16 = wanted == "bf16" or (wanted == "auto" and bf16_is_fast(device))
+
+    def data(self) -> Stage:
+        """The splits, and what is fitted on them before training."""
+        recipe = self._recipe
+
+        def work(folder: Path) -> None:
+            with spinner("data"):
+                preprocessing = prepare(recipe, folder)
+                train = load_splits_from(folder).train
+                statistics = {task.name: task.fit(train[task.target]) for task in recipe.tasks}
+                write_atomically(folder / _FACTS_FILE, canonical_json(Facts(preprocessing, statistics)))
+
+        libraries = source_libraries(recipe)
+        with needs_extra("data"):
+            library_versions(libraries)
+        return self._stage(
+            "data",
+            work,
+            {
+                "data": recipe.data,
+                "tasks": without_budgets(recipe.tasks),
+                "seed": recipe.seed,
+                "file": source_fingerprint(recipe),
+            },
+            code=("data", "recipe", "zoo/cache.py", *TASK_CODE),
+            libraries=("numpy", *libraries),
+        )
+
+    def train(self, data: Stage) -> Stage:
+        """The dense network, from labels."""
+        recipe, spec = self._recipe, self._recipe.train
+        depends_on = self._depends_on(
+            {
+                "train": spec.decisive,
+                "net": recipe.net,
+                "net_code": code_sha256(recipe.net, recipe.folder),
+                "tasks": without_budgets(recipe.tasks),
+                "bf16": self._bf16,
+                "seed": recipe.seed,
+                "data": data.digest,
+            },
+            code=_TRAINING_CODE,
+            libraries=self._training_libraries,
+        )
+
+        def work(folder: Path) -> None:
+            material = self._material(data)
+            net = self._untrained(material)
+            options = self._options(spec, recipe.seed)
+            history = self._fit("train", depends_on, net, material, options, title="train")
+            _save_trained(folder, net, history)
+
+        return self._made("train", work, depends_on)
+
+    def prune(self, data: Stage, dense: Stage) -> Stage:
+        """The dense network with fewer channels, fine-tuned with the dense one as its teacher."""
+        recipe, spec = self._recipe, self._recipe.compress.prune
+        depends_on = self._depends_on(
+            {
+                "prune": spec,
+                "distill": recipe.compress.distill,
+                "train": recipe.train.decisive,
+                "net": recipe.net,
+                "tasks": recipe.tasks if spec.across == "budget" else without_budgets(recipe.tasks),
+                "bf16": self._bf16,
+                "seed": recipe.seed,
+                "data": data.digest,
+                "parent": dense.digest,
+                **({"machine": this_machine(), "int8": int8_target(recipe)} if spec.target is not None else {}),
+            },
+            code=("compress", *(("export", "quantize") if spec.target is not None else ()), *_TRAINING_CODE),
+            libraries=(*self._training_libraries, "torch-pruning"),
+        )
+
+        def work(folder: Path) -> None:
+            material = self._material(data)
+            splits, learner = material.splits, material.learner
+            teacher = self._trained(dense, material)
+            example = learner.inputs(splits.train, slice(2))
+            rankings = {}
+            if spec.target is not None or spec.ratio > 0:  # or else the network need not be such as can be pruned
+                gradients = task_gradients(teacher, _losses(teacher, learner, splits, recipe.train.batch_size))
+                rankings = rank(
+                    teacher,
+                    example,
+                    gradients,
+                    measure=spec.importance,
+                    across=spec.across,
+                    weights=budget_weights(recipe.tasks) if spec.across == "budget" else recipe.train.weights,
+                )
+            candidates = Candidates(
+                net=teacher,
+                example=learner.inputs(splits.calib, slice(CALIBRATION_BATCH)),
+                input_name=recipe.data.input,
+                rankings=rankings,
+                target=int8_target(recipe),
+                folder=cache_folder() / "shapes",
+            )
+            kept, reached = choose_shape(spec, rankings, candidates)
+            net = keep_channels(teacher, example, rankings, kept)
+            found = Pruned(importance=spec.importance, groups=describe(rankings, kept), reached=reached)
+            write_atomically(folder / PRUNED_FILE, msgspec.json.encode(found))
+            options, lesson = self._options(spec, recipe.seed + 1), Teacher(teacher, recipe.compress.distill)
+            history = self._fit("prune", depends_on, net, material, options, title="fine-tune", teacher=lesson)
+            _save_trained(folder, net, history)
+
+        return self._made("prune", work, depends_on)
+
+    def _stage(
+        self,
+        name: str,
+        work: Callable[[Path], None],
+        parts: Mapping[str, object],
+        *,
+        code: tuple[str, ...],
+        libraries: tuple[str, ...],
+    ) -> Stage:
+        return self._made(name, work, self._depends_on(parts, code=code, libraries=libraries))
+
+    def _depends_on(
+        self, parts: Mapping[str, object], *, code: tuple[str, ...], libraries: tuple[str, ...]
+    ) -> dict[str, object]:
+        """All that a stage's result follows from."""
+        return {
+            **{key: msgspec.to_builtins(value) for key, value in parts.items()},
+            "code": code_hash(("stages.py", "training_stages.py", *code)),
+            "versions": library_versions(libraries),
+        }
+
+    def _made(self, name: str, work: Callable[[Path], None], depends_on: Mapping[str, object]) -> Stage:
+        """The stage, found or made."""
+        found = self._cache.find(name, depends_on)
+        if found is not None:
+            console.print(f"  {name:<9} done before", style="dim")
+            return found
+        started = time.perf_counter()
+        stage = self._cache.build(name, depends_on, work)
+        console.print(f"  {name:<9} {time.perf_counter() - started:6.1f} s")
+        return stage
+
+    def _fit(
+        self,
+        name: str,
+        depends_on: Mapping[str, object],
+        net: MultiTaskNet,
+        material: Material,
+        options: FitOptions,
+        *,
+        title: str,
+        teacher: Teacher | None = None,
+    ) -> list[Epoch]:
+        """Train, and go on with what a killed process had done of the same stage."""
+        return fit(
+            net,
+            material.learner,
+            material.splits,
+            options,
+            title=title,
+            teacher=teacher,
+            checkpoint=self._cache.resume_folder(name, depends_on),
+            log_dir=None if self._log_dir is None else self._log_dir / name,
+            ranks=self._ranks,
+        )
+
+    def _material(self, data: Stage) -> Material:
+        facts = msgspec.json.decode((data.folder / _FACTS_FILE).read_bytes(), type=Facts)
+        learner = Learner(self._recipe.tasks, facts.statistics, facts.preprocessing, self._recipe.data.input)
+        return Material(load_splits_from(data.folder), learner, data.digest)
+
+    def _untrained(self, material: Material) -> MultiTaskNet:
+        learner = material.learner
+        with torch.random.fork_rng():
+            torch.manual_seed(self._recipe.seed)
+            source = model_input(learner, material.splits.train[learner.input])
+            recipe = self._recipe
+            return build_net(recipe.net, recipe.tasks, source, learner.statistics, folder=recipe.folder)
+
+    def _trained(self, stage: Stage, material: Material) -> MultiTaskNet:
+        net = self._untrained(material)
+        load_weights(net, read_weights(stage.folder / WEIGHTS_FILE))
+        return net.eval()
+
+    def _options(self, spec: TrainSpec | PruneSpec, seed: int) -> FitOptions:
+        train = msgspec.structs.replace(self._recipe.train, epochs=spec.epochs, learning_rate=spec.learning_rate)
+        return FitOptions(**msgspec.structs.asdict(train), bf16=self._bf16, seed=seed)
+
+
+def int8_target(recipe: Recipe) -> TargetName:
+    """The kind of processor that int8 models are made for."""
+    target = recipe.compress.quantize.target
+    return this_target() if target == "this-box" else target
+
+
+def _save_trained(folder: Path, net: MultiTaskNet, history: list[Epoch]) -> None:
+    save_weights(net, folder / WEIGHTS_FILE)
+    write_atomically(folder / HISTORY_FILE, msgspec.json.encode(history))
+
+
+def _losses(net: MultiTaskNet, learner: Learner, splits: Splits, batch_size: int) -> Iterator[dict[str, Tensor]]:
+    """Each task's loss of a few training batches, for the importance of channels."""
+    for start in range(0, min(len(splits.train), _IMPORTANCE_BATCHES * batch_size), batch_size):
+        part = slice(start, start + batch_size)
+        yield learner.losses(net(learner.inputs(splits.train, part)), learner.labels(splits.train, part))
+
+
+def model_input(learner: Learner, raw: np.ndarray) -> ModelInput:
+    """What a network of this learner reads, where raw samples are like these."""
+    return ModelInput(
+        name=learner.input,
+        dtype=learner.preprocessing.dtype,
+        shape=("batch", *raw.shape[1:]),
+        preprocessing=learner.preprocessing,
+    )
