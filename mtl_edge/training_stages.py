@@ -6,23 +6,19 @@ was interrupted anywhere goes on with the first stage that is not finished, and 
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import torch
-from torch import Tensor
 
 from mtl_edge.artifact import ModelInput
 from mtl_edge.bench.machine import TargetName, this_machine
 from mtl_edge.compress.candidates import Candidates
-from mtl_edge.compress.choose import choose_shape
-from mtl_edge.compress.conflict import describe
-from mtl_edge.compress.importance import rank, task_gradients
-from mtl_edge.compress.outcome import Pruned
-from mtl_edge.compress.prune import keep_channels
+from mtl_edge.compress.evidence import Evidence
+from mtl_edge.compress.plan import Planner
 from mtl_edge.data.fingerprint import source_fingerprint, source_libraries
 from mtl_edge.data.source import prepare
 from mtl_edge.data.splits import Splits, load_splits_from
@@ -55,7 +51,6 @@ CALIBRATION_BATCH = 32
 
 _FACTS_FILE = "facts.json"
 _TRAINING_CODE = ("train", "nets", "recipe", "data/splits.py", *TASK_CODE)
-_IMPORTANCE_BATCHES = 10
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -171,7 +166,7 @@ class TrainingStages:
         return found
 
     def prune(self, data: Stage, dense: Stage, teachers: "Sequence[Taught]") -> Stage:
-        """The dense network with fewer channels, fine-tuned with teachers (see :meth:`teachers`)."""
+        """The dense network with fewer channels or blocks, fine-tuned with teachers (see :meth:`teachers`)."""
         recipe, spec = self._recipe, self._recipe.compress.prune
         depends_on = self._depends_on(
             {
@@ -195,29 +190,20 @@ class TrainingStages:
             material = self._material(data)
             splits, learner = material.splits, material.learner
             unpruned = self._trained(dense, material)
-            example = learner.inputs(splits.train, slice(2))
-            rankings = {}
-            if spec.target is not None or spec.ratio > 0:  # or else the network need not be such as can be pruned
-                gradients = task_gradients(unpruned, _losses(unpruned, learner, splits, recipe.train.batch_size))
-                rankings = rank(
-                    unpruned,
-                    example,
-                    gradients,
-                    measure=spec.importance,
-                    across=spec.across,
-                    weights=budget_weights(recipe.tasks) if spec.across == "budget" else recipe.train.weights,
-                )
             candidates = Candidates(
                 net=unpruned,
                 example=learner.inputs(splits.calib, slice(CALIBRATION_BATCH)),
                 input_name=recipe.data.input,
-                rankings=rankings,
+                rankings={},
                 target=int8_target(recipe),
                 folder=cache_folder() / "shapes",
             )
-            kept, reached = choose_shape(spec, rankings, candidates)
-            net = keep_channels(unpruned, example, rankings, kept)
-            found = Pruned(importance=spec.importance, groups=describe(rankings, kept), reached=reached)
+            planner = Planner(
+                spec,
+                Evidence(learner, splits.train, recipe.train.batch_size),
+                budget_weights(recipe.tasks) if spec.across == "budget" else recipe.train.weights,
+            )
+            net, found = planner.prune(candidates)
             write_atomically(folder / PRUNED_FILE, msgspec.json.encode(found))
             options = self._options(spec, recipe.seed + 1)
             lesson = Teacher([teacher.net(data) for teacher in teachers], recipe.compress.distill)
@@ -330,13 +316,6 @@ def int8_target(recipe: Recipe) -> TargetName:
 def _save_trained(folder: Path, net: MultiTaskNet, history: list[Epoch]) -> None:
     save_weights(net, folder / WEIGHTS_FILE)
     write_atomically(folder / HISTORY_FILE, msgspec.json.encode(history))
-
-
-def _losses(net: MultiTaskNet, learner: Learner, splits: Splits, batch_size: int) -> Iterator[dict[str, Tensor]]:
-    """Each task's loss of a few training batches, for the importance of channels."""
-    for start in range(0, min(len(splits.train), _IMPORTANCE_BATCHES * batch_size), batch_size):
-        part = slice(start, start + batch_size)
-        yield learner.losses(net(learner.inputs(splits.train, part)), learner.labels(splits.train, part))
 
 
 def model_input(learner: Learner, raw: np.ndarray) -> ModelInput:

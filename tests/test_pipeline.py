@@ -5,18 +5,22 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import onnx
 import pytest
 
 from mtl_edge import stages
 from mtl_edge.artifact import MODEL_FILE
-from mtl_edge.compress.outcome import Withheld
+from mtl_edge.compress.outcome import Pruned, Withheld
 from mtl_edge.data.splits import load_samples
 from mtl_edge.errors import ParityError
 from mtl_edge.pipeline import run
 from mtl_edge.recipe import BenchSpec, CompressSpec, DataSpec, PruneSpec, Recipe, ResNetSpec, TrainSpec
 from mtl_edge.report.outcomes import outcome_warnings
 from mtl_edge.runtime import evaluate, manifest_of, open_session
+from mtl_edge.stages import Stages
+from mtl_edge.storage import StageCache
 from mtl_edge.tasks import Multiclass, Regression
+from mtl_edge.training_stages import PRUNED_FILE
 
 pytestmark = pytest.mark.slow
 
@@ -138,6 +142,22 @@ def test_what_is_slower_than_its_parent_is_no_result(
     assert report.withheld == {slow: Withheld(parent, 1.5)}
     for name in ("report.md", "report.html"):
         assert f"{slow}: withheld, because it takes 1.50x the time of {parent}" in (tmp_path / "out" / name).read_text()
+
+
+def test_a_dropped_block_stays_dropped_on_the_way_to_the_model(recipe: Recipe, tmp_path: Path) -> None:
+    """The pruned network is made anew from its weights: the graph has a block less, and computes what torch does."""
+    dropping = CompressSpec(prune=PruneSpec(epochs=1, ratio=0.0, depth=1))
+    line = Stages(msgspec.structs.replace(recipe, compress=dropping), StageCache(tmp_path / "stages"))
+    data = line.data()
+    dense = line.train(data)
+    pruned = line.prune(data, dense)
+    found = line.export(data, dense, pruned)
+    graphs = [onnx.load(found.folder / name / MODEL_FILE).graph for name in ("dense", "pruned")]
+    convolutions = [sum(node.op_type == "Conv" for node in graph.node) for graph in graphs]
+    assert convolutions[1] == convolutions[0] - 2
+    told = msgspec.json.decode((pruned.folder / PRUNED_FILE).read_bytes(), type=Pruned)
+    assert [block.name for block in told.dropped] == ["sharing.trunk.stages.0.0"]
+    assert set(told.dropped[0].losses) == {"keys", "relu"}
 
 
 def test_a_damaged_stage_is_made_again(recipe: Recipe, tmp_path: Path) -> None:

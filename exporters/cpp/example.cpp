@@ -5,7 +5,6 @@
 //   example lines.txt           for texts, one in each line, where the model reads texts
 #include <cstddef>
 #include <cstdio>
-#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <string>
@@ -30,13 +29,29 @@ void print(std::size_t sample, const kit::Answers& answers) {
   std::cout << "sample " << sample << ": " << line << "\n";
 }
 
-/// A batch at a time, so that files may be larger than memory.
-int print_samples(const kit::Model& model, const std::vector<std::filesystem::path>& files) {
-  auto batch = model.batch(kit::Spec::kGoldens[0].shape);  // sizes that the model leaves open are those of the first one
-  if (!batch) return fail(batch.error());
-  std::vector<kit::Spec::Raw> raw(batch->input().size());
+/// Answers for the golden vectors.
+int print_goldens(const kit::Model& model) {
   std::size_t sample = 0;
-  for (const auto& file : files) {
+  for (const auto& golden : kit::Spec::kGoldens) {
+    auto batch = model.batch(golden.shape);
+    if (!batch) return fail(batch.error());
+    if (auto done = mtl_edge::prepare(*batch, golden, "goldens"); !done) return fail(done.error());
+    if (auto done = batch->infer(); !done) return fail(done.error());
+    for (const auto& answers : batch->decode()) print(sample++, answers);
+  }
+  return 0;
+}
+
+/// A batch at a time, so that files may be larger than memory.
+template <class Spec>
+int print_samples(const mtl_edge::Model<Spec>& model, const std::string& file) {
+  if constexpr (Spec::kTexts.columns > 0) {
+    return fail({file, "must be rows, which this example does not read: give them to predict as kit::Row", "a file"});
+  } else {
+    auto batch = model.batch(Spec::kGoldens[0].shape);  // sizes that the model leaves open are those of the first one
+    if (!batch) return fail(batch.error());
+    std::vector<typename Spec::Raw> raw(batch->input().size());
+    std::size_t sample = 0;
     std::ifstream stream(file, std::ios::binary);
     const auto bytes = static_cast<std::streamsize>(raw.size() * sizeof raw[0]);
     while (stream.read(reinterpret_cast<char*>(raw.data()), bytes)) {
@@ -45,9 +60,9 @@ int print_samples(const kit::Model& model, const std::vector<std::filesystem::pa
       for (const auto& answer : *answers) print(sample++, answer);
     }
     if (!stream.eof() || stream.gcount() != 0)
-      return fail({file.string(), "must hold whole samples of " + std::to_string(bytes) + " bytes", "another size"});
+      return fail({file, "must hold whole samples of " + std::to_string(bytes) + " bytes", "another size"});
+    return 0;
   }
-  return 0;
 }
 
 /// Each line is a text; a model of pixels or tables has no such samples.
@@ -83,10 +98,5 @@ int main(int count, char** arguments) {
 
   const std::string file = count > 1 ? arguments[1] : "";
   if (file.size() > 4 && file.substr(file.size() - 4) == ".txt") return print_texts(*model, file);
-  std::vector<std::filesystem::path> files{file};
-  if (file.empty()) {
-    files.clear();
-    for (const auto& golden : kit::Spec::kGoldens) files.push_back(std::filesystem::path("goldens") / golden.raw);
-  }
-  return print_samples(*model, files);
+  return file.empty() ? print_goldens(*model) : print_samples(*model, file);
 }

@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +16,7 @@ from mtl_edge.compress.importance import Ranking
 from mtl_edge.compress.prune import keep_channels
 from mtl_edge.compress.shapes import Shape
 from mtl_edge.export.to_onnx import export_onnx
+from mtl_edge.nets.bypass import bypassed
 from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.quantize.race import ROUNDS, latency_ratio, one_run, seconds_of
 from mtl_edge.quantize.refinements import Refinements
@@ -39,15 +40,16 @@ class Forms:
 
 @dataclass(frozen=True)
 class Candidates:
-    """What shapes of a network cost, relative to the network itself.
+    """What shapes of a network cost, relative to the dense network.
 
     Attributes:
-        net: the dense network.
+        net: the network to narrow: the dense one, or it without some of its blocks.
         example: one batch of its inputs, which also calibrates: no answer is looked at.
         input_name: of the exported graph.
         rankings: what its channels are worth.
         target: the kind of processor that int8 is made for.
         folder: where latencies are kept for networks of the same shapes on the same box; None keeps nothing.
+        whole: the candidates of the dense network; None where these are they.
     """
 
     net: MultiTaskNet
@@ -56,14 +58,19 @@ class Candidates:
     rankings: Mapping[str, Ranking]
     target: TargetName
     folder: Path | None = None
+    whole: "Candidates | None" = None
+
+    def thinner(self, net: MultiTaskNet, rankings: Mapping[str, Ranking]) -> "Candidates":
+        """Those of the same network without some of its blocks, which are ranked anew."""
+        return replace(self, net=net, rankings=rankings, whole=self._whole)
 
     def parameters(self, shape: Shape) -> float:
         """Its trained values over the dense network's."""
-        return self._narrowed(shape).parameter_count / self.net.parameter_count
+        return self.narrowed(shape).parameter_count / self._whole.net.parameter_count
 
     def size(self, shape: Shape) -> float:
         """Bytes of its int8 file over those of the dense network's."""
-        return len(self._forms(self._narrowed(shape)).int8) / len(self.dense.int8)
+        return len(self._forms(self.narrowed(shape)).int8) / len(self.dense.int8)
 
     def latency(self, shape: Shape) -> float:
         """Its latency over the dense network's on this box with one thread, each in its faster form.
@@ -72,7 +79,7 @@ class Candidates:
         """
 
         def measure() -> float:
-            forms, base = self._forms(self._narrowed(shape)), self._fastest
+            forms, base = self._forms(self.narrowed(shape)), self._fastest
             return min(latency_ratio(base, model, self._batch) for model in (forms.fp32, forms.int8))
 
         if self.folder is None:
@@ -80,18 +87,27 @@ class Candidates:
         key = sha256_of(without_weights(self.dense.fp32), msgspec.json.encode(self._circumstances(shape)))
         return remembered_value(self.folder / f"{key}.json", float, measure)
 
+    @cached_property
     def dense_ms(self) -> float:
         """The latency of the dense network in its faster form, on this box with one thread."""
+        if self.whole is not None:
+            return self.whole.dense_ms
         session, feeds = open_session(self._fastest, threads=1), one_run(self._fastest, self._batch)
         return 1e3 * statistics.median(seconds_of(session, feeds) for _ in range(ROUNDS))
 
     @cached_property
     def dense(self) -> Forms:
         """The dense network."""
-        return self._forms(self.net)
+        return self._forms(self.net) if self.whole is None else self.whole.dense
+
+    @property
+    def _whole(self) -> "Candidates":
+        return self.whole or self
 
     @cached_property
     def _fastest(self) -> bytes:
+        if self.whole is not None:
+            return self.whole._fastest
         forms = self.dense
         return forms.int8 if latency_ratio(forms.fp32, forms.int8, self._batch) < 1 else forms.fp32
 
@@ -99,7 +115,8 @@ class Candidates:
     def _batch(self) -> dict[str, np.ndarray]:
         return {self.input_name: self.example.numpy()}
 
-    def _narrowed(self, shape: Shape) -> MultiTaskNet:
+    def narrowed(self, shape: Shape) -> MultiTaskNet:
+        """The network in a shape, untrained."""
         return keep_channels(self.net, self.example, self.rankings, shape)
 
     def _forms(self, net: MultiTaskNet) -> Forms:
@@ -114,6 +131,7 @@ class Candidates:
         return {
             "version": _VERSION,
             "shape": sorted(shape.items()),
+            "dropped": bypassed(self.net),
             "target": self.target,
             "input": (str(self.example.dtype), list(self.example.shape[1:])),
             "cpu": machine.cpu,

@@ -21,6 +21,17 @@ class PrunedGroup(msgspec.Struct, frozen=True, kw_only=True):
     serves: dict[str, int] = {}
 
 
+class DroppedBlock(msgspec.Struct, frozen=True, kw_only=True):
+    """A residual block that was dropped whole.
+
+    ``losses`` is, for each task, how much its loss on some training samples changed by it, relative to what it was and
+    before any fine-tuning, together with the blocks that were dropped before.
+    """
+
+    name: str
+    losses: dict[str, float]
+
+
 class Reached(msgspec.Struct, frozen=True, kw_only=True):
     """How near the pruned network is to its target.
 
@@ -38,11 +49,13 @@ class Reached(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pruned(msgspec.Struct, frozen=True, kw_only=True):
-    """What pruning did: what ranked the channels, each group, and how near that is to a target."""
+    """What pruning did: what ranked the channels, each group, how near that is to a target, and blocks that left."""
 
     importance: str
     groups: tuple[PrunedGroup, ...]
     reached: Reached | None = None
+    dropped: tuple[DroppedBlock, ...] = ()
+    blocks: int = 0
 
 
 class Withheld(msgspec.Struct, frozen=True):
@@ -76,6 +89,16 @@ def target_line(reached: Reached) -> str:
     return f"no shape reaches the target of {reached.target}: this is the nearest, {found}"
 
 
+def dropped_line(pruned: Pruned) -> str:
+    """Which blocks were dropped, in one line, and what they were worth to each task; empty where none was."""
+    if not pruned.dropped:
+        return ""
+    names = ", ".join(block.name for block in pruned.dropped)
+    changes = ", ".join(f"{task} {change:+.0%}" for task, change in pruned.dropped[-1].losses.items())
+    count = f"{len(pruned.dropped)} of {pruned.blocks} residual blocks"
+    return f"{count} dropped ({names}), which changed losses before fine-tuning by: {changes}"
+
+
 def conflict_line(pruned: Pruned) -> str:
     """How many of the shared channels serve one task only, in one line; empty where no group is shared."""
     shared = [group for group in pruned.groups if group.serves]
@@ -94,9 +117,13 @@ def conflict_line(pruned: Pruned) -> str:
 
 
 def pruned_lines(pruned: Mapping[str, Pruned]) -> list[str]:
-    """One sentence each: what came of a target, and how many channels tasks do not share."""
+    """One sentence each: what came of a target, which blocks left, and how many channels tasks do not share."""
     lines = {
-        name: (target_line(found.reached) if found.reached is not None else "", conflict_line(found))
+        name: (
+            target_line(found.reached) if found.reached is not None else "",
+            dropped_line(found),
+            conflict_line(found),
+        )
         for name, found in pruned.items()
     }
     return [f"{name}: {line}" for name, own in lines.items() for line in own if line]

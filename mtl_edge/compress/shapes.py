@@ -41,7 +41,14 @@ class Solved:
     tried: int = 0
 
 
-def solve(rankings: Mapping[str, Ranking], cost: Callable[[Shape], float], *, limit: float, round_to: int) -> Solved:
+def solve(
+    rankings: Mapping[str, Ranking],
+    cost: Callable[[Shape], float],
+    *,
+    limit: float,
+    round_to: int,
+    whole: float = 1.0,
+) -> Solved:
     """The shape within a limit that loses least: first along one ratio for all groups, then group by group.
 
     What each group gains alone is asked for, and channels leave where the gain is highest for the importance that is
@@ -53,10 +60,11 @@ def solve(rankings: Mapping[str, Ranking], cost: Callable[[Shape], float], *, li
         cost: of a shape; asked once for each.
         limit: what it may cost.
         round_to: channels left are a multiple of it.
+        whole: the cost with all channels: less than 1 where blocks have been dropped.
     """
     row = uniform_row(rankings, round_to)
-    if limit >= 1:
-        return Solved(row[0], 1.0, reached=True)
+    if limit >= whole:
+        return Solved(row[0], whole, reached=True)
     asked: dict[tuple[int, ...], float] = {}
 
     def once(shape: Shape) -> float:
@@ -65,13 +73,26 @@ def solve(rankings: Mapping[str, Ranking], cost: Callable[[Shape], float], *, li
             asked[key] = cost(shape)
         return asked[key]
 
-    plain = _first_within(row, once, limit)
+    plain = _first_within(row, once, limit, whole)
     if not plain.reached:
         return replace(plain, tried=len(asked))
-    gains = {name: _gain(name, row[0], plain.shape, once) for name in _largest(rankings, plain.shape)}
-    refined = _first_within(greedy_row(rankings, gains, round_to), once, limit)
+    gains = {name: _gain(name, row[0], plain.shape, once, whole) for name in _largest(rankings, plain.shape)}
+    refined = _first_within(greedy_row(rankings, gains, round_to), once, limit, whole)
     better = refined.reached and lost(rankings, refined.shape) < lost(rankings, plain.shape)
     return replace(refined if better else plain, tried=len(asked))
+
+
+def solve_evenly(
+    rankings: Mapping[str, Ranking],
+    cost: Callable[[Shape], float],
+    *,
+    limit: float,
+    round_to: int,
+    whole: float = 1.0,
+) -> Solved:
+    """The shape within a limit that loses the same share of every group: a few measurements; as :func:`solve`."""
+    row = uniform_row(rankings, round_to)
+    return Solved(row[0], whole, reached=True) if limit >= whole else _first_within(row, cost, limit, whole)
 
 
 def uniform_row(rankings: Mapping[str, Ranking], round_to: int) -> list[Shape]:
@@ -126,11 +147,11 @@ def _losses(ranking: Ranking, rankings: Mapping[str, Ranking]) -> list[float]:
     return [0.0, *each[order].cumsum(0).tolist()]
 
 
-def _first_within(row: Sequence[Shape], cost: Callable[[Shape], float], limit: float) -> Solved:
+def _first_within(row: Sequence[Shape], cost: Callable[[Shape], float], limit: float, whole: float) -> Solved:
     """The largest shape of a row within a limit, by halving; the cheapest that was tried where there is none."""
-    first, last = 0, len(row) - 1  # the dense one costs more than the limit
+    first, last = 0, len(row) - 1  # with all channels it costs more than the limit
     if cost(row[last]) > limit:
-        cheapest = min(({cost(shape): shape for shape in (row[last // 2], row[last])} | {1.0: row[0]}).items())
+        cheapest = min(({cost(shape): shape for shape in (row[last // 2], row[last])} | {whole: row[0]}).items())
         return Solved(cheapest[1], cheapest[0], reached=False)
     while last - first > 1:
         middle = (first + last) // 2
@@ -147,7 +168,7 @@ def _largest(rankings: Mapping[str, Ranking], shape: Shape) -> list[str]:
     return sorted((name for name in excess if excess[name] > 0), key=lambda name: -excess[name])[:_MOST_GROUPS]
 
 
-def _gain(name: str, dense: Shape, narrow: Shape, cost: Callable[[Shape], float]) -> float:
+def _gain(name: str, dense: Shape, narrow: Shape, cost: Callable[[Shape], float], whole: float) -> float:
     """What each channel of a group costs, where only this group is narrowed."""
-    saved = 1 - cost({**dense, name: narrow[name]})
+    saved = whole - cost({**dense, name: narrow[name]})
     return saved / (dense[name] - narrow[name]) if saved > _GAIN else 0.0

@@ -1,7 +1,9 @@
 """What the accelerators of phones could run of a model: NNAPI, CoreML and XNNPACK, by ONNX Runtime's own checker.
 
 The checker goes by operators and by whether shapes are known; what an accelerator really takes is known on the device
-alone. It knows nothing of XNNPACK, whose operators are taken from ONNX Runtime's documentation.
+alone. It knows nothing of XNNPACK. Its operators are those that the execution provider itself asks about, in
+``onnxruntime/core/providers/xnnpack/detail/node_support_checker.cc`` of the GitHub repository microsoft/onnxruntime,
+read at commit 6479e4bc8444.
 """
 
 import logging
@@ -16,8 +18,13 @@ import onnx
 
 from mtl_edge.errors import ModelError, last_words
 
-_XNNPACK = frozenset(("AveragePool", "Conv", "ConvTranspose", "Gemm", "MatMul", "MaxPool", "Resize", "Softmax"))
-"""What the XNNPACK execution provider has kernels for; of some in int8 too."""
+_XNNPACK = frozenset(
+    ("AveragePool", "Conv", "ConvTranspose", "Gemm", "MatMul", "MaxPool", "QLinearConv", "Resize", "Softmax")
+)
+"""What XNNPACK has kernels for, under conditions of their own, such as weights that are constant."""
+_FUSED = frozenset(("Clip", "Relu"))
+_FUSED_BEHIND = frozenset(("AveragePool", "Conv", "MaxPool"))
+"""It takes activations in one step with these alone."""
 _QUANTIZING = frozenset(("QuantizeLinear", "DequantizeLinear"))
 _TABLES = frozenset(("Equal", "Gather", "IsNaN"))
 
@@ -105,8 +112,14 @@ def _accelerator(name: str, as_is: Any, fixed: Any, dynamic: bool, proto: onnx.M
 
 def _xnnpack(proto: onnx.ModelProto) -> Accelerator:
     """It works in the CPU's own memory, so pieces cost next to nothing."""
+    maker = {name: node.op_type for node in proto.graph.node for name in node.output}
     kinds = Counter(_name(node) for node in proto.graph.node)
-    has = {kind: count for kind, count in kinds.items() if kind in _XNNPACK | _QUANTIZING}
+    has = Counter(
+        _name(node)
+        for node in proto.graph.node
+        if _name(node) in _XNNPACK | _QUANTIZING
+        or (_name(node) in _FUSED and maker.get(node.input[0]) in _FUSED_BEHIND)
+    )
     useful = has.keys() & _XNNPACK
     advice = (
         "it is for convolutions on phones; NNAPI and CoreML come first where they take the whole graph"
@@ -118,7 +131,7 @@ def _xnnpack(proto: onnx.ModelProto) -> Accelerator:
         verdict="maybe" if useful else "no",
         nodes=(sum(has.values()), sum(kinds.values())),
         parts=0,
-        missing={kind: count for kind, count in kinds.items() if kind not in has},
+        missing=dict(kinds - has),
         if_fixed=None,
         advice=(advice,),
     )

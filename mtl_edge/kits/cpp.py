@@ -16,6 +16,7 @@ from mtl_edge.artifact import Manifest, ModelInput
 from mtl_edge.errors import ModelError
 from mtl_edge.kits.cpp_names import identifiers, literal
 from mtl_edge.kits.goldens import GoldenCase, Goldens
+from mtl_edge.kits.rows import RowsInGraph, rows_in_graph
 from mtl_edge.preprocessing import (
     Features,
     NumericColumn,
@@ -120,27 +121,47 @@ $codes
 $preprocess""")
 
 
+_ENCODED_IN_GRAPH = Template("""\
+  using Raw = float;
+  using Value = float;
+  using Sample = Row;
+  static constexpr bool kEncodes = true;
+
+  static mtl_edge::Result<void> encode($row, [[maybe_unused]] std::size_t index, $out) {
+$columns
+    return {};
+  }
+
+  /// Categories as the graph reads them.
+  static std::array<std::string_view, $texts> texts(const Row& row) noexcept { return {{$fields}}; }
+
+$preprocess""")
+
+_NOTHING = """\
+  static void preprocess(const Raw*, Value*, const std::array<std::int64_t, 2>&) noexcept {}"""
+
+
 @dataclass(frozen=True)
 class _Input:
     """What is generated for the kind of input: part of ``Spec``, and what stands before it."""
 
     members: str
     before: str = ""
+    numbers: bool = True
+    texts: str = '"", 0'
 
 
 def generate_cpp(manifest: Manifest, goldens: Goldens) -> dict[str, str]:
     """The generated headers, by their names.
 
     Raises:
-        ModelError: raw samples are of a dtype that C++17 has no type for, or the model has several inputs.
+        ModelError: raw samples are of a dtype that C++17 has no type for, or the model reads something else.
     """
-    if len(manifest.inputs) != 1:
-        raise ModelError(f"{manifest.name}: a C++ kit must be of a model with one input, found {len(manifest.inputs)}")
-    (source,) = manifest.inputs
+    source = manifest.inputs[0]
     namespace = identifiers([manifest.name])[0]
     fields = identifiers(task.name for task in manifest.tasks)
     tasks = list(zip(manifest.tasks, fields, strict=True))
-    generated = _input(source)
+    generated = _inputs(manifest)
     header = Template((files("mtl_edge.kits") / "model.hpp.in").read_text("utf-8")).substitute(
         namespace=namespace,
         members=_lines(f"  mtl_edge::{_answer(task)} {field};" for task, field in tasks),
@@ -150,6 +171,8 @@ def generate_cpp(manifest: Manifest, goldens: Goldens) -> dict[str, str]:
         variant=literal(manifest.variant),
         sha256=literal(manifest.sha256),
         version=literal(__version__),
+        numbers=str(generated.numbers).lower(),
+        texts=generated.texts,
         input=literal(source.name),
         input_type=literal(source.dtype),
         rank=len(source.shape),
@@ -183,6 +206,18 @@ def _answer(task: Task) -> str:
             return f"Segmentation<std::{np.min_scalar_type(task.classes - 1)}_t>"
         case DenseRegression():
             return "DenseRegression"
+
+
+def _inputs(manifest: Manifest) -> _Input:
+    """One input; or the numbers and the categories of rows, which the graph encodes."""
+    if (rows := rows_in_graph(manifest.inputs)) is not None:
+        return _rows(rows)
+    if len(manifest.inputs) != 1:
+        raise ModelError(
+            f"{manifest.name}: a C++ kit must be of a model with one input, or of rows that its graph encodes, found "
+            f"{len(manifest.inputs)} inputs"
+        )
+    return _input(manifest.inputs[0])
 
 
 def _input(source: ModelInput) -> _Input:
@@ -245,6 +280,32 @@ def _table(table: Table) -> _Input:
     )
 
 
+def _rows(rows: RowsInGraph) -> _Input:
+    fields = dict(zip(rows.columns, identifiers(rows.columns), strict=True))
+    members = [
+        f"  std::string_view {field};"
+        if name in rows.texts
+        else f"  float {field} = std::numeric_limits<float>::quiet_NaN();"
+        for name, field in fields.items()
+    ]
+    columns = [
+        _NUMBER.substitute(at=at, field=fields[name], name=literal(name)) for at, name in enumerate(rows.numbers)
+    ]
+    return _Input(
+        _ENCODED_IN_GRAPH.substitute(
+            row="const Row& row" if rows.numbers else "const Row&",
+            out="Raw* out" if rows.numbers else "Raw*",
+            columns=_lines(columns),
+            texts=len(rows.texts),
+            fields=", ".join(f"row.{fields[name]}" for name in rows.texts),
+            preprocess=_COPIED.substitute(rank=2) if rows.numbers else _NOTHING,
+        ),
+        before=_ROW.substitute(members=_lines(members)),
+        numbers=bool(rows.numbers),
+        texts=f"{literal(rows.texts_input)}, {len(rows.texts)}",
+    )
+
+
 def _codes(constant: str, names: Sequence[str], *, first: int) -> str:
     """A table of names and their numbers, in the order of their bytes."""
     numbered = sorted((name.encode("utf-8", "surrogatepass"), name, number) for number, name in enumerate(names, first))
@@ -253,12 +314,15 @@ def _codes(constant: str, names: Sequence[str], *, first: int) -> str:
 
 
 def _golden(case: GoldenCase, tasks: Sequence[Task]) -> str:
-    (raw,), (inputs,) = case.raw, case.inputs
+    texts = [array.file for array in case.raw if array.dtype == "string"]
+    numbers = [array.file for arrays in (case.raw, case.inputs) for array in arrays if array.dtype != "string"]
     by_name = {output.name: output for output in case.outputs}
     wanted = [by_name[task.name] for task in tasks]
     outputs = ", ".join(f"{{{literal(output.file)}, {output.atol!r}}}" for output in wanted)
-    shape = ", ".join(map(str, raw.shape))
-    return f"{{{{{{{shape}}}}}, {literal(raw.file)}, {literal(inputs.file)}, {{{{{outputs}}}}}}}"
+    shape = ", ".join(map(str, case.raw[0].shape))
+    files = ", ".join(map(literal, numbers)) or "nullptr, nullptr"
+    behind = "".join(f", {literal(file)}" for file in texts)
+    return f"{{{{{{{shape}}}}}, {files}, {{{{{outputs}}}}}{behind}}}"
 
 
 def _floats(values: np.ndarray) -> str:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 
 from mtl_edge.artifact import Manifest, ModelInput
+from mtl_edge.kits.rows import rows_in_graph
 from mtl_edge.preprocessing import CategoricalColumn, Table, Tokens
 from mtl_edge.tasks import (
     Binary,
@@ -58,7 +59,9 @@ def typescript_types(manifest: Manifest) -> str:
     Names stand in quotes, as JSON writes them, so that any of them will do.
     """
     answers = _interface("What the model answers for one sample.", "Answers", map(_answer, manifest.tasks))
-    return "\n".join((_HEAD, answers, _sample(manifest.inputs[0]), _FOOT))
+    rows = rows_in_graph(manifest.inputs)
+    sample = _sample(manifest.inputs[0]) if rows is None else _row((name, name in rows.texts) for name in rows.columns)
+    return "\n".join((_HEAD, answers, sample, _FOOT))
 
 
 def _answer(task: Task) -> tuple[str, str]:
@@ -85,23 +88,23 @@ def _sample(source: ModelInput) -> str:
         case Tokens():
             return "/** A text; null where there is none. */\nexport type Sample = string | null;\n"
         case Table(columns=columns):
-            cells = (
-                (
-                    column.name,
-                    "string | number | boolean | null"
-                    if isinstance(column, CategoricalColumn)
-                    else "number | string | null",
-                )
-                for column in columns
-            )
-            row = _interface("A row; null where a value is missing.", "Row", cells)
-            return f"{row}\nexport type Sample = Row;\n"
+            return _row((column.name, isinstance(column, CategoricalColumn)) for column in columns)
         case steps:
             array = _ARRAYS.get(steps.raw_dtype, "never")
             open_sizes = any(isinstance(size, str) for size in source.shape[1:])
             sample = "client.NdArray" if open_sizes else f"{array} | client.NdArray"
             shape = json.dumps(source.shape[1:]).replace("*/", "* /")
             return f"/** Raw values in C order, shape {shape}. */\nexport type Sample = {sample};\n"
+
+
+def _row(columns: Iterable[tuple[str, bool]]) -> str:
+    """A row's type, of the names of its columns and whether they are categories."""
+    cells = (
+        (name, "string | number | boolean | null" if category else "number | string | null")
+        for name, category in columns
+    )
+    row = _interface("A row; null where a value is missing.", "Row", cells)
+    return f"{row}\nexport type Sample = Row;\n"
 
 
 def _interface(says: str, name: str, members: Iterable[tuple[str, str]]) -> str:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mtl_edge.artifact import ModelInput
 from mtl_edge.errors import ModelError, RecipeError
+from mtl_edge.nets.bypass import bypass_as_in
 from mtl_edge.nets.custom import custom_net, custom_trunk, find_factory
 from mtl_edge.nets.encoders import TableEncoder, TokenEncoder
 from mtl_edge.nets.heads import Head, dense_head, pooled_head
@@ -150,13 +151,14 @@ def _described(source: ModelInput) -> str:
 
 
 def load_weights(net: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Load a checkpoint, first narrowing each layer to the channels that the checkpoint has.
+    """Load a checkpoint, once blocks that it lacks are dropped, and each layer narrowed to the channels that it has.
 
-    So a pruned network needs no description beside its weights: their shapes are the description.
+    So a pruned network needs no description beside its weights: their names and shapes are the description.
 
     Raises:
         ModelError: the checkpoint is that of another network.
     """
+    bypass_as_in(net, weights)
     for name, layer in net.named_modules():
         prefix = f"{name}." if name else ""
         for key, value in (*layer.named_parameters(recurse=False), *layer.named_buffers(recurse=False)):

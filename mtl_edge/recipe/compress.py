@@ -13,12 +13,15 @@ class PruneSpec(Section, frozen=True):
     """``[compress.prune]``: the share of channels to remove, what they are worth, and the fine-tuning that follows.
 
     A ``target`` stands in place of the ratio: it is read by :func:`mtl_edge.compress.target.read_target`.
+    ``depth`` is how many residual blocks leave, or ``auto``: with a target of latency, as many as are less of a loss to
+    the tasks than channels are at the same latency.
     ``importance`` and ``across`` are as of :func:`mtl_edge.compress.importance.rank`; ``budget`` counts a task the more
     the less it may lose by its ``max_drop``.
     """
 
     ratio: Annotated[float, Meta(ge=0, lt=1)] = 0.5
     target: str | None = None
+    depth: Literal["off", "auto"] | Count = "off"
     importance: Literal["taylor", "magnitude", "bn-scale"] = "taylor"
     across: Literal["sum", "worst", "budget"] = "sum"
     round_to: Count = 8

@@ -29,10 +29,14 @@ EVERY_KIND = "every-kind"
 IN_GRAPH = "in-graph"
 """An int8 network whose graph preprocesses, and reads images of any size as a camera gives them."""
 
+ROWS_IN_GRAPH = "rows-in-graph"
+"""An int8 network whose graph encodes rows: its numbers and its categories are an input each."""
+
 KITS = (*REFERENCE, EVERY_KIND, IN_GRAPH)
+"""Those that read one array."""
 RUNTIME = next(Path(onnxruntime.__file__).parent.glob("capi/libonnxruntime.so.*"))
 STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wshadow", "-Werror")
-SANITIZED = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", *STRICT)
+SANITIZED = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", *STRICT)
 FUSED = ("-O3", "-march=native", "-ffp-contract=fast", "-DNDEBUG", *STRICT)
 
 _TASKS: tuple[Task, ...] = (
@@ -55,14 +59,15 @@ def write_kits(folder: Path) -> None:
         write_kit(ROOT / "models" / name / MODEL_FILE, "cpp", folder / name)
     write_artifact(folder / "made", _network(), _manifest())
     write_kit(folder / "made" / MODEL_FILE, "cpp", folder / EVERY_KIND)
-    pixels = ROOT / "models" / "mnist-pairs" / MODEL_FILE
-    manifest = manifest_of(pixels, open_session(pixels))
-    assert manifest is not None
-    proto = onnx.load(pixels)
-    del proto.metadata_props[:]
-    model, inputs = preprocess_in_graph(proto.SerializeToString(), manifest.inputs[0])
-    write_artifact(folder / "made", model, msgspec.structs.replace(manifest, name=IN_GRAPH, inputs=inputs))
-    write_kit(folder / "made" / MODEL_FILE, "cpp", folder / IN_GRAPH)
+    for name, made in (("mnist-pairs", IN_GRAPH), ("adult", ROWS_IN_GRAPH)):
+        path = ROOT / "models" / name / MODEL_FILE
+        manifest = manifest_of(path, open_session(path))
+        assert manifest is not None
+        proto = onnx.load(path)
+        del proto.metadata_props[:]
+        model, inputs = preprocess_in_graph(proto.SerializeToString(), manifest.inputs[0])
+        write_artifact(folder / "made", model, msgspec.structs.replace(manifest, name=made, inputs=inputs))
+        write_kit(folder / "made" / MODEL_FILE, "cpp", folder / made)
 
 
 def headers() -> Path:

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import pytest
 from clients.conftest import Probe
-from clients.cpp_kits import EVERY_KIND, KITS, REFERENCE, ROOT, RUNTIME, STRICT, ask, headers
+from clients.cpp_kits import EVERY_KIND, KITS, REFERENCE, ROOT, ROWS_IN_GRAPH, RUNTIME, STRICT, ask, headers
 from clients.fetch import OTHER_RUNTIMES
 from clients.tools import fetched, program
 from onnx import load as load_onnx
@@ -49,7 +49,7 @@ def manifest(kit: Path) -> Manifest:
 # --- the same numbers ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kit", KITS)
+@pytest.mark.parametrize("kit", [*KITS, ROWS_IN_GRAPH])
 def test_the_golden_vectors_are_met_to_the_last_bit(sanitized: Probe, kit: str) -> None:
     """On the box that wrote them, with a tolerance of 0; preprocessing included."""
     done = sanitized.ask(kit, sanitized.kits / kit, "check", 0)
@@ -303,6 +303,44 @@ def test_rows_become_the_numbers_that_python_makes_of_them(sanitized: Probe) -> 
     assert lines.pop(4) == "row 4: 'age' must be a finite number, found inf"
     found = [[float(number) for number in line.split()] for line in lines]
     np.testing.assert_array_equal(found, np.delete(table.encode(wanted)[:, :2], 4, axis=0))
+
+
+def test_rows_that_the_graph_encodes_get_the_answers_that_python_gives(sanitized: Probe, python_client: Any) -> None:
+    """Numbers and texts are an input each; what is missing or unknown, and letters of any script, are as in Python."""
+    folder = sanitized.kits / ROWS_IN_GRAPH
+    rows = [("41.5", "Private"), ("", "Never-worked"), ("-3", ""), ("17", "größe 🦀, longer than a short string")]
+    done = sanitized.ask(ROWS_IN_GRAPH, folder, "predict", input="".join(f"{age}|{work}\n" for age, work in rows))
+    assert done.returncode == 0, done.stderr
+    *printed, wrong = done.stdout.splitlines()
+    model = python_client.Model(folder / "model.onnx", threads=1)
+    columns = model.input.preprocessing.columns
+    wanted = model.predict([{**dict.fromkeys(columns), "age": age or None, "workclass": work} for age, work in rows])
+    expected = [(name, *flat(answer)) for sample in wanted for name, answer in sample.items()]
+    assert len(printed) == len(expected)
+    for line, (name, *numbers) in zip(printed, expected, strict=True):
+        assert line.split()[0] == name
+        assert [float(word) for word in line.split()[1:] if not word.isalpha()] == pytest.approx(numbers, rel=1e-12)
+    texts = sum(known is not None for known in columns.values())
+    assert wrong == f"input 'person.categories': must hold {4 * texts} texts, found 1"
+
+    infinite = sanitized.ask(ROWS_IN_GRAPH, folder, "predict", input="1|?\n1e39|?\n")
+    assert infinite.stdout == "row 1: 'age' must be a finite number, found inf\n"
+
+
+def test_texts_of_golden_vectors_that_cannot_be_read_are_found(sanitized: Probe, tmp_path: Path) -> None:
+    """A file that was cut off within a text."""
+    kit = shutil.copytree(sanitized.kits / ROWS_IN_GRAPH, tmp_path / "kit")
+    (array,) = (
+        array
+        for array in msgspec.json.decode((kit / "goldens" / "goldens.json").read_bytes(), type=Goldens).cases[2].raw
+        if array.dtype == "string"
+    )
+    path = kit / "goldens" / array.file
+    path.write_bytes(path.read_bytes()[:-1])
+    done = sanitized.ask(ROWS_IN_GRAPH, kit, "check", 1)
+    assert done.returncode == 1
+    columns = array.shape[1]
+    assert f"{path}: must have {columns} texts, a zero byte behind each, found {columns - 1}" in done.stderr
 
 
 def test_hashes_are_those_of_sha256(sanitized: Probe) -> None:

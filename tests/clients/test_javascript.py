@@ -17,6 +17,7 @@ from clients.npm import JAVASCRIPT, packages
 from clients.small_models import every_kind
 from clients.tools import program
 from clients.trials import (
+    ENCODING,
     REFERENCE,
     ROWS,
     SMALL,
@@ -141,7 +142,7 @@ def answers(request: pytest.FixtureRequest) -> dict[str, Any]:
     return request.getfixturevalue(request.param)
 
 
-@pytest.mark.parametrize("name", [*REFERENCE, *SMALL])
+@pytest.mark.parametrize("name", [*REFERENCE, *SMALL, *ENCODING])
 def test_outputs_are_those_of_python(answers: dict[str, Any], name: str) -> None:
     """Equal for int8, within 1e-6 for fp32; of the reference models, part int8 and part float, within their bounds."""
     goldens, expected = golden_outputs(answers["folder"] / name)
@@ -150,17 +151,18 @@ def test_outputs_are_those_of_python(answers: dict[str, Any], name: str) -> None
             found = golden["outputs"][entry.name]
             assert found["shape"] == list(entry.shape)
             apart = np.abs(np.array(found["data"], np.float64) - output.ravel()).max()
-            bound = {"int8": 0, "every-kind": 0, "raw": 0, "tokens": 0, "table": 1e-6 * np.abs(output).max()}
+            bound = {"int8": 0, "every-kind": 0, "raw": 0, "tokens": 0}
+            bound |= dict.fromkeys(("table", *ENCODING), 1e-6 * np.abs(output).max())
             assert apart <= bound.get(name, entry.atol)
 
 
-@pytest.mark.parametrize("name", [*REFERENCE, *SMALL])
+@pytest.mark.parametrize("name", [*REFERENCE, *SMALL, *ENCODING])
 def test_self_checks_pass(answers: dict[str, Any], name: str) -> None:
     """All golden vectors agree."""
     assert answers[name]["check"] == 4
 
 
-@pytest.mark.parametrize("name", [*REFERENCE, *SMALL])
+@pytest.mark.parametrize("name", [*REFERENCE, *SMALL, *ENCODING])
 def test_answers_are_those_of_the_python_client(answers: dict[str, Any], name: str) -> None:
     """Every kind of task is decoded to the same labels, probabilities and values."""
     found = [golden["answers"] for golden in answers[name]["goldens"]]
@@ -174,7 +176,7 @@ def test_pictures_become_samples_as_in_training(answers: dict[str, Any], picture
 
 def test_rows_and_texts_are_encoded_as_in_training(answers: dict[str, Any]) -> None:
     """Whatever form numbers and categories have, and whatever is missing."""
-    for name, samples in (("table", ROWS), ("tokens", TEXTS)):
+    for name, samples in (("table", ROWS), ("tokens", TEXTS), *((name, ROWS) for name in ENCODING)):
         wanted = python_client().Model(answers["folder"] / name / MODEL_FILE).predict(samples)
         found = [float(answer["total"]["value"]) for answer in answers[name]["given"]]
         np.testing.assert_allclose(found, [answer["total"].value for answer in wanted], rtol=1e-6)
@@ -184,6 +186,10 @@ def test_rows_and_texts_are_encoded_as_in_training(answers: dict[str, Any]) -> N
 def test_samples_that_the_model_does_not_read_are_refused(answers: dict[str, Any]) -> None:
     """The message names the row, the column and what was found."""
     assert answers["table"]["wrong"] == [rule for _, rule in WRONG_ROWS]
+    assert answers["rows-in-graph"]["wrong"] == [
+        *(rule for _, rule in WRONG_ROWS[:-1]),
+        "SampleError: x: samples must be a list of rows, found something else",
+    ]
     assert answers["tokens"]["wrong"] == [
         "SampleError: x: samples must be in a list or an array, found one alone",
         "SampleError: samples must be texts, found 3",
@@ -228,6 +234,7 @@ def test_the_readme_of_the_node_kit_is_true(node: dict[str, Any]) -> None:
             ["verified: 4 golden vectors agree", 'data-task="depth"', "<canvas", "Drop an image"],
         ),
         ("adult-mmoe", "passed", ['name="educational-num"', "Self-emp-not-inc", "--share:"]),
+        ("rows-in-graph", "passed", ['name="the city"', "Lyon", 'data-task="total"']),
         ("every-kind", "passed", ['data-kind="multilabel"', 'data-task="constructor"', 'data-kind="ordinal"']),
         ("in-graph", "passed", ["what the model sees: ", 'data-task="right"']),
         ("tampered-golden", "failed", ["This model must not be used here", "case 1: output 'sum'"]),
@@ -300,7 +307,7 @@ def test_a_chosen_picture_is_answered_as_python_answers_it(web: dict[str, Any], 
 def test_types_know_the_tasks(models: Path, tmp_path: Path, destination: str) -> None:
     """An app in strict TypeScript compiles, and so does the client; one with a misspelt task or column does not."""
     modules = packages(JAVASCRIPT)
-    for name in ("every-kind", "table", "tokens"):
+    for name in ("every-kind", "rows-in-graph", "table", "tokens"):
         write_kit(models / name / MODEL_FILE, destination, tmp_path / name)
     (tmp_path / "node_modules").symlink_to(modules)
     library = json.dumps(["es2022", "dom", "dom.iterable"])
@@ -318,6 +325,7 @@ def test_types_know_the_tasks(models: Path, tmp_path: Path, destination: str) ->
         import { openKit, imageSample, type Row } from "./table/kit.js";
         import * as kind from "./every-kind/kit.js";
         import * as tokens from "./tokens/kit.js";
+        import * as rows from "./rows-in-graph/kit.js";
         const model = await openKit({ threads: 2 });
         const row: Row = { age: 41, "the city": "Bern", class: null };
         const [answers] = await model.predict([row]);
@@ -326,7 +334,8 @@ def test_types_know_the_tasks(models: Path, tmp_path: Path, destination: str) ->
         const place: kind.Segmentation = all!["Ma\u00df.\u00e9-1"];
         const grade: number = all!.grade.rank + all!.constructor.value + all!["class"].label + total;
         const text: number = (await (await tokens.openKit()).predict(["my parcel", null]))[0]!.total.value;
-        export { place, grade, text, imageSample };
+        const found: number = (await (await rows.openKit()).predict([row]))[0]!.total.value;
+        export { place, grade, text, found, imageSample };
     """
     (tmp_path / "package.json").write_text('{"type": "module"}')
     command = [

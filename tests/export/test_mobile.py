@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
 from mtl_edge.export.batch import set_batch
 from mtl_edge.export.mobile import Accelerator, check_mobile
 
@@ -38,3 +41,19 @@ def test_what_runs_on_the_cpu_is_named() -> None:
     found = _checked((MODELS / "adult" / "model.onnx").read_bytes())["NNAPI"]
     assert found.missing["IsNaN"] == 1
     assert any("encoding of tables runs on the CPU" in line for line in found.advice)
+
+
+def test_xnnpack_takes_an_activation_in_one_step_with_a_convolution_alone() -> None:
+    """A Relu behind one is taken, one behind an addition is missing."""
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["conv"]),
+        helper.make_node("Relu", ["conv"], ["behind"]),
+        helper.make_node("Add", ["behind", "behind"], ["sum"]),
+        helper.make_node("Relu", ["sum"], ["y"]),
+    ]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 1, 2, 2]) for name in ("x", "y")]
+    weight = numpy_helper.from_array(np.ones((1, 1, 1, 1), np.float32), "w")
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:], [weight])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    found = _checked(model.SerializeToString())["XNNPACK"]
+    assert (found.nodes, found.missing) == ((2, 4), {"Add": 1, "Relu": 1})

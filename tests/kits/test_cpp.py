@@ -17,6 +17,7 @@ from mtl_edge.preprocessing import (
     Features,
     NumericColumn,
     Pixels,
+    RawCategories,
     RawNumbers,
     RawPixels,
     Table,
@@ -111,7 +112,7 @@ def test_raw_samples_without_a_type_in_cpp_are_refused(tiny_manifest: Manifest) 
 
 
 def test_a_graph_that_preprocesses_gets_samples_as_they_are(tiny_manifest: Manifest) -> None:
-    """Raw pixels are copied; rows that the graph encodes, and parts of a split model, are refused by their kind."""
+    """Raw pixels are copied; numbers alone, and parts of a split model, are refused by their kind."""
     (source,) = tiny_manifest.inputs
     assert isinstance(source.preprocessing, Pixels)
     header = _header(_with_input(tiny_manifest, preprocessing=RawPixels(pixels=source.preprocessing), dtype="uint8"))
@@ -125,8 +126,27 @@ def test_a_graph_that_preprocesses_gets_samples_as_they_are(tiny_manifest: Manif
 
 
 def test_a_model_of_several_inputs_is_refused(tiny_manifest: Manifest) -> None:
-    """The client feeds one."""
+    """The client feeds one, or the two that rows become."""
     (source,) = tiny_manifest.inputs
     second: ModelInput = msgspec.structs.replace(source, name="other")
-    with pytest.raises(ModelError, match="one input, found 2"):
+    with pytest.raises(ModelError, match="one input, or of rows that its graph encodes, found 2 inputs"):
         _header(msgspec.structs.replace(tiny_manifest, inputs=(source, second)))
+
+
+def test_rows_that_the_graph_encodes_are_structs(tiny_manifest: Manifest) -> None:
+    """Their columns stand in the order of the data set; a graph without numbers is fed none."""
+    (source,) = tiny_manifest.inputs
+    columns = tuple(CategoricalColumn(name=name, categories=("x",)) for name in ("a", "c"))
+    texts: ModelInput = msgspec.structs.replace(
+        source, name="t", dtype="string", preprocessing=RawCategories(columns=columns, places=(0, 2), of=3)
+    )
+    numbers: ModelInput = msgspec.structs.replace(
+        source, name="n", preprocessing=RawNumbers(columns=("b",), places=(1,), of=3)
+    )
+    both = _header(msgspec.structs.replace(tiny_manifest, inputs=(numbers, texts)))
+    assert "  std::string_view a;\n  float b = std::numeric_limits<float>::quiet_NaN();\n  std::string_view c;" in both
+    assert "return {{row.a, row.c}};" in both
+    assert 'kTexts{"t", 2};' in both
+    alone = _header(msgspec.structs.replace(tiny_manifest, inputs=(texts,)))
+    assert "kNumbers = false;" in alone
+    assert "out[0]" not in alone

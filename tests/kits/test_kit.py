@@ -7,17 +7,20 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import onnx
 import pytest
 from click.testing import CliRunner
 
 from mtl_edge.artifact import MODEL_FILE, Manifest, write_artifact
 from mtl_edge.cli import main
 from mtl_edge.errors import DataError, ModelError, WorkdirError
+from mtl_edge.export.preprocess import preprocess_in_graph
 from mtl_edge.kits import kit as kit_module
-from mtl_edge.kits.destinations import DESTINATIONS, READS_ONE
+from mtl_edge.kits.destinations import DESTINATIONS, ENCODES_NO_ROWS, READS_ONE
 from mtl_edge.kits.goldens import Goldens
 from mtl_edge.kits.kit import KIT_FILE, KitRecord, write_kit
 from mtl_edge.preprocessing import Features
+from mtl_edge.runtime import manifest_of, open_session
 from mtl_edge.storage import sha256_of_file
 
 ROOT = Path(__file__).parents[2]
@@ -150,6 +153,22 @@ def test_what_a_client_cannot_read_is_refused_when_the_kit_is_written(
     with pytest.raises(ModelError, match=f"for {destination}, it must read one input of pixels, a table or texts"):
         write_kit(artifact.path, destination, tmp_path / "kit")
     assert not (tmp_path / "kit").exists()
+
+
+@pytest.mark.parametrize("destination", ENCODES_NO_ROWS)
+def test_rows_that_a_graph_encodes_are_refused_where_the_client_feeds_one_input(
+    destination: str, tmp_path: Path
+) -> None:
+    """On phones, rows are encoded by the client, or the kit is not written."""
+    source = ROOT / "models" / "adult" / MODEL_FILE
+    manifest = manifest_of(source, open_session(source))
+    assert manifest is not None
+    proto = onnx.load(source)
+    del proto.metadata_props[:]
+    model, inputs = preprocess_in_graph(proto.SerializeToString(), manifest.inputs[0])
+    artifact = write_artifact(tmp_path / "model", model, msgspec.structs.replace(manifest, inputs=inputs))
+    with pytest.raises(ModelError, match=f"for {destination}, .* found (RawNumbers|RawCategories), "):
+        write_kit(artifact.path, destination, tmp_path / "kit")
 
 
 @pytest.mark.parametrize(

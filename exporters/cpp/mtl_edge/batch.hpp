@@ -6,8 +6,10 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -23,6 +25,12 @@ struct Output {
   const char* name;
   std::size_t width;
   bool dense;
+};
+
+/// An input of texts, that of a graph which looks categories up by itself; no columns where it has none.
+struct Texts {
+  const char* name;
+  std::size_t columns;
 };
 
 namespace detail {
@@ -112,6 +120,7 @@ class Batch {
 
   /// Raw samples, one after the other -> answers, one for each. They stay as they are until the next run.
   Result<View<Answers>> run(View<Raw> raw) {
+    static_assert(Spec::kTexts.columns == 0, "the graph reads texts beside numbers: run rows");
     if (auto done = prepare(raw); !done) return done.error();
     if (auto done = infer(); !done) return done.error();
     return decode();
@@ -124,7 +133,12 @@ class Batch {
     const std::size_t width = raw_.size() / size();
     for (std::size_t i = 0; i < size(); ++i)
       if (auto done = S::encode(samples[i], i, raw_.data() + i * width); !done) return done.error();
-    return run(View<Raw>(raw_));
+    if (auto done = prepare(raw_); !done) return done.error();
+    if constexpr (S::kTexts.columns > 0)
+      for (std::size_t i = 0; i < size(); ++i)
+        if (auto done = write_texts(S::texts(samples[i]), i * S::kTexts.columns); !done) return done.error();
+    if (auto done = infer(); !done) return done.error();
+    return decode();
   }
 
   // What `run` does, step by step.
@@ -134,6 +148,13 @@ class Batch {
     if (raw.size() != input_.size()) return wrong_count("values", input_.size(), raw.size());
     Spec::preprocess(raw.data(), input_.data(), shape_);
     return {};
+  }
+
+  /// Categories -> the graph's input of texts, row after row; an empty one is missing. Until then all of them are.
+  Result<void> prepare_texts(View<std::string_view> texts) {
+    if (texts.size() == this->texts()) return write_texts(texts, 0);
+    return Error{std::string("input '") + Spec::kTexts.name + "'",
+                 "must hold " + std::to_string(this->texts()) + " texts", std::to_string(texts.size())};
   }
 
   /// The network's input -> its outputs.
@@ -159,7 +180,10 @@ class Batch {
   /// How many samples there are.
   std::size_t size() const noexcept { return answers_.size(); }
 
-  /// The shape of the input.
+  /// How many texts the graph reads beside numbers.
+  std::size_t texts() const noexcept { return size() * Spec::kTexts.columns; }
+
+  /// The shape of the input, of texts where there are no numbers.
   const Shape& shape() const noexcept { return shape_; }
 
   /// The network's input, to read or to write into.
@@ -175,9 +199,25 @@ class Batch {
   Batch(std::shared_ptr<const detail::Session> session, const Shape& shape)
       : session_(std::move(session)),
         shape_(shape),
-        raw_(Spec::kEncodes ? detail::count(shape) : 0),
-        input_(detail::count(shape)),
+        raw_(Spec::kEncodes && kNumbers ? detail::count(shape) : 0),
+        input_(kNumbers ? detail::count(shape) : 0),
         answers_(static_cast<std::size_t>(shape[0])) {}
+
+  static constexpr std::size_t kInputs = Spec::kNumbers + (Spec::kTexts.columns > 0);
+  static constexpr bool kNumbers = Spec::kNumbers;
+
+  /// Texts at so many places and the next ones; the runtime owns them.
+  Result<void> write_texts(View<std::string_view> texts, std::size_t first) {
+    const OrtApi& api = session_->api();
+    OrtValue* const value = values_[kInputs - 1].get();
+    for (const std::string_view text : texts) {
+      char* buffer = nullptr;
+      OrtStatus* const status = api.GetResizedStringTensorElementBuffer(value, first++, text.size(), &buffer);
+      if (status != nullptr) return detail::checked(api, status, session_->place, "the input must hold texts");
+      if (!text.empty()) std::memcpy(buffer, text.data(), text.size());
+    }
+    return {};
+  }
 
   Error wrong_count(const char* what, std::size_t wanted, std::size_t found) const {
     return {std::string("input '") + Spec::kInput + "'",
@@ -190,7 +230,7 @@ class Batch {
   std::vector<Raw> raw_;
   std::vector<Value> input_;
   std::vector<Answers> answers_;
-  std::vector<detail::Handle<OrtValue>> values_;  // the input, then the outputs
+  std::vector<detail::Handle<OrtValue>> values_;  // the inputs, then the outputs
   std::array<detail::Tensor, kOutputs> outputs_;
 };
 
@@ -205,14 +245,27 @@ Result<Batch<Spec>> Batch<Spec>::make(std::shared_ptr<const detail::Session> ses
   Batch batch(std::move(session), shape);
   const detail::Session& loaded = *batch.session_;
   const OrtApi& api = loaded.api();
-  OrtValue* input = nullptr;
-  auto done = detail::checked(
-      api,
-      api.CreateTensorWithDataAsOrtValue(loaded.memory.get(), batch.input_.data(), batch.input_.size() * sizeof(Value),
-                                         shape.data(), shape.size(), detail::element<Value>(), &input),
-      loaded.place, "the input must be a tensor");
-  batch.values_.emplace_back(input, api.ReleaseValue);
-  if (!done) return done.error();
+  const auto keep = [&](OrtStatus* status, OrtValue* value) {
+    batch.values_.emplace_back(value, api.ReleaseValue);
+    return detail::checked(api, status, loaded.place, "the input must be a tensor");
+  };
+  OrtValue* value = nullptr;
+  if constexpr (kNumbers) {
+    OrtStatus* const status = api.CreateTensorWithDataAsOrtValue(
+        loaded.memory.get(), batch.input_.data(), batch.input_.size() * sizeof(Value), shape.data(), shape.size(),
+        detail::element<Value>(), &value);
+    if (auto done = keep(status, value); !done) return done.error();
+  }
+  if constexpr (Spec::kTexts.columns > 0) {
+    const std::array<std::int64_t, 2> texts{shape[0], static_cast<std::int64_t>(Spec::kTexts.columns)};
+    OrtAllocator* allocator = nullptr;  // the runtime's own, which nobody releases
+    OrtStatus* status = api.GetAllocatorWithDefaultOptions(&allocator);
+    value = nullptr;
+    if (status == nullptr)
+      status = api.CreateTensorAsOrtValue(allocator, texts.data(), texts.size(), ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING,
+                                          &value);
+    if (auto done = keep(status, value); !done) return done.error();
+  }
   for (std::size_t at = 0; at < kOutputs; ++at) batch.values_.emplace_back(nullptr, api.ReleaseValue);
   return batch;
 }
@@ -223,19 +276,21 @@ Result<void> Batch<Spec>::infer() {
   std::array<OrtValue*, kOutputs> values;
   for (std::size_t at = 0; at < kOutputs; ++at) {
     names[at] = Spec::kOutputs[at].name;
-    values[at] = values_[at + 1].get();
+    values[at] = values_[kInputs + at].get();
   }
   // The first run lets the runtime allocate the outputs, later ones write where it did.
   const OrtApi& api = session_->api();
-  const char* const input_name = Spec::kInput;
-  const OrtValue* const input = values_[0].get();
-  OrtStatus* const status = api.Run(session_->session.get(), nullptr, &input_name, &input, 1, names.data(), kOutputs,
-                                    values.data());
+  std::array<const char*, kInputs> input_names{Spec::kInput};
+  std::array<const OrtValue*, kInputs> inputs;
+  if constexpr (Spec::kTexts.columns > 0) input_names[kInputs - 1] = Spec::kTexts.name;
+  for (std::size_t at = 0; at < kInputs; ++at) inputs[at] = values_[at].get();
+  OrtStatus* const status = api.Run(session_->session.get(), nullptr, input_names.data(), inputs.data(), kInputs,
+                                    names.data(), kOutputs, values.data());
   for (std::size_t at = 0; at < kOutputs; ++at)
-    if (!values_[at + 1]) values_[at + 1].reset(values[at]);
+    if (!values_[kInputs + at]) values_[kInputs + at].reset(values[at]);
   if (status != nullptr) return detail::checked(api, status, session_->place, "ONNX Runtime must be able to run it");
   for (std::size_t at = 0; at < kOutputs && outputs_[at].data == nullptr; ++at) {
-    auto tensor = detail::tensor_of(*session_, values_[at + 1].get(), Spec::kOutputs[at], shape_[0]);
+    auto tensor = detail::tensor_of(*session_, values_[kInputs + at].get(), Spec::kOutputs[at], shape_[0]);
     if (!tensor) return tensor.error();
     outputs_[at] = *std::move(tensor);
   }

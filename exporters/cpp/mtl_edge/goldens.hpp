@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <limits>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <vector>
 
@@ -26,13 +27,15 @@ struct GoldenOutput {
   double tolerance;
 };
 
-/// One run of the model: files of raw samples, of what preprocessing makes of them, and of all outputs.
+/// One run of the model: files of raw samples, of what preprocessing makes of them, of all outputs, and of texts. Where
+/// a graph reads no numbers, or no texts, there is none.
 template <std::size_t kRank, std::size_t kOutputs>
 struct Golden {
   std::array<std::int64_t, kRank> shape;
   const char* raw;
   const char* input;
   std::array<GoldenOutput, kOutputs> outputs;
+  const char* texts = nullptr;
 };
 
 namespace detail {
@@ -88,17 +91,46 @@ Result<void> compare(const std::string& place, const Value* found, const Shape& 
                printed("%.9g", static_cast<double>(found[worst]))};
 }
 
+/// A file of texts, a zero byte behind each.
+template <class Batch>
+Result<void> prepare_texts(Batch& batch, std::size_t count, const std::filesystem::path& path) {
+  const auto content = read_file(path);
+  if (!content) return content.error();
+  std::vector<std::string_view> texts;
+  std::string_view rest(content->data(), content->size());
+  for (std::size_t end; (end = rest.find('\0')) != std::string_view::npos; rest.remove_prefix(end + 1))
+    texts.push_back(rest.substr(0, end));
+  if (texts.size() != count || !rest.empty())
+    return Error{path.string(), "must have " + std::to_string(count) + " texts, a zero byte behind each",
+                 std::to_string(texts.size())};
+  return batch.prepare_texts(texts);
+}
+
+}  // namespace detail
+
+/// The raw samples of a golden vector -> the network's input.
+template <class Batch, class Golden>
+Result<void> prepare(Batch& batch, const Golden& golden, const std::filesystem::path& folder) {
+  if (golden.texts != nullptr)
+    if (auto done = detail::prepare_texts(batch, batch.texts(), folder / golden.texts); !done) return done;
+  if (golden.raw == nullptr) return {};
+  const auto raw = detail::read_values<typename Batch::Raw>(folder / golden.raw, detail::count(golden.shape));
+  if (!raw) return raw.error();
+  return batch.prepare(View<typename Batch::Raw>(*raw));
+}
+
+namespace detail {
+
 /// One golden vector; `share` multiplies its tolerances.
 template <class Batch, class Golden>
 Result<void> check(Batch& batch, const Golden& golden, const std::filesystem::path& folder, const std::string& place,
                    double share) {
-  const auto raw = read_values<typename Batch::Raw>(folder / golden.raw, count(golden.shape));
-  if (!raw) return raw.error();
-  if (auto done = batch.prepare(View<typename Batch::Raw>(*raw)); !done) return done;
-  if (auto done = compare(place + "input", batch.input().data(), golden.shape, folder / golden.input,
-                          share * kInputTolerance);
-      !done)
-    return done;
+  if (auto done = prepare(batch, golden, folder); !done) return done;
+  if (golden.input != nullptr)
+    if (auto done = compare(place + "input", batch.input().data(), golden.shape, folder / golden.input,
+                            share * kInputTolerance);
+        !done)
+      return done;
   if (auto done = batch.infer(); !done) return done;
   for (std::size_t at = 0; at < golden.outputs.size(); ++at) {
     const auto& [file, tolerance] = golden.outputs[at];

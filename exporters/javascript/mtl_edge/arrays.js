@@ -1,6 +1,6 @@
 // Typed arrays by numpy's names of their dtypes, and shapes as people write them.
 
-/** @import { NdArray, TypedArray } from "./index.d.ts" */
+/** @import { NdArray, Texts, TypedArray } from "./index.d.ts" */
 
 /** @type {Readonly<Record<string, { new (size: number): TypedArray; new (buffer: ArrayBuffer): TypedArray }>>} */
 export const ARRAYS = {
@@ -28,6 +28,7 @@ export const shown = (shape) => `(${shape.join(", ")})`;
  * @param {unknown} data
  */
 export function dtypeOf(data) {
+  if (Array.isArray(data) && data.every((value) => typeof value === "string")) return "string";
   const found = Object.entries(ARRAYS).find(([name, type]) => name !== "bool" && data instanceof type);
   return found?.[0] ?? (data === null ? "null" : typeof data);
 }

@@ -3,7 +3,7 @@
 import { ARRAYS, dtypeOf, indexOf, shown, sizeOf } from "./arrays.js";
 import { ModelFileError } from "./errors.js";
 
-/** @import { NdArray } from "./index.d.ts" */
+/** @import { NdArray, Texts } from "./index.d.ts" */
 /** @typedef {{ name: string, dtype: string, shape: number[], file: string, atol?: number }} Entry */
 /** @typedef {{ raw: Entry[], inputs: Entry[], outputs: Entry[] }} Case */
 /** @typedef {(file: string) => Promise<Uint8Array>} Read */
@@ -26,24 +26,26 @@ export async function goldenCases(read, sha256) {
  * An array of raw little-endian values in C order, as the processors of today hold them.
  * @param {Read} read
  * @param {Entry} entry
- * @returns {Promise<NdArray>}
+ * @returns {Promise<NdArray | Texts>}
  */
 export async function goldenArray(read, { file, dtype, shape }) {
   return attempt(async () => {
     const type = ARRAYS[dtype];
-    if (type === undefined || !/^[\w-]+\.bin$/.test(file)) throw new Error(`${file} of ${dtype}`);
+    if ((type === undefined && dtype !== "string") || !/^[\w-]+\.bin$/.test(file)) throw new Error(`${file} of ${dtype}`);
     const bytes = await read(file);
-    const data = new type(/** @type {ArrayBuffer} */ (bytes.slice().buffer));
+    const data = type === undefined
+      ? new TextDecoder().decode(bytes).split("\0").slice(0, -1) // a zero byte behind each text
+      : new type(/** @type {ArrayBuffer} */ (bytes.slice().buffer));
     if (data.length !== sizeOf(shape)) throw new Error(`${file} must be ${shown(shape)}, found ${data.length} values`);
-    return { data, shape };
+    return /** @type {NdArray | Texts} */ ({ data, shape });
   });
 }
 
 /**
  * Both arrays are equal but for the tolerance; NaN, where both have it, is equal.
  * @param {string} place
- * @param {NdArray} found
- * @param {NdArray} expected
+ * @param {NdArray | Texts} found
+ * @param {NdArray | Texts} expected
  * @param {number} tolerance
  */
 export function compare(place, found, expected, tolerance) {
@@ -52,10 +54,11 @@ export function compare(place, found, expected, tolerance) {
   if (got !== wanted) throw new ModelFileError(`${place}: must be ${wanted}, found ${got}`);
   let worst = -1, largest = tolerance;
   for (let at = 0; at < expected.data.length; at++) {
+    if (found.data[at] === expected.data[at]) continue;
     const a = Number(found.data[at]), b = Number(expected.data[at]);
-    if (Object.is(a, b)) continue;
+    if (Object.is(a, b) && typeof found.data[at] !== "string") continue;
     const apart = Math.abs(a - b);
-    if (apart > largest || (Number.isNaN(apart) && a !== b)) {
+    if (apart > largest || typeof found.data[at] === "string" || (Number.isNaN(apart) && a !== b)) {
       worst = at;
       largest = Number.isNaN(apart) ? Infinity : apart;
     }

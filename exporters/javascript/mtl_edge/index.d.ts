@@ -1,6 +1,6 @@
 // The client's types. `kit.d.ts` narrows them to one model's tasks and samples.
 
-import type { PixelsSteps, RawPixelsSteps, TableSteps, TokensSteps } from "./manifest_types.d.ts";
+import type { PixelsSteps, RawPixelsSteps, RawRowsSteps, TableSteps, TokensSteps } from "./manifest_types.d.ts";
 
 export type TypedArray =
   | Uint8Array | Int8Array | Uint16Array | Int16Array | Uint32Array | Int32Array
@@ -9,6 +9,12 @@ export type TypedArray =
 /** Values in C order, and the size of each axis. */
 export interface NdArray {
   readonly data: TypedArray;
+  readonly shape: readonly number[];
+}
+
+/** Texts in C order, for a graph that looks them up by itself. */
+export interface Texts {
+  readonly data: readonly string[];
   readonly shape: readonly number[];
 }
 
@@ -78,7 +84,7 @@ export interface ModelInput {
   readonly name: string;
   readonly dtype: string;
   readonly shape: readonly (number | string)[];
-  readonly preprocessing: PixelsSteps | RawPixelsSteps | TableSteps | TokensSteps;
+  readonly preprocessing: PixelsSteps | RawPixelsSteps | RawRowsSteps | TableSteps | TokensSteps;
 }
 
 export interface LoadOptions {
@@ -123,8 +129,8 @@ export class Model<A = Record<string, Answer>, S = unknown> {
    */
   selfCheck(): Promise<number>;
 
-  /** The raw batch of a golden vector, to try the model with. */
-  goldenSample(index: number): Promise<NdArray>;
+  /** The raw batch of a golden vector, to try the model with; rows, where the graph encodes them. */
+  goldenSample(index: number): Promise<readonly S[] | NdArray>;
 }
 
 /** Red, green, blue and alpha of each pixel, row by row, as a canvas gives them. */

@@ -45,8 +45,8 @@ function parsed(text, place) {
     const found = JSON.stringify(manifest?.format);
     throw new ModelFileError(`${place}: the manifest's format must be ${FORMAT}, found ${found}: update this client`);
   }
-  if (!Array.isArray(manifest.tasks) || manifest.inputs?.length !== 1 || typeof manifest.sha256 !== "string") {
-    throw new ModelFileError(`${place}: the manifest must have tasks, one input and a SHA-256`);
+  if (!Array.isArray(manifest.tasks) || !(manifest.inputs?.length > 0) || typeof manifest.sha256 !== "string") {
+    throw new ModelFileError(`${place}: the manifest must have tasks, inputs and a SHA-256`);
   }
   return manifest;
 }

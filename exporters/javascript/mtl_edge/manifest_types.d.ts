@@ -7,14 +7,16 @@ export interface Manifest {
   readonly sha256: string;
   readonly target: string | null;
   readonly tasks: readonly { readonly name: string; readonly kind: string; readonly classes?: number }[];
-  readonly inputs: readonly [ManifestInput];
+  readonly inputs: readonly [ManifestInput, ...ManifestInput[]];
 }
 
 export interface ManifestInput {
   readonly name: string;
   readonly dtype: string;
   readonly shape: readonly (number | string)[];
-  readonly preprocessing: PixelsSteps | RawPixelsSteps | TableSteps | TokensSteps;
+  readonly preprocessing: PixelsSteps | RawPixelsSteps | TableSteps | TokensSteps | RawNumbersSteps | RawCategoriesSteps;
+  /** What the data calls it, where that is another name. */
+  readonly reads?: string | null;
 }
 
 export interface PixelsSteps {
@@ -39,6 +41,28 @@ export interface TableSteps {
     readonly name: string;
     readonly categories?: readonly string[];
   }[];
+}
+
+/** The numbers of rows that the graph encodes; `places` are those of the columns among all of the row's. */
+export interface RawNumbersSteps {
+  readonly kind: "raw-numbers";
+  readonly columns: readonly string[];
+  readonly places: readonly number[];
+}
+
+/** The categories of such rows. */
+export interface RawCategoriesSteps {
+  readonly kind: "raw-categories";
+  readonly columns: readonly { readonly name: string; readonly categories: readonly string[] }[];
+  readonly places: readonly number[];
+}
+
+/** Rows that the graph encodes: its inputs of numbers, if it has one, and of categories. */
+export interface RawRowsSteps {
+  readonly kind: "raw-rows";
+  readonly columns: TableSteps["columns"];
+  readonly numbers: string | null;
+  readonly categories: string;
 }
 
 export interface TokensSteps {

@@ -5,9 +5,10 @@ import { DECODERS, decode } from "./decoding.js";
 import { ModelFileError } from "./errors.js";
 import { compare, goldenArray, goldenCases } from "./goldens.js";
 import { verifiedManifest } from "./manifest.js";
-import { inputOf, preprocess } from "./preprocessing.js";
+import { feedsOf, inputOf } from "./preprocessing.js";
+import { rowsOf } from "./table.js";
 
-/** @import { ModelInput, NdArray, Runtime, Session, TaskInfo, Tensor } from "./index.d.ts" */
+/** @import { ModelInput, NdArray, Runtime, Session, TaskInfo, Texts, Tensor } from "./index.d.ts" */
 /** @import { Manifest } from "./manifest_types.d.ts" */
 
 const INPUT_TOLERANCE = 1e-5;
@@ -32,7 +33,7 @@ export class Model {
     this.variant = manifest.variant;
     this.sha256 = manifest.sha256;
     /** @type {ModelInput} */
-    this.input = inputOf(manifest.inputs[0], place);
+    this.input = inputOf(manifest.inputs, place);
     /** @type {readonly TaskInfo[]} */
     this.tasks = manifest.tasks.map(({ name, kind, classes }) => ({ name, kind: /** @type {any} */ (kind), classes }));
     for (const { name, kind } of this.tasks) {
@@ -75,20 +76,24 @@ export class Model {
 
   /** @param {readonly unknown[] | NdArray} samples */
   async run(samples) {
-    const input = preprocess(this.input, samples);
-    if (input.shape[0] === 0) return new Map(this.tasks.map(({ name }) => [name, { data: new Float32Array(0), shape: [0] }]));
-    return this.#compute(input);
+    const feeds = feedsOf(this.input, samples);
+    if ([...feeds.values()].some(({ shape }) => shape[0] === 0)) {
+      return new Map(this.tasks.map(({ name }) => [name, { data: new Float32Array(0), shape: [0] }]));
+    }
+    return this.#compute(feeds);
   }
 
   async selfCheck() {
     const cases = await goldenCases(this.#readGolden, this.sha256);
     for (const [number, { raw, inputs, outputs }] of cases.entries()) {
-      const [given, wanted] = await Promise.all(
-        [raw[0], inputs[0]].map((entry) => goldenArray(this.#readGolden, /** @type {any} */ (entry))));
-      const input = preprocess(this.input, /** @type {NdArray} */ (given));
+      const feeds = feedsOf(this.input, await this.#samples(raw));
       const place = `goldens: case ${number}`;
-      compare(`${place}: input '${this.input.name}'`, input, /** @type {NdArray} */ (wanted), INPUT_TOLERANCE);
-      const found = await this.#compute(input);
+      for (const entry of inputs) {
+        const input = feeds.get(entry.name);
+        if (input === undefined) throw new ModelFileError(`${place}: the model must have an input '${entry.name}'`);
+        compare(`${place}: input '${entry.name}'`, input, await goldenArray(this.#readGolden, entry), INPUT_TOLERANCE);
+      }
+      const found = await this.#compute(feeds);
       for (const entry of outputs) {
         const output = found.get(entry.name);
         if (output === undefined) throw new ModelFileError(`${place}: the model must have an output '${entry.name}'`);
@@ -102,16 +107,28 @@ export class Model {
   /** @param {number} index */
   async goldenSample(index) {
     const cases = await goldenCases(this.#readGolden, this.sha256);
-    return goldenArray(this.#readGolden, /** @type {any} */ (cases[index]?.raw[0]));
+    return this.#samples(cases[index]?.raw ?? []);
   }
 
   /**
-   * @param {NdArray} input
+   * @param {readonly import("./goldens.js").Entry[]} raw
+   * @returns {Promise<readonly unknown[] | NdArray>}
+   */
+  async #samples(raw) {
+    /** @type {[string, NdArray | Texts][]} */
+    const arrays = await Promise.all(raw.map(async (entry) => [entry.name, await goldenArray(this.#readGolden, entry)]));
+    const { preprocessing } = this.input;
+    if (preprocessing.kind === "raw-rows") return rowsOf(preprocessing, new Map(arrays));
+    return /** @type {NdArray} */ (arrays[0]?.[1]);
+  }
+
+  /**
+   * @param {ReadonlyMap<string, NdArray | Texts>} feeds
    * @returns {Promise<Map<string, NdArray>>}
    */
-  async #compute({ data, shape }) {
-    const tensor = new this.#runtime.Tensor(dtypeOf(data), data, shape);
-    const outputs = await this.#session.run({ [this.input.name]: tensor });
+  async #compute(feeds) {
+    const tensor = (/** @type {NdArray | Texts} */ { data, shape }) => new this.#runtime.Tensor(dtypeOf(data), data, shape);
+    const outputs = await this.#session.run(Object.fromEntries([...feeds].map(([name, array]) => [name, tensor(array)])));
     return new Map(Object.entries(outputs).map(([name, output]) => [name, { data: output.data, shape: output.dims }]));
   }
 }

@@ -2,29 +2,69 @@
 
 import { ARRAYS, dtypeOf, isNdArray, shown, sizeOf } from "./arrays.js";
 import { ModelFileError, SampleError } from "./errors.js";
-import { encodeTable } from "./table.js";
+import { encodeRows, encodeTable } from "./table.js";
 
-/** @import { ModelInput, NdArray, TypedArray } from "./index.d.ts" */
-/** @import { ManifestInput, PixelsSteps, TokensSteps } from "./manifest_types.d.ts" */
+/** @import { ModelInput, NdArray, Texts, TypedArray } from "./index.d.ts" */
+/** @import { ManifestInput, PixelsSteps, RawCategoriesSteps, RawNumbersSteps, RawRowsSteps, TokensSteps } from "./manifest_types.d.ts" */
 
 const KINDS = ["pixels", "raw-pixels", "table", "tokens"];
 
 /**
- * What a model reads, by its manifest.
- * @param {ManifestInput} entry
+ * What a model reads, by its manifest; of rows that the graph encodes, numbers and categories are an input each.
+ * @param {readonly [ManifestInput, ...ManifestInput[]]} entries
  * @param {string} place
  * @returns {ModelInput}
  */
-export function inputOf(entry, place) {
+export function inputOf(entries, place) {
+  const rows = rowsInput(entries);
+  if (rows !== null) return rows;
+  const [entry] = entries;
   const steps = entry.preprocessing;
-  if (!KINDS.includes(steps.kind)) {
-    throw new ModelFileError(`${place}: preprocessing must be one of ${KINDS.join(", ")}, found ${steps.kind}`);
+  if (entries.length > 1 || steps.kind === "raw-numbers" || steps.kind === "raw-categories" || !KINDS.includes(steps.kind)) {
+    const found = entries.map(({ preprocessing }) => preprocessing.kind).join(", ");
+    throw new ModelFileError(`${place}: preprocessing must be one of ${KINDS.join(", ")}, or of rows, found ${found}`);
   }
   const dtype = steps.kind === "pixels" ? steps.raw_dtype : entry.dtype; // a graph that preprocesses reads what is raw
   if (ARRAYS[dtype] === undefined) {
     throw new ModelFileError(`${place}: raw samples must be of a dtype that JavaScript has, found ${dtype}`);
   }
   return { name: entry.name, dtype, shape: entry.shape, preprocessing: steps };
+}
+
+/**
+ * @param {readonly ManifestInput[]} entries
+ * @returns {ModelInput | null}
+ */
+function rowsInput(entries) {
+  const texts = entries.find(({ preprocessing }) => preprocessing.kind === "raw-categories");
+  const numbers = entries.find(({ preprocessing }) => preprocessing.kind === "raw-numbers");
+  if (texts === undefined || entries.some((entry) => entry !== texts && entry !== numbers)) return null;
+  const named = /** @type {RawCategoriesSteps} */ (texts.preprocessing);
+  const numeric = /** @type {RawNumbersSteps | undefined} */ (numbers?.preprocessing);
+  /** @type {RawRowsSteps["columns"][number][]} */
+  const columns = [];
+  named.columns.forEach(({ name, categories }, at) => { columns[named.places[at] ?? 0] = { type: "categorical", name, categories }; });
+  numeric?.columns.forEach((name, at) => { columns[numeric.places[at] ?? 0] = { type: "numeric", name }; });
+  /** @type {RawRowsSteps} */
+  const steps = { kind: "raw-rows", columns, numbers: numbers?.name ?? null, categories: texts.name };
+  return { name: texts.reads ?? texts.name, dtype: "rows", shape: [texts.shape[0] ?? "batch", columns.length], preprocessing: steps };
+}
+
+/**
+ * Samples -> what the graph reads, by the names of its inputs.
+ * @param {ModelInput} input
+ * @param {readonly unknown[] | NdArray} samples
+ * @returns {Map<string, NdArray | Texts>}
+ */
+export function feedsOf(input, samples) {
+  if (input.preprocessing.kind !== "raw-rows") return new Map([[input.name, preprocess(input, samples)]]);
+  if (!Array.isArray(samples)) throw new SampleError(`${input.name}: samples must be a list of rows, found something else`);
+  const feeds = encodeRows(input.preprocessing, samples);
+  const [batch] = input.shape;
+  if (typeof batch === "number" && samples.length !== batch) {
+    throw new SampleError(`${input.name}: must be ${batch} rows, found ${samples.length}`);
+  }
+  return feeds;
 }
 
 /**
@@ -62,6 +102,7 @@ function encoded({ name, dtype, shape, preprocessing }, samples) {
     case "pixels":
     case "raw-pixels": return stacked(name, dtype, shape.slice(1), samples);
     case "table": return encodeTable(preprocessing, samples);
+    case "raw-rows": throw new SampleError(`${name}: rows become several inputs`);
     case "tokens": return encodeTexts(preprocessing, samples);
   }
 }

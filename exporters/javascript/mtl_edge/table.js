@@ -2,8 +2,8 @@
 
 import { SampleError } from "./errors.js";
 
-/** @import { NdArray } from "./index.d.ts" */
-/** @import { TableSteps } from "./manifest_types.d.ts" */
+/** @import { NdArray, Texts } from "./index.d.ts" */
+/** @import { RawRowsSteps, TableSteps } from "./manifest_types.d.ts" */
 
 const LARGEST = 3.4028234663852886e38; // that float32 holds
 
@@ -27,6 +27,35 @@ export function encodeTable({ columns }, rows) {
     });
   });
   return { data, shape: [rows.length, columns.length] };
+}
+
+/**
+ * Rows -> what a graph that encodes them reads, by the names of its inputs; an empty text is missing.
+ * @param {RawRowsSteps} steps
+ * @param {readonly unknown[]} rows
+ * @returns {Map<string, NdArray | Texts>}
+ */
+export function encodeRows({ columns, numbers, categories }, rows) {
+  const named = columns.filter(({ type }) => type === "categorical");
+  const data = rows.flatMap((row, index) => named.map(({ name }) => categoryOf(cell(row, name, index)) ?? ""));
+  /** @type {Map<string, NdArray | Texts>} */
+  const feeds = new Map([[categories, { data, shape: [rows.length, named.length] }]]);
+  const numeric = columns.filter(({ type }) => type === "numeric");
+  return numbers === null ? feeds : feeds.set(numbers, encodeTable({ kind: "table", columns: numeric }, rows));
+}
+
+/**
+ * What such a graph reads -> rows.
+ * @param {RawRowsSteps} steps
+ * @param {ReadonlyMap<string, NdArray | Texts>} feeds
+ */
+export function rowsOf({ columns, numbers, categories }, feeds) {
+  /** @param {string} type @param {string | null} input @returns {[string, (row: number) => unknown][]} */
+  const readers = (type, input) => columns.filter((column) => column.type === type).map(({ name }, place, { length }) =>
+    [name, (row) => feeds.get(input ?? "")?.data[row * length + place]]);
+  const cells = [...readers("numeric", numbers), ...readers("categorical", categories)];
+  return Array.from({ length: feeds.get(categories)?.shape[0] ?? 0 }, (_, row) => Object.fromEntries(
+    cells.map(([name, value]) => [name, value(row) === "" || Number.isNaN(value(row)) ? null : value(row)])));
 }
 
 /**

@@ -11,7 +11,7 @@ import { drawing, element } from "./elements.js";
  */
 export function inputFor(input, answer, fail) {
   const { preprocessing } = input;
-  if (preprocessing.kind === "table") return rowForm(preprocessing.columns, answer);
+  if (preprocessing.kind === "table" || preprocessing.kind === "raw-rows") return rowForm(preprocessing.columns, answer);
   if (preprocessing.kind === "tokens") return textBox(preprocessing.vocabulary, answer);
   const pictures = pictureLayout(input);
   return pictures === null ? numbers(input, answer) : dropZone(pictures, answer, fail);
@@ -66,9 +66,13 @@ function rowForm(columns, answer) {
   const send = () => answer([Object.fromEntries(fields.map((field) => [field.name, field.value === "" ? null : field.value]))]);
   form.addEventListener("input", send);
   form.addEventListener("submit", (event) => { event.preventDefault(); send(); });
-  const show = ({ data }) => {
-    columns.forEach(({ type, categories }, position) => {
-      const value = data[position];
+  const show = (given) => { // an encoded row, or one as it is
+    columns.forEach(({ name, type, categories }, position) => {
+      if (Array.isArray(given)) {
+        fields[position].value = given[0][name] ?? "";
+        return;
+      }
+      const value = given.data[position];
       fields[position].value = type === "numeric" ? (Number.isNaN(value) ? "" : value) : categories[value - 1] ?? "";
     });
     return send();

@@ -21,6 +21,7 @@
 #include "mnist-pairs/model.hpp"
 #include "mtl_edge/throwing.hpp"
 #include "reviews/model.hpp"
+#include "rows-in-graph/model.hpp"
 
 namespace {
 
@@ -191,10 +192,28 @@ void encode() {
   }
 }
 
+/// Answers for rows, `age|workclass` in each line of standard input; then what is said of texts too few.
+template <class Spec>
+void predict_rows(const mtl_edge::Model<Spec>& model) {
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(std::cin, line);) lines.push_back(line);
+  std::vector<typename Spec::Sample> rows(lines.size());
+  for (std::size_t at = 0; at < lines.size(); ++at) {
+    const std::size_t bar = lines[at].find('|');
+    if (bar > 0) rows[at].age = std::strtof(lines[at].c_str(), nullptr);
+    rows[at].workclass = std::string_view(lines[at]).substr(bar + 1);
+  }
+  const auto answers = model.predict(rows);
+  if (!answers) return print_error(answers);
+  show_all(*answers);
+  auto batch = or_throw(model.batch(rows.size()));
+  print_error(batch.prepare_texts(std::vector<std::string_view>(1)));
+}
+
 template <class Spec>
 int probe(const std::vector<std::string>& words) {
   const std::string &folder = words[1], &command = words[2];
-  if constexpr (Spec::kEncodes)
+  if constexpr (Spec::kEncodes && Spec::kTexts.columns == 0)
     if (command == "encode") return encode<Spec>(), 0;
   mtl_edge::Options options;
   options.threads = command == "threads" ? 2 : 1;
@@ -204,9 +223,13 @@ int probe(const std::vector<std::string>& words) {
     const std::size_t cases = or_throw(model.self_check(folder + "/goldens", std::stod(words[3])));
     std::printf("%zu golden vectors, ONNX Runtime %s\n", cases, model.runtime_version().c_str());
   }
-  if (command == "run") run(model, words[3], words[4]);
-  if (command == "allocations") count_allocations<Spec>(folder);
-  if (command == "misuse") misuse(model, folder);
+  if constexpr (Spec::kTexts.columns == 0) {
+    if (command == "run") run(model, words[3], words[4]);
+    if (command == "allocations") count_allocations<Spec>(folder);
+    if (command == "misuse") misuse(model, folder);
+  } else if (command == "predict") {
+    predict_rows(model);
+  }
   return 0;
 }
 
@@ -226,6 +249,7 @@ int main(int count, char** arguments) {
     if (words[0] == "fashion-scenes") return probe<fashion_scenes::Spec>(words);
     if (words[0] == "in-graph") return probe<in_graph::Spec>(words);
     if (words[0] == "mnist-pairs") return probe<mnist_pairs::Spec>(words);
+    if (words[0] == "rows-in-graph") return probe<rows_in_graph::Spec>(words);
     return probe<reviews::Spec>(words);
   } catch (const mtl_edge::Failure& failure) {
     std::fprintf(stderr, "%s\n", failure.what());

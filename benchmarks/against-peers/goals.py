@@ -1,0 +1,137 @@
+"""What was promised of each network, and whether it was kept."""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+from results import Measured, Point
+
+HARMLESS = 0.5
+"""What the task that fares worst may lose, in points or per cent, where a model is to do in place of the dense one."""
+TIE = 0.1
+"""Differences up to this are none: 10 samples of 10,000."""
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """One goal: what was asked, whether it is met (None: cannot be said), and the figures that decide."""
+
+    goal: str
+    met: bool | None
+    why: str
+
+
+def verdicts(measured: Measured) -> list[Verdict]:
+    """All goals, in their order."""
+    points = measured.points()
+    found = []
+    alone = [point for point in points if point.row.kind == "int8"]
+    found += _alone([point for point in alone if point.row.ours], [point for point in alone if not point.row.ours])
+    pruned = [point for point in points if point.row.kind == "pruned"]
+    ours = [point for point in pruned if point.row.ours]
+    found += _pruned(ours, [point for point in pruned if not point.row.ours])
+    found.append(_harmless(ours))
+    found.append(_never_slower([point for point in points if point.row.ours]))
+    return found
+
+
+def best(points: Sequence[Point], most: float = HARMLESS) -> Point | None:
+    """The fastest of those that lose no more than so much, or else the one that loses least."""
+    good = [point for point in points if point.worst <= most]
+    if good:
+        return min(good, key=lambda point: point.ratio.median)
+    return min(points, key=lambda point: point.worst, default=None)
+
+
+def _alone(ours: Sequence[Point], peers: Sequence[Point]) -> list[Verdict]:
+    """Int8 alone, with that of our settings that meets most, the default one where several do."""
+    goals = {
+        "int8 alone: the worst task loses no more than with the best peer": _loses_no_more,
+        "int8 alone: no slower than the best peer": _no_slower,
+        "int8 alone: at most a third of that peer's tool time": _third_of_the_time,
+        "int8 alone: no more memory of the tool": _no_more_memory,
+    }
+    peer = best(peers)
+    if peer is None or not ours:
+        return [_unknown(goal, ours, peers) for goal in goals]
+    tried = [[(goal, *check(mine, peer)) for goal, check in goals.items()] for mine in ours]
+    mine, chosen = max(zip(ours, tried, strict=True), key=lambda pair: sum(met for _, met, _ in pair[1]))
+    return [
+        Verdict(goal=goal, met=met, why=f"{why} ({mine.row.setting} against {peer.row.name})")
+        for goal, met, why in chosen
+    ]
+
+
+def _loses_no_more(mine: Point, peer: Point) -> tuple[bool, str]:
+    return mine.worst <= peer.worst + TIE, f"{mine.worst:+.2f} against {peer.worst:+.2f}"
+
+
+def _no_slower(mine: Point, peer: Point) -> tuple[bool, str]:
+    ratio = mine.against(peer)
+    return ratio.low <= 1, f"{ratio.median:.2f}x, {ratio.low:.2f} to {ratio.high:.2f}"
+
+
+def _third_of_the_time(mine: Point, peer: Point) -> tuple[bool, str]:
+    return _costs(mine, peer, lambda point: point.row.cost.wall_seconds if point.row.cost else None, 1 / 3, "s")
+
+
+def _no_more_memory(mine: Point, peer: Point) -> tuple[bool, str]:
+    return _costs(mine, peer, lambda point: point.row.cost.peak_mib if point.row.cost else None, 1, "MiB")
+
+
+def _costs(mine: Point, peer: Point, of: Callable[[Point], float | None], share: float, unit: str) -> tuple[bool, str]:
+    a, b = of(mine), of(peer)
+    if a is None or b is None:
+        return False, "not measured"
+    return a <= share * b, f"{a:.1f} against {b:.1f} {unit}"
+
+
+def _pruned(ours: Sequence[Point], peers: Sequence[Point]) -> list[Verdict]:
+    """The whole recipe against the best pruned peer, with our fastest model that loses no more."""
+    goals = (
+        "whole recipe: at most half the latency of the best pruned peer at the same loss",
+        "whole recipe: at most half its size",
+    )
+    peer = best(peers)
+    if peer is None or not ours:
+        return [_unknown(goal, ours, peers) for goal in goals]
+    equal = [point for point in ours if point.worst <= peer.worst + TIE]
+    if not equal:
+        nearest = min(ours, key=lambda point: point.worst)
+        why = f"none of ours loses so little: {nearest.worst:+.2f} against {peer.worst:+.2f} ({peer.row.name})"
+        return [Verdict(goal=goal, met=False, why=why) for goal in goals]
+    mine = min(equal, key=lambda point: point.ratio.median)
+    names = f"({mine.row.setting}, {mine.worst:+.2f}, against {peer.row.name}, {peer.worst:+.2f})"
+    ratio = mine.against(peer)
+    size = mine.model.file_bytes / peer.model.file_bytes
+    return [
+        Verdict(
+            goal=goals[0],
+            met=ratio.median <= 0.5,
+            why=f"{ratio.median:.2f}x, {ratio.low:.2f} to {ratio.high:.2f} {names}",
+        ),
+        Verdict(goal=goals[1], met=size <= 0.5, why=f"{size:.2f}x {names}"),
+    ]
+
+
+def _harmless(ours: Sequence[Point]) -> Verdict:
+    """A variant with every task near the dense network."""
+    goal = f"whole recipe: a variant with every task within {HARMLESS} points of dense"
+    point = best(ours)
+    if point is None:
+        return _unknown(goal, ours, ours)
+    why = f"{point.worst:+.2f} at {point.ratio.median:.2f}x latency ({point.row.setting})"
+    return Verdict(goal=goal, met=point.worst <= HARMLESS, why=why)
+
+
+def _never_slower(ours: Sequence[Point]) -> Verdict:
+    goal = "never slower than fp32"
+    if not ours:
+        return _unknown(goal, ours, ours)
+    slowest = max(ours, key=lambda point: point.ratio.low)
+    ratio = slowest.ratio
+    why = f"at most {ratio.median:.2f}x, {ratio.low:.2f} to {ratio.high:.2f} ({slowest.row.setting})"
+    return Verdict(goal=goal, met=ratio.low <= 1, why=why)
+
+
+def _unknown(goal: str, ours: Sequence[Point], peers: Sequence[Point]) -> Verdict:
+    missing = "no model of ours" if not ours else "no model of a peer" if not peers else "nothing"
+    return Verdict(goal=goal, met=None, why=f"{missing} can be measured")
