@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from costs import Cost, run
+from costs import Cost, ToolError, run
 
 from mtl_edge.artifact import MODEL_FILE
 from mtl_edge.storage import cache_folder, write_atomically
@@ -64,7 +64,10 @@ def follow(network: "Network", name: str, out: Path, *, limit_s: float, quick: b
     write_atomically(recipe, composed(base, compression).encode())
     command = [sys.executable, "-m", "mtl_edge", "run", str(recipe), "--workdir", str(workdir)]
     cost = run(command, log=out / "log.txt", limit_s=limit_s, env={"MTL_EDGE_CACHE": str(cache)})
-    shutil.copy(workdir / "artifacts" / RESULT / MODEL_FILE, out / MODEL_FILE)
+    result = workdir / "artifacts" / RESULT / MODEL_FILE
+    if not result.exists():
+        raise ToolError(f"{RESULT} is withheld, because it is slower than what it was made of")
+    shutil.copy(result, out / MODEL_FILE)
     return cost
 
 

@@ -17,7 +17,7 @@ def inserted(readme: str, text: str) -> str:
 
 def page(found: Sequence[Measured]) -> str:
     """The goals of all networks, then of each network every tool and the frontier."""
-    parts = [_of_goals(found)] if found else []
+    parts = [_of_goals(found), f"Peers: {', '.join(found[0].versions.values())}."] if found else []
     for measured in found:
         parts += [f"### {measured.network}", _caption(measured), _of_tools(measured)]
         parts += ["All that no other model beats in latency without losing more:", _of_frontier(measured)]
