@@ -10,13 +10,15 @@ from mtl_edge.errors import ModelError
 from mtl_edge.graph import drop_dead, fresh_name, has_graphs_within, readers_of
 from mtl_edge.optimize.merge import Branch, branches_of
 from mtl_edge.optimize.narrow import narrow_quantized
+from mtl_edge.optimize.unused import drop_unused_channels
 from mtl_edge.quantize.int8_layers import constants_of
 
 
 def cut_outputs(model: bytes, names: Collection[str], *, narrow: bool = True) -> bytes:
     """Keep some outputs of a model, in its order, and only what they are computed from.
 
-    A layer of several tasks, as :mod:`mtl_edge.optimize.merge` makes them, loses the channels of those that go. What
+    A layer of several tasks, as :mod:`mtl_edge.optimize.merge` makes them, loses the channels of those that go, and
+    so does the one before it, where each task has channels of its own. What
     the network itself computes for all tasks at once, such as the gates of a mixture of experts, stays whole. Outputs
     are those of the whole model: of matrix products to the bit under ONNX Runtime, of convolutions but for last bits.
 
@@ -44,6 +46,7 @@ def cut_outputs(model: bytes, names: Collection[str], *, narrow: bool = True) ->
         for split in [node for node in graph.node if node.op_type == "Split" and node.input[0] in branches]:
             _narrow(graph, split, branches[split.input[0]])
         narrow_quantized(graph)
+        drop_unused_channels(graph)
         drop_dead(graph)
     after = readers_of(graph)
     for item in [item for item in graph.input if before[item.name] and not after[item.name]]:

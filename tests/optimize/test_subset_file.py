@@ -20,7 +20,7 @@ from mtl_edge.optimize import subset_file as module
 from mtl_edge.optimize.chain import CHAIN_FILE, Chain
 from mtl_edge.optimize.difference import answers_of
 from mtl_edge.optimize.marginal import measure_costs
-from mtl_edge.optimize.merge import find_groups, merge
+from mtl_edge.optimize.merge import find_groups, merge, merge_all
 from mtl_edge.optimize.split import split_graph
 from mtl_edge.optimize.split_file import split_file
 from mtl_edge.optimize.subset import cut_outputs
@@ -73,6 +73,20 @@ def test_int8_layers_of_several_tasks_lose_the_channels_of_those_that_go(merged_
             assert list(mine) == names
             for name, values in mine.items():
                 np.testing.assert_array_equal(values, theirs[name])
+
+
+@pytest.mark.parametrize("kind", ["Gemm", "MatMul", "Conv"])
+def test_int8_layers_behind_them_leave_no_channels_that_they_do_not_use(heads: Heads, kind: str) -> None:
+    """Their weights are blocks along a diagonal: what goes into the zeros beside one block is not computed either."""
+    apart = heads(kind, WIDTHS)
+    batches = [_batch(apart, 16)]
+    whole = quantize_static(merge_all(apart).model, batches)
+    expected = answers_of(whole, batches)
+    for name in ("head0", "head1", "head2"):
+        cut = cut_outputs(whole, [name])
+        onnx.checker.check_model(onnx.load_from_string(cut), full_check=True)
+        assert module._weights(cut) == module._weights(cut_outputs(quantize_static(apart, batches), [name]))
+        np.testing.assert_array_equal(answers_of(cut, batches)[0][name], expected[0][name])
 
 
 @pytest.mark.parametrize("name", REFERENCES)
