@@ -129,7 +129,8 @@ def compensated(weight: np.ndarray, scale: np.ndarray, hessian: np.ndarray) -> n
         hessian: ``(G, K, K)``.
 
     Returns:
-        Whole numbers from -127 to 127; for no channel is the error in its answers larger than that of the nearest ones.
+        Whole numbers from -127 to 127, 0 for 0; for no channel is the error in its answers larger than that of the
+        nearest ones.
     """
     weight, scale = weight.astype(np.float64), scale.astype(np.float64)
     nearest = _clip(weight / scale)
@@ -140,12 +141,13 @@ def compensated(weight: np.ndarray, scale: np.ndarray, hessian: np.ndarray) -> n
     damped = np.take_along_axis(np.take_along_axis(damped, order[:, :, None], 1), order[:, None, :], 2)
     pull = np.linalg.cholesky(np.linalg.inv(damped)).transpose(0, 2, 1)
     left = np.take_along_axis(weight, order[:, :, None], 1)
+    given = left != 0  # zeros stay: between the blocks of merged layers, and where a mask has put them
     chosen = np.empty_like(left)
     for start in range(0, left.shape[1], _BLOCK):
         stop = min(start + _BLOCK, left.shape[1])
         errors = np.empty_like(left[:, start:stop])
         for row in range(start, stop):
-            chosen[:, row] = _clip(left[:, row] / scale[:, 0])
+            chosen[:, row] = _clip(left[:, row] / scale[:, 0]) * given[:, row]
             error = (left[:, row] - chosen[:, row] * scale[:, 0]) / pull[:, row, row, None]
             left[:, row + 1 : stop] -= pull[:, row, row + 1 : stop, None] * error[:, None, :]
             errors[:, row - start] = error

@@ -155,6 +155,16 @@ def test_no_channel_answers_worse_than_with_the_nearest_weights() -> None:
         assert errors[0].sum() < 0.9 * errors[1].sum()
 
 
+def test_zeros_stay() -> None:
+    """As between the blocks of merged layers, where what was moved there would be of another task."""
+    mixed = RNG.standard_normal((1, 20, 20))
+    weight = RNG.standard_normal((1, 20, 6))
+    weight[0, 10:, :3] = weight[0, :10, 3:] = 0
+    found = compensated(weight, np.full((1, 1, 6), 0.05), mixed.transpose(0, 2, 1) @ mixed)
+    assert not found[weight == 0].any()
+    assert (found[weight != 0] != np.rint(weight / 0.05)[weight != 0]).any()
+
+
 def test_inputs_that_do_not_depend_on_each_other_give_the_nearest_weights() -> None:
     """There is nothing to compensate with then."""
     weight = RNG.standard_normal((1, 8, 4))

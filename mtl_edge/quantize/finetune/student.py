@@ -97,7 +97,8 @@ class Student(nn.Module):
         self._bias_starts = [torch.from_numpy(originals[bias.name].copy()) for bias in self._biases]
         self._bias_units = [self._unit(bias) for bias in self._biases]
         self._live = [
-            (numbers != 0).any(dim=_others(numbers, axis), keepdim=True) for numbers, axis in self._channels()
+            (numbers != 0).any(dim=_others(numbers, axis), keepdim=True) & torch.from_numpy(originals[weight.name] != 0)
+            for weight, (numbers, axis) in zip(self._weights, self._channels(), strict=True)
         ]
         self._steps = [self._step(node, makers) for node in graph.node]
 
