@@ -192,6 +192,7 @@ class Stages(TrainingStages):
                 rounds=spec.rounds,
                 round_seconds=spec.round_seconds,
                 cold_starts=spec.cold_starts,
+                memory_repeats=spec.memory_repeats,
                 data=data.folder / "test",
             )
             measured = benchmark(models, base=models[0], settings=settings)

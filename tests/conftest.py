@@ -186,6 +186,7 @@ threads = [1]
 rounds = 2
 round_seconds = 0.02
 cold_starts = 1
+memory_repeats = 1
 """
 
 

@@ -83,7 +83,7 @@ def main(workdir: Path, steps: int, variant: tuple[str, ...], threads: int) -> N
     stages = Stages(load_recipe(HERE / "mobilenet.toml"), StageCache(workdir / "stages"))
     data = stages.data()
     dense = stages.train(data)
-    exported = stages.export(data, dense, stages.prune(data, dense))
+    exported = stages.export(data, dense, stages.prune(data, dense, stages.teachers(data, dense)))
     results = Results(machine=this_machine(), steps=steps)
     test = load_samples(data.folder / "test")
     for name in variant:

@@ -101,7 +101,8 @@ def _heads(nodes: list[Any], weights: dict[str, np.ndarray], numbers: np.random.
 
 def _normal(numbers: np.random.Generator, *shape: int) -> np.ndarray:
     scale = np.sqrt(2 / np.prod(shape[1:]) if len(shape) > 2 else 2 / shape[0])
-    return (scale * numbers.standard_normal(shape)).astype(np.float32)
+    drawn: np.ndarray = (scale * numbers.standard_normal(shape)).astype(np.float32)
+    return drawn
 
 
 def crashing(path: Path, _: random.Random) -> None:

@@ -36,7 +36,7 @@ HERE = Path(__file__).parent
 MODELS = HERE.parents[1] / "models"
 SHIPPED = "pruned-int8"
 START, END = "<!-- measured -->\n", "<!-- end -->\n"
-_QUICK = BenchSpec(rounds=2, round_seconds=0.02, cold_starts=1)
+_QUICK = BenchSpec(rounds=2, round_seconds=0.02, cold_starts=1, memory_repeats=1)
 """Costs are those of seed 0; of other seeds only the metrics count."""
 
 

@@ -14,3 +14,4 @@ class BenchSpec(Section, frozen=True):
     rounds: Annotated[int, Meta(ge=2)] = 10
     round_seconds: Positive = 0.2
     cold_starts: Count = 5
+    memory_repeats: Annotated[int, Meta(ge=0)] = 2

@@ -271,9 +271,12 @@ def test_what_does_all_by_itself_is_quantized_before(artifact: Path, tmp_path: P
 
 
 def test_clients_that_read_one_input_get_no_graph_with_two(tmp_path: Path) -> None:
-    """A table that the graph encodes has numbers and texts; the message names both."""
-    arguments = ["export", str(MODELS / "adult" / "model.onnx"), "--for", "web", "-o", str(tmp_path / "kit")]
+    """Phones' kits: a table that the graph encodes has numbers and texts, and the message says so."""
+    arguments = ["export", str(MODELS / "adult" / "model.onnx"), "--for", "android", "-o", str(tmp_path / "kit")]
     done = CliRunner().invoke(main, [*arguments, "--preprocess"])
     assert done.exit_code == 2
-    assert "for web, it must read one input of pixels, a table or texts, found RawNumbers, RawCategories" in done.output
+    assert (
+        "for android, it must read one input of pixels, a table or texts, found RawNumbers, RawCategories"
+        in done.output
+    )
     assert not (tmp_path / "kit").exists()
