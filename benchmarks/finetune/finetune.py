@@ -13,13 +13,12 @@ import click
 import msgspec
 import torch
 
-from mtl_edge.bench.machine import Machine, this_machine
+from mtl_edge.bench.machine import Machine, TargetName, this_machine
 from mtl_edge.data.splits import Samples, load_samples
 from mtl_edge.quantize.file import quantize_file
 from mtl_edge.quantize.finetune.course import FinetuneName
 from mtl_edge.quantize.noise import output_noise
 from mtl_edge.quantize.refinements import Refinements
-from mtl_edge.quantize.target import TargetName
 from mtl_edge.recipe import load_recipe
 from mtl_edge.runtime import Metrics, evaluate, manifest_of, open_session
 from mtl_edge.stages import Stages

@@ -1,16 +1,25 @@
 """Do the loop of ``mtl-edge bench`` and that of the C++ client give the same latency?
 
-Usage: python benchmarks/harness-overhead/loops.py [--rounds N] [--batch N] BINARY MODEL [BINARY MODEL …]
+Usage: python benchmarks/harness-overhead/loops.py [--rounds N] [--batch N] [--headers DIR] KIT …
 
-BINARY is the ``mtl_edge_bench`` of the C++ kit that was made of MODEL. Writes loops.json beside this file.
+KIT is a folder that ``mtl-edge export MODEL --for cpp`` wrote; its benchmark is compiled there, with g++. The runtime's
+library for C is the one that MTL_EDGE_ONNXRUNTIME names, its headers are in ``--headers``. Writes loops.json beside
+this file.
+
+The Python package links the runtime into its own module, which is another build of the same kernels than the library
+for C. So there are three loops: ours as it is, ours calling the library for C (through shim.cpp), and that of C++.
 """
 
 import argparse
+import ctypes
+import gc
 import json
 import random
 import statistics
 import subprocess
+import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,67 +27,89 @@ import msgspec
 
 from mtl_edge.bench.contender import contenders
 from mtl_edge.bench.latency import Ratio
+from mtl_edge.bench.loop import sample, warm_up
 from mtl_edge.bench.machine import this_machine
 from mtl_edge.bench.process import Process
 from mtl_edge.bench.results import Benchmark
 
-TURNS = 1
 SECONDS = 0.3
-"""Short ones, many times: a box that is shared is slower for seconds at a time, which then meets both alike."""
+"""A short turn in each process, many times: a box that is shared is slower for seconds, which then meets all alike."""
 RUNS = 5
 ALLOWED = 0.03
 MATTERS_MS = 0.2
+SHIM = Path(__file__).with_name("shim.cpp")
+LOOPS = ("C++", "Python, library for C", "Python")
 
 
-def ours(model: Path, batch: int) -> dict[str, list[float]]:
-    """A fresh measuring process: all samples of its turns, and what a call costs."""
-    (contender,) = contenders([model])
+def build(kit: Path, headers: list[str]) -> None:
+    """Compile the kit's benchmark, and its model behind C functions."""
+    common = ["g++", "-std=c++17", "-O2", f"-I{kit}", *(f"-I{folder}" for folder in headers)]
+    subprocess.run([*common, kit / "mtl_edge_bench.cpp", "-o", kit / "mtl_edge_bench", "-ldl"], check=True)
+    subprocess.run([*common, "-fPIC", "-shared", SHIM, "-o", kit / "shim.so", "-ldl"], check=True)
+
+
+def python(kit: Path, batch: int) -> dict[str, Any]:
+    """A fresh measuring process: the samples of its turn, and what a call costs."""
+    (contender,) = contenders([kit / "model.onnx"])
     with Process(contender, timeout_s=600, threads=1, batch=batch, dims={}) as process:
-        turns: list[dict[str, Any]] = [
-            process.ask("round", seconds=SECONDS, least=RUNS, keep=None) for _ in range(TURNS)
-        ]
-    return {
-        "samples_ms": [sample for turn in turns for sample in turn["samples_ms"]],
-        "call_ms": [turn["call_ms"] for turn in turns],
-    }
+        turn = process.ask("round", seconds=SECONDS, least=RUNS, keep=None)
+    return {"samples_ms": turn["samples_ms"], "call_ms": turn["call_ms"]}
 
 
-def theirs(binary: Path, model: Path, batch: int) -> dict[str, list[float]]:
-    """A fresh process of the C++ client: all samples of its turns."""
+def library(kit: Path, batch: int) -> dict[str, Any]:
+    """A fresh process of this file, with our loop and the library for C."""
+    command = [sys.executable, __file__, "--measure", str(batch), str(kit)]
+    return {"samples_ms": json.loads(subprocess.run(command, check=True, capture_output=True).stdout)}
+
+
+def measure_library(kit: Path, batch: int) -> list[float]:
+    """What :func:`library` does in its process."""
+    shim = ctypes.CDLL(str(kit / "shim.so"))
+    if shim.prepare(str(kit / "model.onnx").encode(), ctypes.c_size_t(batch)):
+        raise SystemExit(f"{kit}: the library for C cannot load the model")
+    gc.disable()
+    warm_up(shim.infer, SECONDS)
+    return sample(shim.infer, SECONDS, RUNS)
+
+
+def cpp(kit: Path, batch: int) -> dict[str, Any]:
+    """A fresh process of the C++ client: the samples of its turn."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "cpp.json"
-        command = [str(binary), "--model", str(model), "--threads", "1", "--batch", str(batch), "--cold-starts", "1"]
-        command += ["--rounds", str(TURNS), "--seconds", str(SECONDS), "--json", str(file)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        command = [str(kit / "mtl_edge_bench"), "--model", str(kit / "model.onnx"), "--threads", "1"]
+        command += ["--batch", str(batch), "--cold-starts", "1", "--rounds", "1", "--seconds", str(SECONDS)]
+        subprocess.run([*command, "--json", str(file)], check=True, stdout=subprocess.DEVNULL)
         measured = msgspec.json.decode(file.read_bytes(), type=Benchmark)
     return {"samples_ms": measured.results[0].latency(1).samples_ms}
 
 
-def compare(binary: Path, model: Path, *, rounds: int, batch: int) -> dict[str, Any]:
-    """Both in random order, round after round, each time in fresh processes."""
-    found: dict[str, list[dict[str, list[float]]]] = {"python": [], "c++": []}
+def compare(kit: Path, *, rounds: int, batch: int) -> dict[str, Any]:
+    """All loops in random order, round after round, each time in fresh processes."""
+    kinds: dict[str, Callable[[Path, int], dict[str, Any]]] = dict(zip(LOOPS, (cpp, library, python), strict=True))
+    found: dict[str, list[dict[str, Any]]] = {loop: [] for loop in kinds}
     for _ in range(rounds):
-        for loop in random.sample(list(found), 2):
-            found[loop].append(ours(model, batch) if loop == "python" else theirs(binary, model, batch))
+        for loop in random.sample(LOOPS, len(LOOPS)):
+            found[loop].append(kinds[loop](kit, batch))
     medians = {loop: [statistics.median(turn["samples_ms"]) for turn in turns] for loop, turns in found.items()}
-    ratio = Ratio.of([mine / other for mine, other in zip(medians["python"], medians["c++"], strict=True)])
-    latency = statistics.median(medians["c++"])
     least = {loop: min(min(turn["samples_ms"]) for turn in turns) for loop, turns in found.items()}
-    verdict = _verdict(ratio) if latency >= MATTERS_MS else "below 0.2 ms"
-    call = statistics.median(ms for turn in found["python"] for ms in turn["call_ms"])
-    print(
-        f"{model.parent.name}: C++ {latency:.4f} ms, Python {ratio.median:.3f}x ({ratio.low:.3f}-{ratio.high:.3f}), "
-        f"least {least['python'] / least['c++']:.3f}x, a call {call:.4f} ms: {verdict}",
-        flush=True,
-    )
-    return {
-        "model": model.parent.name,
-        "batch": batch,
-        "ratio": msgspec.to_builtins(ratio),
-        "ratio_of_least": least["python"] / least["c++"],
-        "verdict": verdict,
-        "rounds": found,
-    }
+    latency = statistics.median(medians["C++"])
+    call = statistics.median(turn["call_ms"] for turn in found["Python"])
+    print(f"{kit.name}: C++ {latency:.4f} ms, a call from Python {call:.4f} ms")
+    ratios = {}
+    for loop in LOOPS[1:]:
+        ratio = Ratio.of([mine / other for mine, other in zip(medians[loop], medians["C++"], strict=True)])
+        verdict = _verdict(ratio) if latency >= MATTERS_MS else "below 0.2 ms"
+        ratios[loop] = {
+            **msgspec.to_builtins(ratio),
+            "of_least": least[loop] / least["C++"],
+            "verdict": verdict,
+        }
+        print(
+            f"  {loop:<22} {ratio.median:.3f}x ({ratio.low:.3f}-{ratio.high:.3f}), "
+            f"fastest runs {ratios[loop]['of_least']:.3f}x: {verdict}",
+            flush=True,
+        )
+    return {"model": kit.name, "batch": batch, "call_ms": call, "ratios": ratios, "rounds": found}
 
 
 def _verdict(ratio: Ratio) -> str:
@@ -93,18 +124,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("pairs", nargs="+", type=Path, metavar="BINARY MODEL")
+    parser.add_argument("--headers", action="append", default=[], metavar="DIR")
+    parser.add_argument("--measure", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("kits", nargs="+", type=Path, metavar="KIT")
     given = parser.parse_args()
-    if len(given.pairs) % 2:
-        parser.error("a model for each binary")
-    pairs = list(zip(given.pairs[::2], given.pairs[1::2], strict=True))
-    models = [compare(binary, model, rounds=given.rounds, batch=given.batch) for binary, model in pairs]
-    result = {
-        "turns": TURNS,
-        "seconds": SECONDS,
-        "machine": msgspec.to_builtins(this_machine()),
-        "models": models,
-    }
+    if given.measure is not None:
+        print(json.dumps(measure_library(given.kits[0], given.measure)))
+        return
+    for kit in given.kits:
+        build(kit, given.headers)
+    models = [compare(kit, rounds=given.rounds, batch=given.batch) for kit in given.kits]
+    result = {"seconds": SECONDS, "machine": msgspec.to_builtins(this_machine()), "models": models}
     Path(__file__).with_suffix(".json").write_text(json.dumps(result) + "\n")
 
 
