@@ -60,9 +60,9 @@ class Candidates:
     folder: Path | None = None
     whole: "Candidates | None" = None
 
-    def thinner(self, net: MultiTaskNet, rankings: Mapping[str, Ranking]) -> "Candidates":
-        """Those of the same network without some of its blocks, which are ranked anew."""
-        return replace(self, net=net, rankings=rankings, whole=self._whole)
+    def thinner(self, net: MultiTaskNet) -> "Candidates":
+        """Those of the same network without some of its blocks, whose channels are to be ranked anew."""
+        return replace(self, net=net, rankings={}, whole=self._whole)
 
     def parameters(self, shape: Shape) -> float:
         """Its trained values over the dense network's."""

@@ -58,7 +58,7 @@ def least_blocks(
     while len(gone) < min(most, len(blocks)):
         names = [block.name for block in gone]
         tried = [
-            DroppedBlock(name=name, losses=_changes(before, losses(without_blocks(net, [*names, name]))))
+            DroppedBlock(name=name, losses=loss_changes(before, losses(without_blocks(net, [*names, name]))))
             for name in blocks
             if name not in names
         ]
@@ -80,8 +80,8 @@ def demand_blocks(blocks: Sequence[str], count: int) -> None:
         )
 
 
-def _changes(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
-    """Relative to the loss before."""
+def loss_changes(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """How much each task loses more, relative to its loss before."""
     return {task: (after[task] - loss) / max(loss, 1e-12) for task, loss in before.items()}
 
 

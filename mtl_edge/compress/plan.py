@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from mtl_edge.compress.candidates import Candidates
 from mtl_edge.compress.choose import choose_shape, limit_of, whole_cost
 from mtl_edge.compress.conflict import describe
-from mtl_edge.compress.depth import demand_blocks, least_blocks, residual_blocks
+from mtl_edge.compress.depth import demand_blocks, least_blocks, loss_changes, residual_blocks
 from mtl_edge.compress.evidence import Evidence
-from mtl_edge.compress.importance import Ranking, rank
+from mtl_edge.compress.importance import rank
 from mtl_edge.compress.outcome import DroppedBlock, Pruned
-from mtl_edge.compress.shapes import Solved, solve_evenly
+from mtl_edge.compress.shapes import Solved, solve
 from mtl_edge.compress.target import Target, read_target
 from mtl_edge.nets.bypass import without_blocks
 from mtl_edge.nets.multitask import MultiTaskNet
@@ -45,7 +45,7 @@ class Planner:
             ModelError: the network's channels cannot be followed, or it has fewer blocks than are to be dropped.
         """
         spec = self.spec
-        whole = replace(dense, rankings=self._ranked(dense))
+        whole = self._ranked(dense)
         blocks, order = self._blocks(whole)
         if isinstance(spec.depth, int):
             chosen, dropped = self._without(whole, order), order
@@ -87,8 +87,13 @@ class Planner:
             for count in _depths(len(order)):
                 option = self._without(whole, order[:count])
                 bare = whole_cost(option.latency, option)
-                solved = solve_evenly(
-                    option.rankings, option.latency, limit=limit, round_to=self.spec.round_to, whole=bare
+                solved = solve(
+                    option.rankings,
+                    option.latency,
+                    limit=limit,
+                    round_to=self.spec.round_to,
+                    whole=bare,
+                    evenly=True,
                 )
                 found.append((option, order[:count], solved))
                 if bare <= limit:  # with all channels; to drop more would only cost more
@@ -104,20 +109,20 @@ class Planner:
     def _harm(self, option: Candidates, solved: Solved, before: Mapping[str, float]) -> float:
         """How much more the worst-off task loses in a shape than in the dense network, untrained in both."""
         after = self.evidence.losses(self.evidence.renormed(option.narrowed(solved.shape)))
-        return max((after[task] - loss) / max(loss, 1e-12) for task, loss in before.items())
+        return max(loss_changes(before, after).values())
 
     def _without(self, whole: Candidates, dropped: Sequence[DroppedBlock]) -> Candidates:
         """Those of the network without some blocks: its channels are ranked anew."""
         if not dropped:
             return whole
-        thinner = whole.thinner(without_blocks(whole.net, [block.name for block in dropped]), {})
-        return replace(thinner, rankings=self._ranked(thinner))
+        return self._ranked(whole.thinner(without_blocks(whole.net, [block.name for block in dropped])))
 
-    def _ranked(self, candidates: Candidates) -> dict[str, Ranking]:
+    def _ranked(self, candidates: Candidates) -> Candidates:
+        """The same with the worth of each channel."""
         spec = self.spec
         if spec.target is None and spec.ratio == 0:  # then the network need not be such as can be pruned
-            return {}
-        return rank(
+            return candidates
+        rankings = rank(
             candidates.net,
             candidates.example[:2],
             self.evidence.gradients(candidates.net),
@@ -125,6 +130,7 @@ class Planner:
             across=spec.across,
             weights=self.weights,
         )
+        return replace(candidates, rankings=rankings)
 
 
 def _depths(blocks: int) -> list[int]:

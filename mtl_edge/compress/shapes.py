@@ -48,6 +48,7 @@ def solve(
     limit: float,
     round_to: int,
     whole: float = 1.0,
+    evenly: bool = False,
 ) -> Solved:
     """The shape within a limit that loses least: first along one ratio for all groups, then group by group.
 
@@ -61,6 +62,7 @@ def solve(
         limit: what it may cost.
         round_to: channels left are a multiple of it.
         whole: the cost with all channels: less than 1 where blocks have been dropped.
+        evenly: look along one ratio for all groups only, which takes a few measurements.
     """
     row = uniform_row(rankings, round_to)
     if limit >= whole:
@@ -74,25 +76,12 @@ def solve(
         return asked[key]
 
     plain = _first_within(row, once, limit, whole)
-    if not plain.reached:
+    if evenly or not plain.reached:
         return replace(plain, tried=len(asked))
     gains = {name: _gain(name, row[0], plain.shape, once, whole) for name in _largest(rankings, plain.shape)}
     refined = _first_within(greedy_row(rankings, gains, round_to), once, limit, whole)
     better = refined.reached and lost(rankings, refined.shape) < lost(rankings, plain.shape)
     return replace(refined if better else plain, tried=len(asked))
-
-
-def solve_evenly(
-    rankings: Mapping[str, Ranking],
-    cost: Callable[[Shape], float],
-    *,
-    limit: float,
-    round_to: int,
-    whole: float = 1.0,
-) -> Solved:
-    """The shape within a limit that loses the same share of every group: a few measurements; as :func:`solve`."""
-    row = uniform_row(rankings, round_to)
-    return Solved(row[0], whole, reached=True) if limit >= whole else _first_within(row, cost, limit, whole)
 
 
 def uniform_row(rankings: Mapping[str, Ranking], round_to: int) -> list[Shape]:
