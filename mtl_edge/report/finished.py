@@ -2,10 +2,9 @@
 
 from rich.console import Console
 
-from mtl_edge.compress.outcome import pruned_lines, withheld_lines
+from mtl_edge.compress.outcome import pruned_lines
 from mtl_edge.report.document import RunReport
-from mtl_edge.report.outcomes import outcome_warnings
-from mtl_edge.report.profile_tables import not_profiled
+from mtl_edge.report.outcomes import run_warnings
 from mtl_edge.report.terminal import show
 
 
@@ -14,10 +13,5 @@ def show_run(report: RunReport, console: Console) -> None:
     show(report.benchmark, console)
     for sentence in pruned_lines(report.pruned):
         console.print(sentence, style="dim", soft_wrap=True)
-    warnings = (
-        *withheld_lines(report.withheld),
-        *outcome_warnings(report.quantized),
-        *not_profiled(report.profiles),
-    )
-    for sentence in warnings:
+    for sentence in run_warnings(report):
         console.print(f"Warning: {sentence}", style="bold red", soft_wrap=True)

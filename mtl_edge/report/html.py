@@ -22,7 +22,7 @@ from mtl_edge.report.footprint import memory_stacks
 from mtl_edge.report.headline import headline
 from mtl_edge.report.lineage import steps
 from mtl_edge.report.methods import methods_table
-from mtl_edge.report.profile_tables import not_profiled, parts_by_model, profile_tables
+from mtl_edge.report.profile_tables import parts_by_model, profile_tables
 from mtl_edge.report.reproduce import Reproduction, of_benchmark, of_run
 from mtl_edge.report.sharing import sharing_tables
 from mtl_edge.report.table import Cell, Table, comparison, warnings
@@ -52,9 +52,8 @@ NOTHING = Additions()
 
 def run_to_html(report: "RunReport", added: Additions = NOTHING) -> str:
     """The page of a finished run; profiles that are given take the place of its own."""
-    from mtl_edge.compress.outcome import withheld_lines
     from mtl_edge.report.charts.training import curves
-    from mtl_edge.report.outcomes import outcome_tables, outcome_warnings
+    from mtl_edge.report.outcomes import outcome_tables, run_warnings
 
     benchmark = report.benchmark
     names = [result.name for result in benchmark.results]
@@ -66,11 +65,7 @@ def run_to_html(report: "RunReport", added: Additions = NOTHING) -> str:
         added if added.profiles else replace(added, profiles=report.profiles.found),
         report=report,
         quantized=outcome_tables(report.quantized),
-        outcomes=[
-            *withheld_lines(report.withheld),
-            *outcome_warnings(report.quantized),
-            *not_profiled(report.profiles),
-        ],
+        outcomes=run_warnings(report),
         curves=curves(trained, benchmark.base_result.tasks, names, PAGE),
         trained=[network for network in trained if network in names],
     )

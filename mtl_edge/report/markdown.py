@@ -9,7 +9,7 @@ from mtl_edge.report.boxes import box_tables
 from mtl_edge.report.headline import headline
 from mtl_edge.report.lineage import steps_table
 from mtl_edge.report.methods import methods_table
-from mtl_edge.report.profile_tables import not_profiled, parts_tables
+from mtl_edge.report.profile_tables import parts_tables
 from mtl_edge.report.sharing import sharing_tables
 from mtl_edge.report.table import Cell, Table, comparison, warnings
 from mtl_edge.report.terminal import caption
@@ -20,15 +20,11 @@ if TYPE_CHECKING:
 
 def run_to_markdown(report: "RunReport", *, picture: str | None) -> str:
     """A finished run as Markdown tables, with a link to the picture's file."""
-    from mtl_edge.compress.outcome import pruned_lines, withheld_lines
-    from mtl_edge.report.outcomes import outcome_tables, outcome_warnings
+    from mtl_edge.compress.outcome import pruned_lines
+    from mtl_edge.report.outcomes import outcome_tables, run_warnings
 
     tables = [*parts_tables(report.profiles.found), *outcome_tables(report.quantized)]
-    remarks = [
-        *withheld_lines(report.withheld),
-        *outcome_warnings(report.quantized),
-        *not_profiled(report.profiles),
-    ]
+    remarks = run_warnings(report)
     return _document(report.name, report.benchmark, picture, tables, remarks, pruned_lines(report.pruned))
 
 

@@ -1,12 +1,15 @@
-"""What came of int8 models, as tables and sentences."""
+"""What came of a run's models, and of int8 ones most of all, as tables and sentences."""
 
 from collections.abc import Mapping
 
+from mtl_edge.compress.outcome import withheld_lines
 from mtl_edge.quantize.audit import NO_KERNEL, Audit, Precision
 from mtl_edge.quantize.budgets import WithinBudgets
 from mtl_edge.quantize.finetune.course import Finetuned
 from mtl_edge.quantize.noise import WithoutVnni
 from mtl_edge.quantize.outcome import Outcome
+from mtl_edge.report.document import RunReport
+from mtl_edge.report.profile_tables import not_profiled
 from mtl_edge.report.table import Cell, Table
 
 _FELT_DB = 1.0
@@ -19,6 +22,15 @@ def outcome_tables(quantized: Mapping[str, Outcome]) -> list[Table]:
     audits = {name: outcome.audit for name, outcome in quantized.items()}
     tuned = {name: outcome.finetuned for name, outcome in quantized.items() if outcome.finetuned is not None}
     return [*([_budgets(within, tuned)] if within else []), _audits(audits)]
+
+
+def run_warnings(report: RunReport) -> list[str]:
+    """All that one should know of a run before its models are used; one sentence each."""
+    return [
+        *withheld_lines(report.withheld),
+        *outcome_warnings(report.quantized),
+        *not_profiled(report.profiles),
+    ]
 
 
 def outcome_warnings(quantized: Mapping[str, Outcome]) -> list[str]:
