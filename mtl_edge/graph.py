@@ -91,3 +91,17 @@ def fresh_name(graph: onnx.GraphProto, stem: str) -> str:
         number += 1
         name = f"{stem}_{number}"
     return name
+
+
+def assumed_attributes(node: onnx.NodeProto, opset: int | None = None) -> list[onnx.AttributeProto]:
+    """A node's attributes that have the value which its operator gives them anyway.
+
+    Args:
+        node: of any operator; of the runtime's own ones nothing is known, and nothing is assumed.
+        opset: the version of its operator set; None takes the newest.
+    """
+    if not onnx.defs.has(node.op_type, node.domain):
+        return []
+    at = {} if opset is None else {"max_inclusive_version": opset}
+    known = onnx.defs.get_schema(node.op_type, domain=node.domain, **at).attributes
+    return [item for item in node.attribute if item.name in known and item == known[item.name].default_value]

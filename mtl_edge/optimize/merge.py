@@ -14,13 +14,11 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from mtl_edge.graph import drop_dead, fresh_name, has_graphs_within, readers_of
+from mtl_edge.graph import assumed_attributes, drop_dead, fresh_name, has_graphs_within, readers_of
+from mtl_edge.optimize.channels import ACTIVATIONS, split_axis
 from mtl_edge.quantize.int8_layers import constants_of
 from mtl_edge.quantize.layers import Layer, layers_of
 
-_ELEMENTWISE = frozenset(
-    ("Clip", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Relu", "Selu", "Sigmoid", "Softplus", "Tanh")
-)
 _SPLIT_AS_INPUT = 13
 """The operator set since which ``Split`` takes the sizes as a tensor."""
 
@@ -107,7 +105,7 @@ def find_parallel_groups(model: bytes) -> list[Group]:
     for split in (node for node in graph.node if node.op_type == "Split"):
         group = [reading[name] for name in split.output if name in reading and readers[name] == 1]
         alike = {_likeness(branch, constants) for branch in group}
-        if len(group) == len(split.output) > 1 == len(alike) and _axis(split) == group[0].channel_axis:
+        if len(group) == len(split.output) > 1 == len(alike) and split_axis(split) == group[0].channel_axis:
             groups.append(tuple(group))
     return groups
 
@@ -197,14 +195,14 @@ def _is_activation(node: onnx.NodeProto, source: str, constants: Mapping[str, np
     """Whether it does the same to every number of a tensor, and reads nothing else but constant limits."""
     limits = [constants.get(name) for name in node.input[1:] if name]
     scalars = all(limit is not None and limit.ndim == 0 for limit in limits)
-    return node.op_type in _ELEMENTWISE and node.input[0] == source and scalars
+    return node.op_type in ACTIVATIONS and node.input[0] == source and scalars
 
 
 def _likeness(branch: Branch, constants: Mapping[str, np.ndarray]) -> tuple[object, ...]:
     """What layers must have in common."""
     kernel, last = branch.layer.weight.shape[2:], branch.chain[-1]
     activation: tuple[object, ...] = ()
-    if last.op_type in _ELEMENTWISE:
+    if last.op_type in ACTIVATIONS:
         limits = tuple(constants[name].tobytes() if name else b"" for name in last.input[1:])
         activation = (_attributes(last), limits)
     kinds = tuple(node.op_type for node in branch.chain)
@@ -213,9 +211,8 @@ def _likeness(branch: Branch, constants: Mapping[str, np.ndarray]) -> tuple[obje
 
 def _attributes(node: onnx.NodeProto) -> tuple[bytes, ...]:
     """A node's attributes but for those that say what goes without saying."""
-    known = onnx.defs.get_schema(node.op_type, domain=node.domain).attributes
-    said = (item for item in node.attribute if item.name not in known or item != known[item.name].default_value)
-    return tuple(sorted(item.SerializeToString(deterministic=True) for item in said))
+    assumed = assumed_attributes(node)
+    return tuple(sorted(item.SerializeToString(deterministic=True) for item in node.attribute if item not in assumed))
 
 
 def _wider(graph: onnx.GraphProto, group: Group) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
@@ -267,10 +264,6 @@ def _block_diagonal(weights: Sequence[np.ndarray]) -> np.ndarray:
 def _whole(graph: onnx.GraphProto, part: str) -> str:
     """The tensor that a ``Split`` makes this part of."""
     return next(str(node.input[0]) for node in graph.node if part in node.output)
-
-
-def _axis(split: onnx.NodeProto) -> int:
-    return next((int(item.i) for item in split.attribute if item.name == "axis"), 0)
 
 
 def _join_again(graph: onnx.GraphProto, split: onnx.NodeProto) -> None:

@@ -10,7 +10,6 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 import numpy as np
 import onnx
@@ -138,7 +137,7 @@ class _Course:
 
     def ratio(self, kept: frozenset[str]) -> float:
         """Latency over that in float."""
-        return statistics.median(islice(self._race(self._session(kept), self._float), ROUNDS))
+        return statistics.median(itertools.islice(self._race(self._session(kept), self._float), ROUNDS))
 
     def beats(self, mine: frozenset[str], theirs: frozenset[str]) -> bool:
         """Whether one placement is faster than another, by more than noise and in most rounds.

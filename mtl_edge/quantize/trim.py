@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import onnx
 from onnx import numpy_helper
 
-from mtl_edge.graph import has_graphs_within
+from mtl_edge.graph import assumed_attributes, has_graphs_within
 
 _CONVERSIONS = ("QuantizeLinear", "DequantizeLinear")
 _WINDOWED = ("AveragePool", "Conv", "ConvTranspose", "MaxPool")
@@ -38,13 +38,11 @@ def _drop_defaults(model: onnx.ModelProto) -> None:
     """Without the attributes that have the value which their operator gives them anyway; in place."""
     versions = {entry.domain: entry.version for entry in model.opset_import}
     for node in model.graph.node:
-        if not onnx.defs.has(node.op_type, node.domain):
-            continue  # an operator of the runtime's own
-        known = onnx.defs.get_schema(node.op_type, versions.get(node.domain, 1), node.domain).attributes
-        for item in list(node.attribute):
-            default = known[item.name].default_value if item.name in known else None
-            if item == default or (node.op_type in _WINDOWED and _goes_without_saying(item)):
-                node.attribute.remove(item)
+        assumed = assumed_attributes(node, versions.get(node.domain, 1))
+        if node.op_type in _WINDOWED:
+            assumed += [item for item in node.attribute if _goes_without_saying(item) and item not in assumed]
+        for item in assumed:
+            node.attribute.remove(item)
 
 
 def _goes_without_saying(item: onnx.AttributeProto) -> bool:
