@@ -152,9 +152,10 @@ class _Line:
 
 def _line(stages: Stages, data: Stage) -> _Line:
     dense = stages.train(data)
-    pruned = stages.prune(data, dense, stages.teachers(data, dense))
+    teachers = stages.teachers(data, dense)
+    pruned = stages.prune(data, dense, teachers)
     exported = stages.export(data, dense, pruned)
-    return _Line(dense, pruned, exported, stages.quantize(data, exported))
+    return _Line(dense, pruned, exported, stages.quantize(data, exported, teachers))
 
 
 def _contenders(lines: Mapping[str, _Line]) -> list[Contender]:

@@ -32,7 +32,16 @@ from mtl_edge.quantize.source import calibrated
 from mtl_edge.runtime import Session, evaluate, open_session, predict
 from mtl_edge.storage import Stage, cache_folder, sha256_of, sha256_of_file, write_atomically
 from mtl_edge.tasks import budgets_of
-from mtl_edge.training_stages import CALIBRATION_BATCH, TASK_CODE, Material, TrainingStages, int8_target, model_input
+from mtl_edge.train.teacher import Teacher
+from mtl_edge.training_stages import (
+    CALIBRATION_BATCH,
+    TASK_CODE,
+    Material,
+    Taught,
+    TrainingStages,
+    int8_target,
+    model_input,
+)
 
 PARITY_FILE = "parity.json"
 QUANTIZED_FILE = "quantized.json"
@@ -96,15 +105,22 @@ class Stages(TrainingStages):
             libraries=_ARTIFACT_LIBRARIES,
         )
 
-    def quantize(self, data: Stage, exported: Stage) -> Stage:
-        """Both networks in static int8; the pruned one only where it is not the slower one."""
+    def quantize(self, data: Stage, exported: Stage, teachers: Sequence[Taught]) -> Stage:
+        """Both networks in static int8; the pruned one only where it is not the slower one.
+
+        Args:
+            data: the splits.
+            exported: the networks in fp32.
+            teachers: of the fine-tuning (see :meth:`teachers`).
+        """
         recipe, spec = self._recipe, self._recipe.compress.quantize
         target = int8_target(recipe)
 
         def work(folder: Path) -> None:
             material = self._material(data)
             splits, base = material.splits, None
-            teacher: Session | None = None
+            teacher = Teacher([each.net(data) for each in teachers], recipe.compress.distill)
+            teacher.check_tasks(recipe.tasks)
             budgets = budgets_of(recipe.tasks)
             outcomes: dict[str, Outcome] = {}
             withheld: dict[str, Withheld] = {}
@@ -125,7 +141,6 @@ class Stages(TrainingStages):
                     seed=recipe.seed,
                 )
                 known = calibrated(session, content, parent, samples, folder=None, equalized=spec.equalize)
-                teacher = teacher or session
                 if budgets and base is None:  # every loss is counted from the dense network
                     base = evaluate(session, parent.tasks, parent.inputs, splits.val.arrays)
                 model, outcome = quantize_calibrated(
@@ -158,10 +173,11 @@ class Stages(TrainingStages):
                 "recipe": recipe_body(recipe),
                 "data": data.digest,
                 "parent": exported.digest,
+                "teachers": [teacher.stage.digest for teacher in teachers],
                 "target": target,
                 "machine": this_machine(),  # the audit, and a measured placement, are of what runs here
             },
-            code=("quantize", "graph.py", *_RACE_CODE, *_RUNTIME_CODE),
+            code=("quantize", "graph.py", "nets", "train/teacher.py", *_RACE_CODE, *_RUNTIME_CODE),
             libraries=_ARTIFACT_LIBRARIES,
         )
 

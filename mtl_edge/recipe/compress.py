@@ -37,7 +37,7 @@ class PruneSpec(Section, frozen=True):
 
 
 class DistillSpec(Section, frozen=True):
-    """``[compress.distill]``: who teaches the pruned network, and what.
+    """``[compress.distill]``: who teaches the pruned network and the int8 ones, and what.
 
     The loss is ``(1 - weight) * labels + weight * teacher``, to which the distances of
     :mod:`mtl_edge.train.transfer` are added times ``hint`` and ``attention``. ``weights`` are those of tasks that have
@@ -63,8 +63,8 @@ class QuantizeSpec(Section, frozen=True):
 
     ``this-box`` is the kind that makes the model. ``measured`` puts into int8 what is faster so on this box; for
     another kind of processor, and with ``all``, everything goes there that can. ``finetune`` trains the int8 model with
-    the dense network as its teacher, ``if-needed`` where a task misses its ``max_drop`` otherwise. The other keys are
-    those of :class:`mtl_edge.quantize.refinements.Refinements`.
+    the teachers of ``[compress.distill]``, ``if-needed`` where a task misses its ``max_drop`` otherwise. The other keys
+    are those of :class:`mtl_edge.quantize.refinements.Refinements`.
     """
 
     method: Literal["minmax", "moving-average", "percentile", "entropy", "mse", "auto"] = "mse"
