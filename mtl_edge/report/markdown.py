@@ -11,6 +11,7 @@ from mtl_edge.report.lineage import steps_table
 from mtl_edge.report.methods import methods_table
 from mtl_edge.report.profile_tables import parts_tables
 from mtl_edge.report.sharing import sharing_tables
+from mtl_edge.report.sparse import sparse_tables
 from mtl_edge.report.table import Cell, Table, comparison, warnings
 from mtl_edge.report.terminal import caption
 
@@ -65,6 +66,7 @@ def _document(
     tables = [
         *([methods] if methods else gives),
         costs,
+        *sparse_tables(benchmark),
         *([step_by_step] if step_by_step else []),
         *sharing_tables(benchmark),
         *further,
