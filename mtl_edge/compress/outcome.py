@@ -58,6 +58,15 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
     blocks: int = 0
 
 
+class Sparsified(msgspec.Struct, frozen=True, kw_only=True):
+    """How many of the ``weights`` of the ``layers`` that a mask is over are ``zeros``, and by which ``pattern``."""
+
+    pattern: str
+    layers: int
+    weights: int
+    zeros: int
+
+
 class Withheld(msgspec.Struct, frozen=True):
     """A pruned model that is no result, because the model ``than`` which it is to replace is faster.
 
@@ -74,6 +83,15 @@ def withheld_lines(withheld: Mapping[str, Withheld]) -> list[str]:
         f"{name}: withheld, because it takes {found.ratio:.2f}x the time of {found.than} on this box; remove less, or "
         "give compress.prune.target a latency"
         for name, found in withheld.items()
+    ]
+
+
+def sparsified_lines(sparsified: Mapping[str, Sparsified]) -> list[str]:
+    """One sentence for each sparse network: how sparse it is."""
+    return [
+        f"{name}: {found.zeros / max(found.weights, 1):.1%} of {found.weights:,} weights in {found.layers} layers are "
+        f"zero, by the pattern {found.pattern}, which saves size only"
+        for name, found in sparsified.items()
     ]
 
 
