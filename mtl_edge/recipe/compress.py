@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from mtl_edge.compress.pattern import read_pattern
 from mtl_edge.compress.target import read_target
 from mtl_edge.recipe.section import Count, NotNegative, Positive, Section, Share
 
@@ -58,6 +59,24 @@ class DistillSpec(Section, frozen=True):
         return self.hint > 0 or self.attention > 0
 
 
+class SparsifySpec(Section, frozen=True):
+    """``[compress.sparsify]``: masks over weights by :mod:`mtl_edge.compress.masks`, and the fine-tuning that follows.
+
+    ``pattern`` is read by :func:`mtl_edge.compress.pattern.read_pattern`.
+    """
+
+    pattern: float | str
+    across: Literal["network", "layer"] = "network"
+    epochs: Count = 8
+    learning_rate: Positive = 3e-3
+
+    def __post_init__(self) -> None:
+        try:
+            read_pattern(self.pattern)
+        except ValueError as error:
+            raise ValueError(f"pattern: {error}") from error
+
+
 class QuantizeSpec(Section, frozen=True):
     """``[compress.quantize]``: how ranges are taken from the calibration samples, and for which kind of processor.
 
@@ -82,4 +101,5 @@ class CompressSpec(Section, frozen=True):
 
     prune: PruneSpec = PruneSpec()
     distill: DistillSpec = DistillSpec()
+    sparsify: SparsifySpec | None = None
     quantize: QuantizeSpec = QuantizeSpec()
