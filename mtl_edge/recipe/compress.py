@@ -10,11 +10,11 @@ from mtl_edge.compress.target import read_target
 from mtl_edge.recipe.net import NetSpec
 from mtl_edge.recipe.section import Count, NotNegative, Positive, Section, Share
 
-TrainedStep = Literal["student", "prune"]
+TrainedStep = Literal["student", "prune", "sparsify"]
 """A step that trains a network in fp32; :mod:`mtl_edge.variants` takes each of them."""
 Step = TrainedStep | Literal["quantize"]
 
-MADE_BY: dict[TrainedStep, str] = {"student": "student", "prune": "pruned"}
+MADE_BY: dict[TrainedStep, str] = {"student": "student", "prune": "pruned", "sparsify": "sparse"}
 """What the variant is called that a step leaves."""
 
 
@@ -137,11 +137,20 @@ class CompressSpec(Section, frozen=True):
         if "quantize" in self.order[:-1]:
             after = ", ".join(map(repr, self.order[self.order.index("quantize") + 1 :]))
             raise ValueError(f"order: 'quantize' must come last, for no step goes on from int8, found {after} after it")
-        if "student" in self.order and self.student is None:
-            raise ValueError("order: 'student' needs a [compress.student] table with its net, found none")
-        if "student" not in self.order and self.student is not None:
-            named = ", ".join(map(repr, self.order)) or "no step"
-            raise ValueError(f"student: 'student' must be a step of compress.order, found {named}")
+        for step, spec, key in (("student", self.student, "net"), ("sparsify", self.sparsify, "pattern")):
+            if step in self.order and spec is None:
+                raise ValueError(f"order: {step!r} needs a [compress.{step}] table with its {key}, found none")
+            if step not in self.order and spec is not None:
+                named = ", ".join(map(repr, self.order)) or "no step"
+                raise ValueError(f"{step}: {step!r} must be a step of compress.order, found {named}")
+        if "sparsify" in self.trained[:-1]:
+            after = self.trained[self.trained.index("sparsify") + 1]
+            raise ValueError(f"order: 'sparsify' must be the last step that trains, found {after!r} after it")
+
+    @property
+    def zeros(self) -> str | None:
+        """The pattern of the sparse networks, if there are some."""
+        return None if self.sparsify is None else str(self.sparsify.pattern)
 
     @property
     def trained(self) -> tuple[TrainedStep, ...]:

@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
 def run_to_markdown(report: "RunReport", *, picture: str | None) -> str:
     """A finished run as Markdown tables, with a link to the picture's file."""
-    from mtl_edge.compress.outcome import pruned_lines
+    from mtl_edge.compress.outcome import pruned_lines, sparsified_lines
     from mtl_edge.report.outcomes import outcome_tables, run_warnings
 
     taught = teacher_tables(report.validation, report.benchmark.base_result.tasks)
     tables = [*parts_tables(report.profiles.found), *outcome_tables(report.quantized), *taught]
     remarks = run_warnings(report)
-    return _document(report.name, report.benchmark, picture, tables, remarks, pruned_lines(report.pruned))
+    notes = [*pruned_lines(report.pruned), *sparsified_lines(report.sparse)]
+    return _document(report.name, report.benchmark, picture, tables, remarks, notes)
 
 
 def bench_to_markdown(name: str, benchmark: Benchmark, *, picture: str | None, boxes: Boxes | None = None) -> str:
