@@ -9,7 +9,6 @@ from pathlib import Path
 
 import msgspec
 
-
 _LAUNCHER = Path(__file__).with_name("launch.py")
 
 

@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 
 report, *command = sys.argv[1:]
 started = time.perf_counter()
@@ -17,7 +18,6 @@ cost = {
     "cpu_seconds": usage.ru_utime + usage.ru_stime,
     "peak_mib": usage.ru_maxrss / 1024,  # KiB on Linux
 }
-with open(report, "w", encoding="utf-8") as file:
-    json.dump(cost, file)
+Path(report).write_text(json.dumps(cost), encoding="utf-8")
 code = os.waitstatus_to_exitcode(status)
 sys.exit(code if code >= 0 else 128 - code)
