@@ -95,9 +95,13 @@ def sparsified_lines(sparsified: Mapping[str, Sparsified]) -> list[str]:
 
 
 def _remedy(name: str) -> str:
-    if name.rpartition("/")[2].removesuffix("-int8") == "student":
-        return "make compress.student.net smaller"
-    return "remove less, or give compress.prune.target a latency"
+    match name.rpartition("/")[2].removesuffix("-int8"):
+        case "student":
+            return "make compress.student.net smaller"
+        case "sparse":
+            return "so does what it was made of"
+        case _:
+            return "remove less, or give compress.prune.target a latency"
 
 
 def target_line(reached: Reached) -> str:

@@ -21,11 +21,10 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     ``training`` has one list of epochs per trained network, teachers among them as ``teacher/NAME``; ``validation`` has
     what their weights reach on the validation samples, by task and metric. ``parity`` is the worst difference between
     torch and ONNX Runtime per exported network, in standard deviations of the output. ``pruned`` says of each pruned
-    network what is left of it, and which channels serve one task only; ``sparse``
-    of each sparse one how much of it is zero. ``quantized`` says of each int8 model how it came
-    about, what the runtime really runs in int8, and what became of the tasks' budgets. ``withheld`` says of each model
-    that is no result which one is faster. ``profiles`` says where the time of each variant goes; reports of older
-    versions have neither these nor ``validation``.
+    network what is left of it, and which channels serve one task only, ``sparse`` of each sparse one how much of it is
+    zero. ``quantized`` says of each int8 model how it came about, what the runtime really runs in int8, and what became
+    of the tasks' budgets. ``withheld`` says of each model that is no result which one is faster. ``profiles`` says
+    where the time of each variant goes; reports of older versions have neither these nor ``validation``.
     """
 
     name: str
