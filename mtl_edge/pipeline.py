@@ -124,9 +124,10 @@ def run(recipe: Recipe, workdir: Path) -> RunReport:
                 name = f"{SINGLE_TASK}/{task.name}"
                 console.print(name)
                 lines[f"{name}/"] = _line(Stages(alone(recipe, task), cache, log_dir=log_dir and log_dir / name), data)
+        noise = stages.noise(data, lines[""].dense, lines[""].pruned)
         measured = stages.bench(data, _contenders(lines))
         with spinner("report"):
-            report = _report(recipe, lines, measured)
+            report = msgspec.structs.replace(_report(recipe, lines, measured), noise=noise)
             _publish(report, lines, workdir)
     return report
 
