@@ -35,7 +35,7 @@ from mtl_edge.tasks import Task
 from mtl_edge.train.device import find_device
 from mtl_edge.train.distributed import FollowerCache, joined
 from mtl_edge.train.selection import best_epoch
-from mtl_edge.training_stages import HISTORY_FILE, PRUNED_FILE, WEIGHTS_FILE
+from mtl_edge.training_stages import HISTORY_FILE, PRUNED_FILE, WEIGHTS_FILE, Taught
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def run(recipe: Recipe, workdir: Path) -> RunReport:
                 name = f"{SINGLE_TASK}/{task.name}"
                 console.print(name)
                 lines[f"{name}/"] = _line(Stages(alone(recipe, task), cache, log_dir=log_dir and log_dir / name), data)
-        noise = stages.noise(data, lines[""].dense, lines[""].pruned)
+        noise = stages.noise(data, lines[""].dense, Taught(stages, lines[""].pruned))
         measured = stages.bench(data, _contenders(lines))
         with spinner("report"):
             report = msgspec.structs.replace(_report(recipe, lines, measured), noise=noise)

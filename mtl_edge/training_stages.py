@@ -273,8 +273,8 @@ class TrainingStages:
 
         return self._made(name, work, depends_on)
 
-    def noise(self, data: Stage, dense: Stage, pruned: Stage) -> tuple[Noise, ...]:
-        """What the validation and the test samples can tell of how much the pruned network loses, task by task."""
+    def noise(self, data: Stage, dense: Stage, other: "Taught") -> tuple[Noise, ...]:
+        """What the validation and the test samples can tell of how much another network loses, task by task."""
         recipe = self._recipe
         budgets = budgets_of(recipe.tasks)
         if not budgets:
@@ -282,7 +282,7 @@ class TrainingStages:
 
         def work(folder: Path) -> None:
             material, found = self._material(data), []
-            nets = [self._trained(stage, material) for stage in (dense, pruned)]
+            nets = (self._trained(dense, material), other.net(data))
             splits = {"validation": material.splits.val, "test": material.splits.test}
             with spinner("noise of budgets"):
                 for split, samples in splits.items():
@@ -297,7 +297,7 @@ class TrainingStages:
         stage = self._stage(
             "noise",
             work,
-            {"tasks": recipe.tasks, "data": data.digest, "dense": dense.digest, "pruned": pruned.digest},
+            {"tasks": recipe.tasks, "data": data.digest, "dense": dense.digest, "other": other.stage.digest},
             code=("train", "nets", "recipe", "data/splits.py", *TASK_CODE),
             libraries=("torch", "numpy", "scikit-learn"),
         )
@@ -393,7 +393,7 @@ class TrainingStages:
 
 @dataclass(frozen=True)
 class Taught:
-    """A teacher: the stages of its recipe, and the one in which it was trained."""
+    """A network that was trained, such as a teacher: the stages of its recipe, and the one that left it."""
 
     stages: TrainingStages
     stage: Stage

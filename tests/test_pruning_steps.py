@@ -17,7 +17,7 @@ from mtl_edge.nets.checkpoint import read_weights
 from mtl_edge.recipe import CompressSpec, DataSpec, MLPSpec, PruneSpec, Recipe, TrainSpec
 from mtl_edge.storage import Stage, StageCache
 from mtl_edge.tasks import Regression
-from mtl_edge.training_stages import HISTORY_FILE, PRUNED_FILE, WEIGHTS_FILE, TrainingStages
+from mtl_edge.training_stages import HISTORY_FILE, PRUNED_FILE, WEIGHTS_FILE, Taught, TrainingStages
 
 STEPS = PruneSpec(ratio=0.8, round_to=2, steps=3, epochs=4, learning_rate=1e-9)
 
@@ -164,7 +164,7 @@ def test_noise_is_told_of_tasks_with_a_budget(taken: Stage, make: Callable[..., 
     """On the validation and on the test samples; nothing is looked at where no task has one."""
     stages = make(max_drop="0.1%")
     data = stages.data()
-    noises = stages.noise(data, stages.train(data), taken)
+    noises = stages.noise(data, stages.train(data), Taught(stages, taken))
     assert [(noise.split, noise.samples) for noise in noises] == [("validation", 40), ("test", 80)]
     assert all(noise.task == "up" and noise.drowns for noise in noises)
-    assert make().noise(data, stages.train(data), taken) == ()
+    assert make().noise(data, stages.train(data), Taught(stages, taken)) == ()

@@ -67,8 +67,8 @@ class Candidates:
 
     @property
     def dense_channels(self) -> Mapping[str, int]:
-        """How many channels the ranked groups have in the dense network."""
-        return group_channels(self._whole.net, self.rankings)
+        """How many channels the ranked groups have in the dense network; empty where this is it."""
+        return {} if self.whole is None else group_channels(self.whole.net, self.rankings)
 
     def parameters(self, shape: Shape) -> float:
         """Its trained values over the dense network's."""
