@@ -1,4 +1,4 @@
-"""Stages that train: the data, the dense network and the pruned one; and what every stage is made with.
+"""Stages that train: the data, a network from labels or teachers, the pruned one; and what every stage is made with.
 
 A stage is a function from finished stages to files in a folder of its own. Its key holds all that it depends on: its
 part of the recipe, what its parents wrote, the source code that it runs and the libraries that it calls. So a run that
@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import torch
+from torch import Tensor
 
 from mtl_edge.artifact import ModelInput
 from mtl_edge.bench.machine import TargetName, this_machine
@@ -36,6 +37,8 @@ from mtl_edge.quantize.target import this_target
 from mtl_edge.recipe import PruneSpec, Recipe, TrainSpec
 from mtl_edge.recipe.alone import alone
 from mtl_edge.recipe.balance import Equal
+from mtl_edge.report.document import EpochRecord
+from mtl_edge.report.teachers import TEACHER
 from mtl_edge.storage import Stage, StageCache, cache_folder, write_atomically
 from mtl_edge.tasks import Noise, TargetStatistics, budget_weights, budgets_of, loss_noise, without_budgets
 from mtl_edge.train.device import bf16_is_fast, find_device
@@ -97,6 +100,16 @@ class TrainingStages:
         self._training_libraries = ("torch", "numpy", *balancing)
         self._bf16 = wanted == "bf16" or (wanted == "auto" and bf16_is_fast(device))
 
+    @property
+    def recipe(self) -> Recipe:
+        """What they do."""
+        return self._recipe
+
+    @property
+    def log_dir(self) -> Path | None:
+        """Where TensorBoard's files go, if any."""
+        return self._log_dir
+
     def data(self) -> Stage:
         """The splits, and what is fitted on them before training."""
         recipe = self._recipe
@@ -124,9 +137,14 @@ class TrainingStages:
             libraries=("numpy", *libraries),
         )
 
-    def train(self, data: Stage) -> Stage:
-        """The dense network, from labels."""
+    def beside(self, recipe: Recipe, *, log_dir: Path | None = None) -> "TrainingStages":
+        """The stages of another recipe, in the same cache and with the same processes."""
+        return TrainingStages(recipe, self._cache, log_dir=log_dir, ranks=self._ranks)
+
+    def train(self, data: Stage, teachers: "Sequence[Network]" = ()) -> Stage:
+        """The network of the recipe: the dense one from labels alone, a student from labels and teachers."""
         recipe, spec = self._recipe, self._recipe.train
+        name = "student" if teachers else "train"
         depends_on = self._depends_on(
             {
                 "train": spec.decisive,
@@ -136,6 +154,7 @@ class TrainingStages:
                 "bf16": self._bf16,
                 "seed": recipe.seed,
                 "data": data.digest,
+                **(_taught_by(recipe, teachers) if teachers else {}),
             },
             code=_TRAINING_CODE,
             libraries=self._training_libraries,
@@ -145,15 +164,16 @@ class TrainingStages:
             material = self._material(data)
             net = self._untrained(material)
             options = self._options(spec, recipe.seed)
-            history = self._fit("train", depends_on, net, material, options, title="train")
+            lesson = Teacher([teacher.net(data) for teacher in teachers], recipe.compress.distill) if teachers else None
+            history = self._fit(name, depends_on, net, material, options, title=name, teacher=lesson)
             _save_trained(folder, net, history)
 
-        return self._made("train", work, depends_on)
+        return self._made(name, work, depends_on)
 
-    def teachers(self, data: Stage, dense: Stage) -> "list[Taught]":
-        """The networks that teach the pruned one: the dense one, one for each task, or several of all tasks."""
+    def teachers(self, data: Stage, dense: Stage) -> "list[Network]":
+        """The networks that teach the others: the dense one, one for each task, or several of all tasks."""
         recipe, spec = self._recipe, self._recipe.compress.distill
-        found = [Taught(self, dense)]
+        found = [Network("dense", self, dense)]
         match spec.teacher:
             case "dense":
                 return found
@@ -164,13 +184,14 @@ class TrainingStages:
                 seeds = [(recipe.seed + number) % 2**32 for number in range(1, spec.members)]
                 others = {f"seed-{seed}": msgspec.structs.replace(recipe, seed=seed) for seed in seeds}
         for name, part in others.items():
-            console.print(f"teacher/{name}")
-            log_dir = self._log_dir and self._log_dir / "teacher" / name
-            stages = TrainingStages(part, self._cache, log_dir=log_dir, ranks=self._ranks)
-            found.append(Taught(stages, stages.train(data)))
+            console.print(f"{TEACHER}/{name}")
+            stages = self.beside(part, log_dir=self._log_dir and self._log_dir / TEACHER / name)
+            found.append(Network(f"{TEACHER}/{name}", stages, stages.train(data)))
         return found
 
-    def prune(self, data: Stage, dense: Stage, teachers: "Sequence[Taught]", *, base: "Stage | None" = None) -> Stage:
+    def prune(
+        self, data: Stage, dense: Stage, teachers: "Sequence[Network]", *, base: "Network | None" = None
+    ) -> Stage:
         """The dense network with fewer channels or blocks, fine-tuned with teachers (see :meth:`teachers`).
 
         Where the recipe asks for several steps each is a stage of its own, and the last stage is what came of them.
@@ -185,43 +206,47 @@ class TrainingStages:
         steps = steps_of(spec)
         if len(steps) == 1 and spec.stop == "never":
             return self._prune_step("prune", steps[0], data, dense, dense, teachers)
-        start, done = self._metrics(base or dense), [dense]
+        done = [Network("dense", self, dense)]
+        before = (base or done[0]).metrics
         missed: list[tuple[Missed, ...]] = []
         for step in steps:
-            done.append(self._prune_step(f"prune-{step.number}", step, data, dense, done[-1], teachers))
-            missed.append(missed_budgets(recipe.tasks, start, self._metrics(done[-1])))
+            name = f"prune-{step.number}"
+            done.append(Network(name, self, self._prune_step(name, step, data, dense, done[-1].stage, teachers)))
+            missed.append(missed_budgets(recipe.tasks, before, done[-1].metrics))
             if spec.stop == "budget" and missed[-1]:
                 break
         over = spec.stop == "budget" and bool(missed[-1])
         kept = max(len(missed) - over, 1)  # where the first one misses a budget already, it is the nearest miss
 
         def work(folder: Path) -> None:
-            parts = [msgspec.json.decode((stage.folder / PRUNED_FILE).read_bytes(), type=Pruned) for stage in done[1:]]
-            records = [
+            files = [network.stage.folder / PRUNED_FILE for network in done[1:]]
+            parts = [msgspec.json.decode(file.read_bytes(), type=Pruned) for file in files]
+            records = tuple(
                 PrunedStep(
-                    parameters=self.trained(data, stage).parameter_count,
-                    epochs=len(_history(stage)),
-                    metrics=self._metrics(stage),
-                    reached=part.reached if part is not None else None,
+                    parameters=network.net(data).parameter_count,
+                    epochs=len(network.history),
+                    metrics=network.metrics,
+                    reached=part.reached,
                     missed=lost,
                 )
-                for stage, part, lost in zip(done, [None, *parts], [(), *missed], strict=True)
-            ]
-            schedule = Schedule(planned=len(steps), dense=records[0], steps=tuple(records[1:]), kept=kept)
+                for network, part, lost in zip(done[1:], parts, missed, strict=True)
+            )
+            whole = done[0].net(data).parameter_count
+            schedule = Schedule(planned=len(steps), parameters=whole, metrics=before, steps=records, kept=kept)
             write_atomically(folder / PRUNED_FILE, msgspec.json.encode(whole_course(parts, schedule)))
             for name in (WEIGHTS_FILE, HISTORY_FILE):
-                write_atomically(folder / name, (done[kept].folder / name).read_bytes())
+                write_atomically(folder / name, (done[kept].stage.folder / name).read_bytes())
 
         return self._stage(
             "prune",
             work,
-            {"schedule": spec, "stages": [stage.digest for stage in done], "missed": missed},
+            {"schedule": spec, "networks": [each.stage.digest for each in done], "before": before, "missed": missed},
             code=("compress", "recipe", "nets", "train/selection.py", *TASK_CODE),
             libraries=(),
         )
 
     def _prune_step(
-        self, name: str, step: Step, data: Stage, dense: Stage, parent: Stage, teachers: "Sequence[Taught]"
+        self, name: str, step: Step, data: Stage, dense: Stage, parent: Stage, teachers: "Sequence[Network]"
     ) -> Stage:
         """One step: the network of a stage with less of it, down to a share of the dense one, fine-tuned."""
         recipe, spec = self._recipe, step.of(self._recipe.compress.prune)
@@ -273,7 +298,7 @@ class TrainingStages:
 
         return self._made(name, work, depends_on)
 
-    def noise(self, data: Stage, dense: Stage, other: "Taught") -> tuple[Noise, ...]:
+    def noise(self, data: Stage, dense: Stage, other: "Network") -> tuple[Noise, ...]:
         """What the validation and the test samples can tell of how much another network loses, task by task."""
         recipe = self._recipe
         budgets = budgets_of(recipe.tasks)
@@ -303,6 +328,11 @@ class TrainingStages:
         )
         return msgspec.json.decode((stage.folder / NOISE_FILE).read_bytes(), type=tuple[Noise, ...])
 
+    def untrained(self, data: Stage) -> tuple[MultiTaskNet, Tensor]:
+        """The network of this recipe before any training, and two samples as it reads them."""
+        material = self._material(data)
+        return self._untrained(material), material.learner.inputs(material.splits.calib, slice(2))
+
     def trained(self, data: Stage, stage: Stage) -> MultiTaskNet:
         """The network that a training stage of this recipe left."""
         return self._trained(stage, self._material(data))
@@ -327,11 +357,6 @@ class TrainingStages:
             "code": code_hash(("stages.py", "training_stages.py", *code)),
             "versions": library_versions(libraries),
         }
-
-    def _metrics(self, stage: Stage) -> Mapping[str, Mapping[str, float]]:
-        """What a network reaches on the validation samples, by task and name: in the epoch whose weights it has."""
-        history = _history(stage)
-        return history[best_epoch(history, self._recipe.tasks) if self._recipe.train.keeps_best else -1].metrics
 
     def _made(self, name: str, work: Callable[[Path], None], depends_on: Mapping[str, object]) -> Stage:
         """The stage, found or made."""
@@ -392,15 +417,27 @@ class TrainingStages:
 
 
 @dataclass(frozen=True)
-class Taught:
-    """A network that was trained, such as a teacher: the stages of its recipe, and the one that left it."""
+class Network:
+    """A trained network: its name, the stages of its recipe, and the one of them that left it."""
 
+    name: str
     stages: TrainingStages
     stage: Stage
 
     def net(self, data: Stage) -> MultiTaskNet:
         """The network itself."""
         return self.stages.trained(data, self.stage)
+
+    @property
+    def history(self) -> tuple[EpochRecord, ...]:
+        """How it was trained, epoch by epoch."""
+        return msgspec.json.decode((self.stage.folder / HISTORY_FILE).read_bytes(), type=tuple[EpochRecord, ...])
+
+    @property
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """What it reaches on the validation samples, by task and name: those of the epoch whose weights it has."""
+        recipe, history = self.stages.recipe, self.history
+        return history[best_epoch(history, recipe.tasks) if recipe.train.keeps_best else -1].metrics
 
 
 def int8_target(recipe: Recipe) -> TargetName:
@@ -409,8 +446,8 @@ def int8_target(recipe: Recipe) -> TargetName:
     return this_target() if target == "this-box" else target
 
 
-def _history(stage: Stage) -> list[Epoch]:
-    return msgspec.json.decode((stage.folder / HISTORY_FILE).read_bytes(), type=list[Epoch])
+def _taught_by(recipe: Recipe, teachers: Sequence[Network]) -> dict[str, object]:
+    return {"distill": recipe.compress.distill, "teachers": [teacher.stage.digest for teacher in teachers]}
 
 
 def _save_trained(folder: Path, net: MultiTaskNet, history: list[Epoch]) -> None:

@@ -17,7 +17,7 @@ from mtl_edge.nets.checkpoint import read_weights
 from mtl_edge.recipe import CompressSpec, DataSpec, MLPSpec, PruneSpec, Recipe, TrainSpec
 from mtl_edge.storage import Stage, StageCache
 from mtl_edge.tasks import Regression
-from mtl_edge.training_stages import HISTORY_FILE, PRUNED_FILE, WEIGHTS_FILE, Taught, TrainingStages
+from mtl_edge.training_stages import HISTORY_FILE, PRUNED_FILE, WEIGHTS_FILE, Network, TrainingStages
 
 STEPS = PruneSpec(ratio=0.8, round_to=2, steps=3, epochs=4, learning_rate=1e-9)
 
@@ -94,7 +94,7 @@ def test_steps_end_where_one_step_does(taken: Stage, make: Callable[..., Trainin
     assert sorted((group.channels, group.kept) for group in found.groups) == [(16, 2), (16, 2), (32, 6), (32, 6)]
     assert [step.epochs for step in schedule.steps] == [1, 1, 2]
     assert len(msgspec.json.decode((taken.folder / HISTORY_FILE).read_bytes())) == 2
-    sizes = [step.parameters for step in (schedule.dense, *schedule.steps)]
+    sizes = [schedule.parameters, *(step.parameters for step in schedule.steps)]
     assert all(after < before for before, after in pairwise(sizes))
     assert (schedule.planned, schedule.kept) == (3, 3)
 
@@ -135,7 +135,7 @@ def test_steps_end_where_a_task_has_lost_too_much(
 ) -> None:
     """The last one within all budgets is the result; no step is trained again, none after the miss is asked for."""
     _, schedule = _told(taken)
-    before = schedule.dense.metrics["up"]["mae"]
+    before = schedule.metrics["up"]["mae"]
     losses = [100 * (step.metrics["up"]["mae"] / before - 1) for step in schedule.steps]
     assert losses[0] < losses[1] < losses[2]
     stopping = msgspec.structs.replace(STEPS, stop="budget")
@@ -164,7 +164,7 @@ def test_noise_is_told_of_tasks_with_a_budget(taken: Stage, make: Callable[..., 
     """On the validation and on the test samples; nothing is looked at where no task has one."""
     stages = make(max_drop="0.1%")
     data = stages.data()
-    noises = stages.noise(data, stages.train(data), Taught(stages, taken))
+    noises = stages.noise(data, stages.train(data), Network("pruned", stages, taken))
     assert [(noise.split, noise.samples) for noise in noises] == [("validation", 40), ("test", 80)]
     assert all(noise.task == "up" and noise.drowns for noise in noises)
-    assert make().noise(data, stages.train(data), Taught(stages, taken)) == ()
+    assert make().noise(data, stages.train(data), Network("pruned", stages, taken)) == ()

@@ -11,6 +11,7 @@ from mtl_edge.quantize.outcome import Outcome
 from mtl_edge.report.document import RunReport
 from mtl_edge.report.profile_tables import not_profiled
 from mtl_edge.report.table import Cell, Table
+from mtl_edge.report.teachers import teacher_warnings
 from mtl_edge.tasks import Noise
 
 _FELT_DB = 1.0
@@ -18,7 +19,9 @@ _FELT_DB = 1.0
 
 
 def outcome_tables(quantized: Mapping[str, Outcome]) -> list[Table]:
-    """What runs in int8; and where tasks have budgets, what became of them."""
+    """What runs in int8; and where tasks have budgets, what became of them. No table without int8 models."""
+    if not quantized:
+        return []
     within = {name: outcome.budgets for name, outcome in quantized.items() if outcome.budgets is not None}
     audits = {name: outcome.audit for name, outcome in quantized.items()}
     tuned = {name: outcome.finetuned for name, outcome in quantized.items() if outcome.finetuned is not None}
@@ -31,6 +34,7 @@ def run_warnings(report: RunReport) -> list[str]:
         *withheld_lines(report.withheld),
         *schedule_warnings(report.pruned),
         *noise_warnings(report.noise),
+        *teacher_warnings(report.validation, report.benchmark.base_result.tasks),
         *outcome_warnings(report.quantized),
         *not_profiled(report.profiles),
     ]

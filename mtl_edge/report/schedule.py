@@ -22,11 +22,14 @@ def schedule_tables(pruned: Mapping[str, Pruned], tasks: Sequence[Task]) -> list
 
 
 def _table(title: str, schedule: Schedule, tasks: Sequence[Task]) -> Table:
-    own = [task for task in tasks if task.name in schedule.dense.metrics]
-    rows = [_row(Cell("0", "before"), schedule.dense, schedule.dense, own)]
+    own = {task: schedule.metrics[task.name][task.metrics[0].name] for task in tasks if task.name in schedule.metrics}
+    start = (Cell("0", "dense"), Cell("1.00x", sort=1.0), Cell(""))
+    rows = [(*start, *(Cell(task.metrics[0].format(value)) for task, value in own.items()))]
     for number, step in enumerate(schedule.steps, 1):
         note = "over budget" if number > schedule.kept else "the result" if number == schedule.kept else ""
-        rows.append(_row(Cell(str(number), note), step, schedule.dense, own))
+        share = step.parameters / schedule.parameters
+        cells = (_metric(task, value, step) for task, value in own.items())
+        rows.append((Cell(str(number), note), _cost(step, share), Cell(str(step.epochs)), *cells))
     ended = schedule_line(schedule)
     return Table(
         title,
@@ -37,18 +40,15 @@ def _table(title: str, schedule: Schedule, tasks: Sequence[Task]) -> Table:
     )
 
 
-def _row(name: Cell, step: PrunedStep, dense: PrunedStep, tasks: Sequence[Task]) -> tuple[Cell, ...]:
-    share = step.parameters / dense.parameters
-    cost, note = f"{share:.2f}x parameters", ""
-    if step.reached is not None and step.reached.of != "parameters":
-        cost, note = f"{step.reached.ratio:.2f}x {step.reached.of}", cost
-    over = {missed.task: missed for missed in step.missed}
-    cells = []
-    for task in tasks:
-        metric = task.metrics[0]
-        value, before = step.metrics[task.name][metric.name], dense.metrics[task.name][metric.name]
-        change = "" if step is dense else metric.change(value, before)
-        if task.name in over:
-            change += f"\nMISSES {over[task.name].budget}"
-        cells.append(Cell(metric.format(value), change, warning=task.name in over))
-    return (name, Cell(cost, note, sort=share), Cell(str(step.epochs)), *cells)
+def _cost(step: PrunedStep, share: float) -> Cell:
+    parameters = f"{share:.2f}x parameters"
+    if step.reached is None or step.reached.of == "parameters":
+        return Cell(parameters, sort=share)
+    return Cell(f"{step.reached.ratio:.2f}x {step.reached.of}", parameters, sort=step.reached.ratio)
+
+
+def _metric(task: Task, before: float, step: PrunedStep) -> Cell:
+    metric, over = task.metrics[0], next((missed for missed in step.missed if missed.task == task.name), None)
+    value = step.metrics[task.name][metric.name]
+    note = metric.change(value, before) + (f"\nMISSES {over.budget}" if over is not None else "")
+    return Cell(metric.format(value), note, warning=over is not None)

@@ -30,7 +30,7 @@ def _schedule(*missed: bool, kept: int, planned: int = 3) -> Schedule:
     """Steps of which some have lost too much."""
     step = PrunedStep(parameters=10, epochs=2, metrics={})
     steps = tuple(msgspec.structs.replace(step, missed=(LOST,) if over else ()) for over in missed)
-    return Schedule(planned=planned, dense=step, steps=steps, kept=kept)
+    return Schedule(planned=planned, parameters=20, metrics={}, steps=steps, kept=kept)
 
 
 def test_epochs_are_shared_out_evenly() -> None:

@@ -165,7 +165,8 @@ def finished() -> RunReport:
     """
     schedule = Schedule(
         planned=3,
-        dense=PrunedStep(parameters=1000, epochs=5, metrics=_metrics(0.95, 0.9, 1.0)),
+        parameters=1000,
+        metrics=_metrics(0.95, 0.9, 1.0),
         steps=(_step(700, 0.948, 1.02, 0.78), _step(500, 0.941, 1.1, 0.61, Missed("left", Budget(0.5, "pt"), 0.9))),
         kept=1,
     )

@@ -20,9 +20,9 @@ def test_each_step_has_its_cost_and_what_each_task_has_after_it(finished: RunRep
     """The result and the step that was too much are marked."""
     (table,) = schedule_tables(finished.pruned, finished.benchmark.base_result.tasks)
     assert table.columns == ("step", "cost", "epochs", "left\naccuracy", "right\naccuracy", "sum\nMAE")
-    assert [row[0] for row in table.rows] == [Cell("0", "before"), Cell("1", "the result"), Cell("2", "over budget")]
+    assert [row[0] for row in table.rows] == [Cell("0", "dense"), Cell("1", "the result"), Cell("2", "over budget")]
     assert [(row[1].value, row[1].note) for row in table.rows] == [
-        ("1.00x parameters", ""),
+        ("1.00x", ""),
         ("0.78x latency", "0.70x parameters"),
         ("0.61x latency", "0.50x parameters"),
     ]
