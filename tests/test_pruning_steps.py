@@ -154,6 +154,19 @@ def test_steps_end_where_a_task_has_lost_too_much(
     assert fits == []
 
 
+def test_losses_are_counted_from_the_dense_network_whatever_is_pruned(
+    taken: Stage, make: Callable[..., TrainingStages]
+) -> None:
+    """Against one that is as bad as the result, no step has lost anything."""
+    stages = make(msgspec.structs.replace(STEPS, stop="budget"), "0.01%")
+    data = stages.data()
+    dense = stages.train(data)
+    stage = stages.prune(data, dense, stages.teachers(data, dense), base=Network("base", stages, taken))
+    _, found = _told(stage)
+    assert found.kept == 3
+    assert found.metrics == found.steps[-1].metrics
+
+
 def test_one_step_may_be_over_budget_too(make: Callable[..., TrainingStages]) -> None:
     """It is the nearest miss, and marked."""
     _, found = _told(_pruned(make(msgspec.structs.replace(STEPS, steps=1, stop="budget"), "0%")))
