@@ -14,9 +14,9 @@ import numpy as np
 from mtl_edge import __version__
 from mtl_edge.artifact import Manifest, ModelInput
 from mtl_edge.errors import ModelError
+from mtl_edge.kits.arguments import RowsInGraph, arguments
 from mtl_edge.kits.cpp_names import identifiers, literal
 from mtl_edge.kits.goldens import GoldenCase, Goldens
-from mtl_edge.kits.rows import RowsInGraph, rows_in_graph
 from mtl_edge.preprocessing import (
     Features,
     NumericColumn,
@@ -210,14 +210,8 @@ def _answer(task: Task) -> str:
 
 def _inputs(manifest: Manifest) -> _Input:
     """One input; or the numbers and the categories of rows, which the graph encodes."""
-    if (rows := rows_in_graph(manifest.inputs)) is not None:
-        return _rows(rows)
-    if len(manifest.inputs) != 1:
-        raise ModelError(
-            f"{manifest.name}: a C++ kit must be of a model with one input, or of rows that its graph encodes, found "
-            f"{len(manifest.inputs)} inputs"
-        )
-    return _input(manifest.inputs[0])
+    (read,) = arguments(manifest.inputs)
+    return _rows(read) if isinstance(read, RowsInGraph) else _input(read)
 
 
 def _input(source: ModelInput) -> _Input:

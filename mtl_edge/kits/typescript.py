@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable
 
 from mtl_edge.artifact import Manifest, ModelInput
-from mtl_edge.kits.rows import rows_in_graph
+from mtl_edge.kits.arguments import RowsInGraph, arguments
 from mtl_edge.preprocessing import CategoricalColumn, Table, Tokens
 from mtl_edge.tasks import (
     Binary,
@@ -59,8 +59,10 @@ def typescript_types(manifest: Manifest) -> str:
     Names stand in quotes, as JSON writes them, so that any of them will do.
     """
     answers = _interface("What the model answers for one sample.", "Answers", map(_answer, manifest.tasks))
-    rows = rows_in_graph(manifest.inputs)
-    sample = _sample(manifest.inputs[0]) if rows is None else _row((name, name in rows.texts) for name in rows.columns)
+    (read,) = arguments(manifest.inputs)
+    sample = (
+        _row((name, name in read.texts) for name in read.columns) if isinstance(read, RowsInGraph) else _sample(read)
+    )
     return "\n".join((_HEAD, answers, sample, _FOOT))
 
 

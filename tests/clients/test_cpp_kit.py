@@ -65,7 +65,7 @@ def test_outputs_and_answers_are_those_of_python(
     folder = sanitized.kits / kit
     session = open_session(folder / "model.onnx", threads=1)
     (source,) = manifest(folder).inputs
-    raw = golden_samples([source], SAMPLES)
+    raw = golden_samples([source], SAMPLES)[source.array]
     inputs = source.preprocessing.apply(raw)
     if isinstance(source.preprocessing, RawPixels):
         raw = inputs
@@ -386,7 +386,7 @@ def test_the_example_prints_what_python_answers(built: tuple[Path, str], python_
     """The two commands of the README build it without a warning, and it verifies the model before it answers."""
     kit, printed = built
     (source,) = manifest(kit).inputs
-    samples = python_client.Model(kit / "model.onnx").predict(golden_samples([source], 4))
+    samples = python_client.Model(kit / "model.onnx").predict(golden_samples([source], 4)[source.array])
     lines = [
         f"sample {index}: " + ", ".join(f"{task} {answer}" for task, answer in sample.items())
         for index, sample in enumerate(samples)
@@ -400,7 +400,7 @@ def test_the_example_prints_what_python_answers(built: tuple[Path, str], python_
 def test_the_example_reads_samples_of_its_user(built: tuple[Path, str], python_client: Any, tmp_path: Path) -> None:
     """A file of raw samples; one that was cut off is an error."""
     kit, _ = built
-    raw = golden_samples(manifest(kit).inputs, 7)
+    (raw,) = golden_samples(manifest(kit).inputs, 7).values()
     raw.tofile(tmp_path / "raw.bin")
     done = ask([kit / "build" / "example", tmp_path / "raw.bin"], cwd=kit)
     answers = python_client.Model(kit / "model.onnx").predict(raw)

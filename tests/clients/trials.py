@@ -17,7 +17,6 @@ from PIL import Image
 from mtl_edge.artifact import MODEL_FILE, write_artifact
 from mtl_edge.cli import main
 from mtl_edge.export.preprocess import preprocess_in_graph
-from mtl_edge.kits.destinations import ENCODES_NO_ROWS
 from mtl_edge.kits.goldens import GOLDENS_FOLDER, Goldens
 from mtl_edge.kits.kit import write_kit
 
@@ -75,8 +74,6 @@ def write_models(folder: Path) -> None:
 def write_kits(models: Path, destination: str, folder: Path, pictures: list[np.ndarray]) -> None:
     """A kit of each model, with what the probe is to try on it."""
     for model in sorted(models.iterdir()):
-        if model.name in ENCODING and destination in ENCODES_NO_ROWS:
-            continue
         kit = write_kit(model / MODEL_FILE, destination, folder / model.name).folder
         request: dict[str, object] = {}
         match model.name:

@@ -125,23 +125,15 @@ def test_a_graph_that_preprocesses_gets_samples_as_they_are(tiny_manifest: Manif
             _header(_with_input(tiny_manifest, preprocessing=other))
 
 
-def test_a_model_of_several_inputs_is_refused(tiny_manifest: Manifest) -> None:
-    """The client feeds one, or the two that rows become."""
-    (source,) = tiny_manifest.inputs
-    second: ModelInput = msgspec.structs.replace(source, name="other")
-    with pytest.raises(ModelError, match="one input, or of rows that its graph encodes, found 2 inputs"):
-        _header(msgspec.structs.replace(tiny_manifest, inputs=(source, second)))
-
-
 def test_rows_that_the_graph_encodes_are_structs(tiny_manifest: Manifest) -> None:
     """Their columns stand in the order of the data set; a graph without numbers is fed none."""
     (source,) = tiny_manifest.inputs
     columns = tuple(CategoricalColumn(name=name, categories=("x",)) for name in ("a", "c"))
     texts: ModelInput = msgspec.structs.replace(
-        source, name="t", dtype="string", preprocessing=RawCategories(columns=columns, places=(0, 2), of=3)
+        source, name="t", reads="x", dtype="string", preprocessing=RawCategories(columns=columns, places=(0, 2), of=3)
     )
     numbers: ModelInput = msgspec.structs.replace(
-        source, name="n", preprocessing=RawNumbers(columns=("b",), places=(1,), of=3)
+        source, name="n", reads="x", preprocessing=RawNumbers(columns=("b",), places=(1,), of=3)
     )
     both = _header(msgspec.structs.replace(tiny_manifest, inputs=(numbers, texts)))
     assert "  std::string_view a;\n  float b = std::numeric_limits<float>::quiet_NaN();\n  std::string_view c;" in both
