@@ -8,6 +8,3 @@ SHARED = {"node": "javascript", "web": "javascript"}
 
 EXACT = ("web", "android", "ios")
 """Where no kernel cuts off sums of int8, as x86 without VNNI does, on which the kit may be written."""
-
-READS_ONE = ("web", "node", "cpp")
-"""Whose clients read one thing, be it the two inputs of rows that the graph encodes."""

@@ -12,7 +12,7 @@ from mtl_edge.bench.machine import this_machine
 from mtl_edge.errors import ModelError, WorkdirError
 from mtl_edge.kits.arguments import RowsInGraph, arguments
 from mtl_edge.kits.cpp import generate_cpp
-from mtl_edge.kits.destinations import EXACT, READS_ONE, SHARED
+from mtl_edge.kits.destinations import EXACT, SHARED
 from mtl_edge.kits.goldens import GOLDENS_FOLDER, Goldens, golden_samples, make_goldens
 from mtl_edge.kits.kotlin import KOTLIN_FILE, kotlin_types
 from mtl_edge.kits.swift import SWIFT_FILE, swift_types
@@ -110,9 +110,6 @@ def _generated(destination: str, manifest: Manifest, goldens: Goldens) -> Mappin
             continue
         kind = item.preprocessing.__struct_config__.tag
         raise ModelError(f"{manifest.name}: {item.name!r} must be of pixels, a table or texts, found {kind}")
-    if destination in READS_ONE and len(read) > 1:
-        found = ", ".join(item.name for item in read)
-        raise ModelError(f"{manifest.name}: for {destination}, it must read one input, found {found}")
     match destination:
         case "cpp":
             return generate_cpp(manifest, goldens)

@@ -5,6 +5,7 @@ import java.io.File
 import mtledge.Answer
 import mtledge.Binary
 import mtledge.DenseRegression
+import mtledge.Input
 import mtledge.Model
 import mtledge.Multiclass
 import mtledge.Multilabel
@@ -44,8 +45,8 @@ private fun checked(kit: File, goldens: File): Map<String, Any?> {
     return mapOf(
         "check" to attempt { model.selfCheck(read) },
         "answers" to recorded.indices.map { model.predict(model.goldenSample({ File(kit, "goldens/$it").readBytes() }, it)).map(::readable) },
-        "encoded" to (request["samples"] as List<*>?)?.let { plain(encoded(model, it)) },
-        "wrong" to (request["wrong"] as List<*>?)?.map { samples -> attempt { plain(encoded(model, samples as List<*>)) } },
+        "encoded" to request["samples"]?.let { plain(encoded(model, it)) },
+        "wrong" to (request["wrong"] as List<*>?)?.map { samples -> attempt { plain(encoded(model, samples)) } },
         "images" to (request["images"] as List<*>?)?.map { numbers(picture(it as Map<*, *>) { colours, width, height, shape -> imageSample(colours, width, height, shape) }) },
         "bytes" to (request["images"] as List<*>?)?.map { numbers(picture(it as Map<*, *>) { colours, width, height, shape -> imageBytes(colours, width, height, shape[0]) }) },
     )
@@ -75,18 +76,25 @@ private fun contentOf(tensors: Map<String, Tensor>): Map<String, Any> = tensors.
     }
 }
 
-@Suppress("UNCHECKED_CAST")
-private fun encoded(model: Model, samples: List<*>): Map<String, Tensor> = model.preprocess(
-    model.manifest.inputs.associate { input ->
-        input.name to when (val steps = input.preprocessing) {
-            is Table -> steps.encode(samples as List<Map<String, Any?>>)
-            is RawNumbers -> steps.encode(samples as List<Map<String, Any?>>)
-            is RawCategories -> steps.encode(samples as List<Map<String, Any?>>)
-            is Tokens -> steps.encode(samples as List<String?>)
-            else -> NdArray.of(FloatArray(1), listOf(1))
-        }
+/** Samples, those of each input by its name where there are several. */
+private fun encoded(model: Model, samples: Any?): Map<String, Tensor> = model.preprocess(
+    when (samples) {
+        is Map<*, *> -> model.manifest.inputs.filter { it.name in samples }.associate { it.name to encoded(it, samples[it.name] as List<*>) }
+        else -> model.manifest.inputs.associate { it.name to encoded(it, samples as List<*>) }
     },
 )
+
+@Suppress("UNCHECKED_CAST")
+private fun encoded(input: Input, samples: List<*>): Tensor = when (val steps = input.preprocessing) {
+    is Table -> steps.encode(samples as List<Map<String, Any?>>)
+    is RawNumbers -> steps.encode(samples as List<Map<String, Any?>>)
+    is RawCategories -> steps.encode(samples as List<Map<String, Any?>>)
+    is Tokens -> steps.encode(samples as List<String?>)
+    else -> if (input.name == "image") pixels(input, samples as List<List<Double>>) else NdArray.of(FloatArray(1), listOf(1))
+}
+
+private fun pixels(input: Input, samples: List<List<Double>>): NdArray =
+    NdArray.of(samples.flatten().map { it.toInt().toByte() }.toByteArray(), listOf(samples.size) + input.shape.drop(1).map { it!! })
 
 private fun plain(tensors: Map<String, Tensor>): Map<String, List<Any>> = tensors.mapValues { (_, tensor) ->
     when (tensor) {
