@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mtl_edge.artifact import ModelInput
-from mtl_edge.preprocessing import RawCategories, RawNumbers
+from mtl_edge.preprocessing import CategoricalColumn, RawCategories, RawNumbers, Table
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,13 @@ class RowsInGraph:
 
 
 Argument = ModelInput | RowsInGraph
+
+
+def cells_of(rows: Table | RowsInGraph) -> tuple[tuple[str, bool], ...]:
+    """The columns of a row, in their order: the name, and whether it is one of categories."""
+    if isinstance(rows, RowsInGraph):
+        return tuple((name, name in rows.texts) for name in rows.columns)
+    return tuple((column.name, isinstance(column, CategoricalColumn)) for column in rows.columns)
 
 
 def arguments(inputs: Sequence[ModelInput]) -> tuple[Argument, ...]:

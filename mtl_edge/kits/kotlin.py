@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mtl_edge.artifact import Manifest
-from mtl_edge.kits.arguments import Argument, RowsInGraph, arguments
+from mtl_edge.kits.arguments import Argument, RowsInGraph, arguments, cells_of
 from mtl_edge.kits.identifiers import identifiers
-from mtl_edge.preprocessing import CategoricalColumn, Table, Tokens
+from mtl_edge.preprocessing import Table, Tokens
 
 KOTLIN_FILE = "mtl_edge/src/main/kotlin/mtledge/Kit.kt"
 
@@ -109,15 +109,13 @@ def _samples(manifest: Manifest) -> str:
 
 def _argument(item: Argument, name: str, *, alone: bool) -> _Argument:
     if isinstance(item, RowsInGraph):
-        listed = [(column, column in item.texts) for column in item.columns]
         steps = {item.texts_input: "RawCategories"}
         if item.numbers_input is not None:
             steps = {item.numbers_input: "RawNumbers", **steps}
-        return _rows(listed, steps, name, alone=alone)
+        return _rows(cells_of(item), steps, name, alone=alone)
     match item.preprocessing:
-        case Table(columns=columns):
-            named = [(column.name, isinstance(column, CategoricalColumn)) for column in columns]
-            return _rows(named, {item.name: "Table"}, name, alone=alone)
+        case Table() as table:
+            return _rows(cells_of(table), {item.name: "Table"}, name, alone=alone)
         case Tokens():
             parameter = "texts" if alone else name
             feed = f"{_text(item.name)} to (model.steps({_text(item.name)}) as Tokens).encode({parameter})"

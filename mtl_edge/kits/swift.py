@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mtl_edge.artifact import Manifest
-from mtl_edge.kits.arguments import Argument, RowsInGraph, arguments
+from mtl_edge.kits.arguments import Argument, RowsInGraph, arguments, cells_of
 from mtl_edge.kits.identifiers import identifiers
-from mtl_edge.preprocessing import CategoricalColumn, Table, Tokens
+from mtl_edge.preprocessing import Table, Tokens
 
 SWIFT_FILE = "Sources/MtlEdge/Answers.swift"
 
@@ -68,12 +68,10 @@ def swift_types(manifest: Manifest) -> str:
 def _argument(item: Argument, name: str, *, alone: bool) -> _Argument:
     if isinstance(item, RowsInGraph):
         parts = (item.numbers_input, item.texts_input)
-        listed = [(column, column in item.texts) for column in item.columns]
-        return _rows(listed, [part for part in parts if part is not None], name, alone=alone)
+        return _rows(cells_of(item), [part for part in parts if part is not None], name, alone=alone)
     match item.preprocessing:
-        case Table(columns=columns):
-            named = [(column.name, isinstance(column, CategoricalColumn)) for column in columns]
-            return _rows(named, [item.name], name, alone=alone)
+        case Table() as table:
+            return _rows(cells_of(table), [item.name], name, alone=alone)
         case Tokens():
             label = "texts" if alone else name
             feed = f"{_text(item.name)}: manifest.encode(texts: {label}, for: {_text(item.name)})"

@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterable, Sequence
 
 from mtl_edge.artifact import Manifest
-from mtl_edge.kits.arguments import Argument, RowsInGraph, arguments
+from mtl_edge.kits.arguments import Argument, RowsInGraph, arguments, cells_of
 from mtl_edge.kits.identifiers import identifiers
-from mtl_edge.preprocessing import CategoricalColumn, Table, Tokens
+from mtl_edge.preprocessing import Table, Tokens
 from mtl_edge.tasks import (
     Binary,
     DenseRegression,
@@ -109,13 +109,12 @@ def _samples(read: Sequence[Argument]) -> str:
 def _sample(source: Argument, row: str) -> tuple[str, str, str]:
     """A declaration that a sample needs, what is said of it, and its type."""
     if isinstance(source, RowsInGraph):
-        return _row(row, ((name, name in source.texts) for name in source.columns)), "A row.", row
+        return _row(row, cells_of(source)), "A row.", row
     match source.preprocessing:
         case Tokens():
             return "", "A text; null where there is none.", "string | null"
-        case Table(columns=columns):
-            named = ((column.name, isinstance(column, CategoricalColumn)) for column in columns)
-            return _row(row, named), "A row.", row
+        case Table() as table:
+            return _row(row, cells_of(table)), "A row.", row
         case steps:
             array = _ARRAYS.get(steps.raw_dtype, "never")
             open_sizes = any(isinstance(size, str) for size in source.shape[1:])
