@@ -8,11 +8,15 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+import tree_sitter
+import tree_sitter_swift
 from click.testing import CliRunner
+from clients.small_models import several
 
 from mtl_edge.artifact import MODEL_FILE, Manifest, write_artifact
 from mtl_edge.cli import main
 from mtl_edge.errors import DataError, ModelError, WorkdirError
+from mtl_edge.export.preprocess import preprocess_in_graph
 from mtl_edge.kits import kit as kit_module
 from mtl_edge.kits.destinations import DESTINATIONS
 from mtl_edge.kits.goldens import Goldens, golden_samples
@@ -150,6 +154,25 @@ def test_what_a_client_cannot_read_is_refused_when_the_kit_is_written(
     with pytest.raises(ModelError, match="'image' must be of pixels, a table or texts, found features"):
         write_kit(artifact.path, destination, tmp_path / "kit")
     assert not (tmp_path / "kit").exists()
+
+
+@pytest.mark.parametrize("destination", DESTINATIONS)
+def test_several_inputs_of_all_kinds_have_a_kit(destination: str, tmp_path: Path) -> None:
+    """Pixels, a row whose categories the graph looks up, and a text; Python's client reads them, and Swift is Swift."""
+    model, manifest = several()
+    made, rows = preprocess_in_graph(model, manifest.inputs[1])
+    inputs = (manifest.inputs[0], *rows, manifest.inputs[2])
+    artifact = write_artifact(tmp_path / "model", made, msgspec.structs.replace(manifest, inputs=inputs))
+    kit = write_kit(artifact.path, destination, tmp_path / "kit").folder
+    goldens = msgspec.json.decode((kit / "goldens" / "goldens.json").read_bytes(), type=Goldens)
+    assert [array.name for array in goldens.cases[0].raw] == ["image", "the row.numbers", "the row.categories", "note"]
+    if destination == "python":
+        done = _check(kit)
+        assert done.returncode == 0, done.stderr
+    if destination == "ios":
+        parser = tree_sitter.Parser(tree_sitter.Language(tree_sitter_swift.language()))
+        for source in kit.rglob("*.swift"):
+            assert not parser.parse(source.read_bytes()).root_node.has_error, source
 
 
 def test_inputs_that_differ_in_their_samples_are_refused(tiny_manifest: Manifest) -> None:
