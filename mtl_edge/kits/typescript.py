@@ -96,7 +96,9 @@ def _samples(read: Sequence[Argument]) -> str:
         name = names[item.name]
         row, says, sample = _sample(item, f"{name[0].upper()}{name[1:]}Row")
         rows.append(row)
-        members += [f"  /** {says} */", f"  readonly {json.dumps(item.name)}: readonly ({sample})[] | client.NdArray;"]
+        several = f"readonly ({sample})[]" if " | " in sample else f"readonly {sample}[]"
+        whole = "" if isinstance(item, RowsInGraph) else " | client.NdArray"
+        members += [f"  /** {says} */", f"  readonly {json.dumps(item.name)}: {several}{whole};"]
     lines = (
         "/** Samples of each input, as many of one as of the others. */",
         "export interface Samples {",

@@ -100,7 +100,7 @@ def test_inputs_of_any_name_are_arguments_of_their_own() -> None:
     """Names stand in quotes where the graph's are meant, and each input has a parameter and a class of rows."""
     manifest = _manifest(("left",), HOSTILE)
     kotlin, typescript = kotlin_types(manifest), typescript_types(manifest)
-    members = re.findall(r'^  readonly (".*"): readonly \(\w+Row\)\[\] \| client\.NdArray;$', typescript, re.MULTILINE)
+    members = re.findall(r'^  readonly (".*"): readonly \w+Row\[\] \| client\.NdArray;$', typescript, re.MULTILINE)
     fed = re.findall(r'^ +("(?:[^"\\]|\\.)*") to \(model\.steps', kotlin, re.MULTILINE)
     assert [json.loads(member) for member in members] == list(HOSTILE)
     assert [json.loads(literal.replace("\\$", "$")) for literal in fed] == list(HOSTILE)
