@@ -139,7 +139,9 @@ class Stages(TrainingStages):
                         equalize=spec.equalize, rounding=spec.rounding, correct_bias=spec.correct_bias
                     ),
                     cache=cache_folder(),
-                    goal=Goal(budgets, splits.val.arrays, base) if budgets else None,
+                    goal=Goal(budgets, splits.val.arrays, base if len(networks.variants) > 1 else None)
+                    if budgets
+                    else None,
                     course=self._course(splits.train, samples, teacher, session),
                 )
                 name, older = f"{variant.name}-int8", variant.nearest(kept)

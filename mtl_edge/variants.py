@@ -94,7 +94,7 @@ def make_variants(stages: TrainingStages, data: Stage) -> Networks:
             case "student":
                 found.append(Variant(name, student, student.train(data, teachers), "distill", dense))
             case "prune":
-                pruned = before.stages.prune(data, before.stage, teachers)
+                pruned = before.stages.prune(data, before.stage, teachers, base=dense)
                 found.append(Variant(name, before.stages, pruned, "prune + distill", before))
             case "sparsify":
                 sparse = before.stages.sparsify(data, before.stage, teachers)
