@@ -11,7 +11,6 @@ from mtl_edge.compress.evidence import Evidence
 from mtl_edge.compress.importance import rank
 from mtl_edge.compress.outcome import DroppedBlock, Pruned
 from mtl_edge.compress.shapes import Solved, solve
-from mtl_edge.compress.target import read_target
 from mtl_edge.nets.bypass import bypassed, without_blocks
 from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.progress import spinner
@@ -70,10 +69,10 @@ class Planner:
                 blocks, gone = residual_blocks(whole.net, whole.example[:2]), len(bypassed(whole.net))
                 demand_blocks(blocks, count - gone)
                 count = round(self.share * count) - gone
-            case "auto" if self.spec.target is not None and read_target(self.spec.target).of == "latency":
+            case "auto":
                 blocks = residual_blocks(whole.net, whole.example[:2])
                 count = len(blocks)
-            case _:
+            case "off":
                 return (), ()
         with spinner("prune: weigh blocks"):
             return blocks, least_blocks(whole.net, blocks, self.evidence.losses, most=count)

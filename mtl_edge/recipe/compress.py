@@ -40,11 +40,14 @@ class PruneSpec(Section, frozen=True):
     learning_rate: Positive = 3e-3
 
     def __post_init__(self) -> None:
+        of = None
         if self.target is not None:
             try:
-                read_target(self.target)
+                of = read_target(self.target).of
             except ValueError as error:
                 raise ValueError(f"target: {error}") from error
+        if self.depth == "auto" and of != "latency":
+            raise ValueError(f"depth: 'auto' must have a target of latency, found {self.target or 'a ratio'}")
         if self.steps > self.epochs:
             raise ValueError(f"steps: must be at most epochs, {self.epochs}, since each has one, found {self.steps}")
 

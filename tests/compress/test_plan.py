@@ -98,16 +98,18 @@ def test_a_target_that_nothing_reaches_gives_the_nearest(dense: Candidates) -> N
     assert not found.reached.holds
 
 
-@pytest.mark.parametrize(
-    "spec",
-    [PruneSpec(depth="auto"), PruneSpec(target="0.5x parameters", depth="auto"), PruneSpec(target="0.5x latency")],
-    ids=["ratio", "parameters", "off"],
-)
-def test_blocks_stay_unless_latency_is_the_target(spec: PruneSpec, dense: Candidates) -> None:
+def test_blocks_stay_unless_asked_for(dense: Candidates) -> None:
     """Nor are they looked at."""
-    net, found = _planner(spec).prune(dense)
+    net, found = _planner(PruneSpec(target="0.5x latency")).prune(dense)
     assert bypassed(net) == ()
     assert (found.blocks, found.dropped) == (0, ())
+
+
+@pytest.mark.parametrize(("target", "shown"), [(None, "a ratio"), ("0.5x size", "0.5x size")])
+def test_only_latency_says_how_many_blocks_pay(target: str | None, shown: str) -> None:
+    """With another goal the key would do nothing, and is refused."""
+    with pytest.raises(ValueError, match=f"'auto' must have a target of latency, found {shown}"):
+        PruneSpec(target=target, depth="auto")
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.5])
