@@ -108,9 +108,7 @@ def test_blocks_stay_unless_asked_for(dense: Candidates) -> None:
 @pytest.mark.parametrize(("target", "shown"), [(None, "a ratio"), ("0.5x size", "0.5x size")])
 def test_only_latency_says_how_many_blocks_pay(target: str | None, shown: str) -> None:
     """With another goal the key would do nothing, and is refused."""
-    with pytest.raises(
-        ValueError, match=r"depth: 'auto' must have a target of latency, found (a ratio|0.5x parameters)"
-    ):
+    with pytest.raises(ValueError, match=f"'auto' must have a target of latency, found {shown}"):
         PruneSpec(target=target, depth="auto")
 
 
