@@ -23,13 +23,15 @@ from mtl_edge.recipe.compress import MADE_BY
 from mtl_edge.report.document import EpochRecord, RunReport
 from mtl_edge.report.files import run_files
 from mtl_edge.report.sharing import SINGLE_TASK
-from mtl_edge.stages import BENCHMARK_FILE, PARITY_FILE, PROFILES_FILE, QUANTIZED_FILE, WITHHELD_FILE, Stages
+from mtl_edge.stages.models import BENCHMARK_FILE, PARITY_FILE, PROFILES_FILE, QUANTIZED_FILE, WITHHELD_FILE, Stages
+from mtl_edge.stages.pruning import PRUNED_FILE, noise_of_budgets
+from mtl_edge.stages.sparsifying import SPARSIFIED_FILE
+from mtl_edge.stages.training import WEIGHTS_FILE, Network
+from mtl_edge.stages.variants import Networks, make_variants
 from mtl_edge.storage import Stage, StageCache, exclusive, sweep, write_atomically
 from mtl_edge.tasks import Task
 from mtl_edge.train.device import find_device
 from mtl_edge.train.distributed import FollowerCache, joined
-from mtl_edge.training_stages import PRUNED_FILE, SPARSIFIED_FILE, WEIGHTS_FILE, Network
-from mtl_edge.variants import Networks, make_variants
 
 _Kind = TypeVar("_Kind")
 
@@ -119,7 +121,7 @@ def run(recipe: Recipe, workdir: Path) -> RunReport:
                 console.print(name)
                 lines[f"{name}/"] = _line(Stages(alone(recipe, task), cache, log_dir=log_dir and log_dir / name), data)
         dense, *others = lines[""].networks.variants
-        noise = stages.noise(data, dense.stage, others[-1]) if others else ()
+        noise = noise_of_budgets(stages, data, dense.stage, others[-1]) if others else ()
         measured = stages.bench(data, _contenders(lines))
         with spinner("report"):
             report = msgspec.structs.replace(_report(recipe, lines, measured), noise=noise)

@@ -134,11 +134,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_unfinished(folder: Path, mon
 
 def test_a_missing_extra_names_the_pip_command(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without torch, the command that installs it."""
-    for name in [
-        name
-        for name in sys.modules
-        if name.startswith(("mtl_edge.pipeline", "mtl_edge.stages", "mtl_edge.training_stages"))
-    ]:
+    for name in [name for name in sys.modules if name.startswith(("mtl_edge.pipeline", "mtl_edge.stages"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "safetensors", None)
     for name in [name for name in sys.modules if name.startswith("mtl_edge.nets")]:

@@ -34,12 +34,12 @@ from mtl_edge.recipe import (
 from mtl_edge.report.lineage import steps
 from mtl_edge.report.outcomes import outcome_warnings
 from mtl_edge.runtime import evaluate, manifest_of, open_session
-from mtl_edge.stages import QUANTIZED_FILE, Stages
+from mtl_edge.stages.models import QUANTIZED_FILE, Stages
+from mtl_edge.stages.pruning import PRUNED_FILE
+from mtl_edge.stages.variants import make_variants
 from mtl_edge.storage import StageCache
 from mtl_edge.tasks import Multiclass, Regression
 from mtl_edge.train.teacher import Teacher
-from mtl_edge.training_stages import PRUNED_FILE
-from mtl_edge.variants import make_variants
 
 pytestmark = pytest.mark.slow
 

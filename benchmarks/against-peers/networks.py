@@ -21,11 +21,12 @@ from mtl_edge.nets.checkpoint import read_weights
 from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.recipe import Recipe, load_recipe
 from mtl_edge.runtime import manifest_of, open_session
-from mtl_edge.stages import Stages
+from mtl_edge.stages.cached import Facts
+from mtl_edge.stages.models import Stages
+from mtl_edge.stages.training import WEIGHTS_FILE
+from mtl_edge.stages.variants import dense_variant
 from mtl_edge.storage import StageCache, write_atomically
 from mtl_edge.train.learner import Learner
-from mtl_edge.training_stages import WEIGHTS_FILE, Facts
-from mtl_edge.variants import dense_variant
 from mtl_edge.zoo.find import reference_recipes
 
 NAMES = ("fashion-pairs", "fashion-pairs-mobilenet", "adult-mmoe")

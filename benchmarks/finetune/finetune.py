@@ -21,9 +21,9 @@ from mtl_edge.quantize.noise import output_noise
 from mtl_edge.quantize.refinements import Refinements
 from mtl_edge.recipe import load_recipe
 from mtl_edge.runtime import Metrics, evaluate, manifest_of, open_session
-from mtl_edge.stages import Stages
+from mtl_edge.stages.models import Stages
+from mtl_edge.stages.variants import make_variants
 from mtl_edge.storage import StageCache, write_atomically
-from mtl_edge.variants import make_variants
 
 HERE = Path(__file__).parent
 FILE = HERE / "finetune.json"

@@ -11,7 +11,7 @@ from mtl_edge.recipe.net import NetSpec
 from mtl_edge.recipe.section import Count, NotNegative, Positive, Section, Share
 
 TrainedStep = Literal["student", "prune", "sparsify"]
-"""A step that trains a network in fp32; :mod:`mtl_edge.variants` takes each of them."""
+"""A step that trains a network in fp32; :mod:`mtl_edge.stages.variants` takes each of them."""
 Step = TrainedStep | Literal["quantize"]
 
 MADE_BY: dict[TrainedStep, str] = {"student": "student", "prune": "pruned", "sparsify": "sparse"}

@@ -31,11 +31,13 @@ from mtl_edge.quantize.refinements import Refinements
 from mtl_edge.quantize.source import calibrated
 from mtl_edge.report.sharing import SINGLE_TASK
 from mtl_edge.runtime import Session, evaluate, open_session, predict
+from mtl_edge.stages.cached import CALIBRATION_BATCH, TASK_CODE, Material, model_input
+from mtl_edge.stages.pruning import int8_target
+from mtl_edge.stages.training import TrainingStages
+from mtl_edge.stages.variants import Networks, Variant
 from mtl_edge.storage import Stage, cache_folder, sha256_of, sha256_of_file, write_atomically
 from mtl_edge.tasks import budgets_of
 from mtl_edge.train.teacher import Teacher
-from mtl_edge.training_stages import CALIBRATION_BATCH, TASK_CODE, Material, TrainingStages, int8_target, model_input
-from mtl_edge.variants import Networks, Variant
 
 PARITY_FILE = "parity.json"
 QUANTIZED_FILE = "quantized.json"
@@ -54,10 +56,10 @@ class Stages(TrainingStages):
 
     def export(self, data: Stage, variants: Sequence[Variant]) -> Stage:
         """Networks as ONNX, proved equal to torch; each only where it is not slower than the one that it comes from."""
-        recipe = self._recipe
+        recipe = self.recipe
 
         def work(folder: Path) -> None:
-            material = self._material(data)
+            material = self.material(data)
             splits, learner = material.splits, material.learner
             raw = splits.calib[recipe.data.input]
             parity: dict[str, float] = {}
@@ -85,7 +87,7 @@ class Stages(TrainingStages):
             write_atomically(folder / PARITY_FILE, canonical_json(parity))
             write_atomically(folder / WITHHELD_FILE, canonical_json(withheld))
 
-        return self._stage(
+        return self.stage(
             "export",
             work,
             {
@@ -94,17 +96,17 @@ class Stages(TrainingStages):
                 **{variant.name: variant.stage.digest for variant in variants},
                 "machine": this_machine(),  # what is slower than its parent here is withheld
             },
-            code=("variants.py", "export", "nets", *_RACE_CODE, *_RUNTIME_CODE),
+            code=("export", "nets", *_RACE_CODE, *_RUNTIME_CODE),
             libraries=_ARTIFACT_LIBRARIES,
         )
 
     def quantize(self, data: Stage, exported: Stage, networks: Networks) -> Stage:
         """What was exported in static int8; each only where it is not slower than the one that it comes from."""
-        recipe, spec = self._recipe, self._recipe.compress.quantize
+        recipe, spec = self.recipe, self.recipe.compress.quantize
         target = int8_target(recipe)
 
         def work(folder: Path) -> None:
-            material = self._material(data)
+            material = self.material(data)
             splits, base = material.splits, None
             teacher = Teacher([each.net(data) for each in networks.lesson], recipe.compress.distill)
             teacher.check_tasks(recipe.tasks)
@@ -160,7 +162,7 @@ class Stages(TrainingStages):
             write_atomically(folder / QUANTIZED_FILE, msgspec.json.encode(outcomes))
             write_atomically(folder / WITHHELD_FILE, canonical_json(withheld))
 
-        return self._stage(
+        return self.stage(
             "quantize",
             work,
             {
@@ -177,24 +179,24 @@ class Stages(TrainingStages):
 
     def _course(self, train: Samples, drawn: CalibrationData, teacher: Session, student: InferenceSession) -> Course:
         """How an int8 network is fine-tuned, on the samples that the dense one has learned from."""
-        spec, distill = self._recipe.compress.quantize, self._recipe.compress.distill
+        spec, distill = self.recipe.compress.quantize, self.recipe.compress.distill
         data = dataclasses.replace(drawn, arrays={name: train[name] for name in drawn.arrays})
         return Course(
             when=spec.finetune,
             data=every_sample(data, student.get_inputs()),
             teacher=teacher,
-            tasks=self._recipe.tasks,
-            targets={task.name: train[task.target] for task in self._recipe.tasks},
+            tasks=self.recipe.tasks,
+            targets={task.name: train[task.target] for task in self.recipe.tasks},
             steps=spec.finetune_steps,
             weight=distill.weight,
             weights=distill.weights,
             temperature=distill.temperature,
-            seed=self._recipe.seed,
+            seed=self.recipe.seed,
         )
 
     def bench(self, data: Stage, models: Sequence[Contender]) -> Stage:
         """All variants under ONNX Runtime, each in fresh processes; and where the time of each goes."""
-        spec = self._recipe.bench
+        spec = self.recipe.bench
 
         def work(folder: Path) -> None:
             settings = Settings(
@@ -211,7 +213,7 @@ class Stages(TrainingStages):
             profiles = profile_each(alone, threads=spec.threads[0], seconds=_PROFILE_SECONDS)
             write_atomically(folder / PROFILES_FILE, msgspec.json.encode(profiles))
 
-        return self._stage(
+        return self.stage(
             "bench",
             work,
             {
@@ -226,7 +228,7 @@ class Stages(TrainingStages):
 
     def _batch(self, material: Material) -> dict[str, np.ndarray]:
         """What an exported network is timed with."""
-        return {self._recipe.data.input: material.learner.inputs(material.splits.calib, slice(2)).numpy()}
+        return {self.recipe.data.input: material.learner.inputs(material.splits.calib, slice(2)).numpy()}
 
     def _manifest(
         self,
@@ -238,18 +240,18 @@ class Stages(TrainingStages):
         parent: Manifest | None,
     ) -> Manifest:
         test = material.splits.test
-        source = model_input(material.learner, test[self._recipe.data.input])
-        values = evaluate(open_session(model), self._recipe.tasks, source, test.arrays)
+        source = model_input(material.learner, test[self.recipe.data.input])
+        values = evaluate(open_session(model), self.recipe.tasks, source, test.arrays)
         return Manifest(
-            name=self._recipe.name,
+            name=self.recipe.name,
             variant=variant,
-            tasks=self._recipe.tasks,
+            tasks=self.recipe.tasks,
             inputs=(source,),
             metrics=Measured(split="test", samples=len(test), values=values),
             lineage=Lineage(
-                recipe_sha256=sha256_of(canonical_json(recipe_body(self._recipe))),
+                recipe_sha256=sha256_of(canonical_json(recipe_body(self.recipe))),
                 data_sha256=material.sha256,
-                seed=self._recipe.seed,
+                seed=self.recipe.seed,
                 steps=steps,
                 parent=parent.variant if parent else None,
                 parent_sha256=parent.sha256 if parent else None,

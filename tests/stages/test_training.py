@@ -7,8 +7,9 @@ import pytest
 
 from mtl_edge.recipe import CompressSpec, DistillSpec, PruneSpec, Recipe, TrainSpec
 from mtl_edge.recipe.alone import alone
+from mtl_edge.stages.pruning import prune
+from mtl_edge.stages.training import TrainingStages
 from mtl_edge.storage import StageCache
-from mtl_edge.training_stages import TrainingStages
 
 pytestmark = pytest.mark.usefixtures("tiny_data")
 
@@ -44,9 +45,9 @@ def test_each_teacher_is_trained_once(
     assert [teacher.net(data).tasks for teacher in teachers] == tasks
     assert len({teacher.stage.digest for teacher in teachers}) == len(teachers)
     assert len(_trainings(cache)) == trained
-    pruned = stages.prune(data, dense, teachers)
+    pruned = prune(stages, data, dense, teachers)
     folders = sorted(path.name for path in cache.root.iterdir())
-    assert stages.prune(data, dense, stages.teachers(data, dense)) == pruned
+    assert prune(stages, data, dense, stages.teachers(data, dense)) == pruned
     assert sorted(path.name for path in cache.root.iterdir()) == folders
 
 

@@ -23,9 +23,10 @@ from mtl_edge.recipe import (
     TrainSpec,
 )
 from mtl_edge.recipe.compress import Step
+from mtl_edge.stages.sparsifying import SPARSIFIED_FILE
+from mtl_edge.stages.training import TrainingStages
+from mtl_edge.stages.variants import make_variants
 from mtl_edge.storage import StageCache
-from mtl_edge.training_stages import SPARSIFIED_FILE, TrainingStages
-from mtl_edge.variants import make_variants
 
 pytestmark = pytest.mark.usefixtures("tiny_data")
 

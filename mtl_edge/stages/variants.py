@@ -15,10 +15,12 @@ from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.recipe import Recipe
 from mtl_edge.recipe.compress import MADE_BY
 from mtl_edge.recipe.student import student_of
+from mtl_edge.stages.pruning import prune
+from mtl_edge.stages.sparsifying import sparsify
+from mtl_edge.stages.training import Network, TrainingStages
 from mtl_edge.storage import Stage
 from mtl_edge.tasks import budgets_of
 from mtl_edge.train.transfer import Seen, make_transfers
-from mtl_edge.training_stages import Network, TrainingStages
 
 
 @dataclass(frozen=True)
@@ -94,10 +96,10 @@ def make_variants(stages: TrainingStages, data: Stage) -> Networks:
             case "student":
                 found.append(Variant(name, student, student.train(data, teachers), "distill", dense))
             case "prune":
-                pruned = before.stages.prune(data, before.stage, teachers, base=dense)
+                pruned = prune(before.stages, data, before.stage, teachers, base=dense)
                 found.append(Variant(name, before.stages, pruned, "prune + distill", before))
             case "sparsify":
-                sparse = before.stages.sparsify(data, before.stage, teachers)
+                sparse = sparsify(before.stages, data, before.stage, teachers)
                 pattern = stages.recipe.compress.zeros
                 found.append(Variant(name, before.stages, sparse, f"sparsify {pattern}", before, pattern))
     others = (teacher for teacher in teachers if teacher.stage != dense.stage)

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from mtl_edge import training_stages
 from mtl_edge.compress.outcome import Pruned, Schedule
 from mtl_edge.nets.checkpoint import read_weights
 from mtl_edge.recipe import CompressSpec, DataSpec, MLPSpec, PruneSpec, Recipe, TrainSpec
+from mtl_edge.stages import training as training_stages
+from mtl_edge.stages.pruning import PRUNED_FILE, noise_of_budgets, prune
+from mtl_edge.stages.training import HISTORY_FILE, WEIGHTS_FILE, Network, TrainingStages
 from mtl_edge.storage import Stage, StageCache
 from mtl_edge.tasks import Regression
-from mtl_edge.training_stages import HISTORY_FILE, PRUNED_FILE, WEIGHTS_FILE, Network, TrainingStages
 
 STEPS = PruneSpec(ratio=0.8, round_to=2, steps=3, epochs=4, learning_rate=1e-9)
 
@@ -53,7 +54,7 @@ def make(cache: StageCache, tmp_path_factory: pytest.TempPathFactory) -> Callabl
 def _pruned(stages: TrainingStages) -> Stage:
     data = stages.data()
     dense = stages.train(data)
-    return stages.prune(data, dense, stages.teachers(data, dense))
+    return prune(stages, data, dense, stages.teachers(data, dense))
 
 
 def _told(stage: Stage) -> tuple[Pruned, Schedule]:
@@ -161,7 +162,7 @@ def test_losses_are_counted_from_the_dense_network_whatever_is_pruned(
     stages = make(msgspec.structs.replace(STEPS, stop="budget"), "0.01%")
     data = stages.data()
     dense = stages.train(data)
-    stage = stages.prune(data, dense, stages.teachers(data, dense), base=Network("base", stages, taken))
+    stage = prune(stages, data, dense, stages.teachers(data, dense), base=Network("base", stages, taken))
     _, found = _told(stage)
     assert found.kept == 3
     assert found.metrics == found.steps[-1].metrics
@@ -177,7 +178,7 @@ def test_noise_is_told_of_tasks_with_a_budget(taken: Stage, make: Callable[..., 
     """On the validation and on the test samples; nothing is looked at where no task has one."""
     stages = make(max_drop="0.1%")
     data = stages.data()
-    noises = stages.noise(data, stages.train(data), Network("pruned", stages, taken))
+    noises = noise_of_budgets(stages, data, stages.train(data), Network("pruned", stages, taken))
     assert [(noise.split, noise.samples) for noise in noises] == [("validation", 40), ("test", 80)]
     assert all(noise.task == "up" and noise.drowns for noise in noises)
-    assert make().noise(data, stages.train(data), Network("pruned", stages, taken)) == ()
+    assert noise_of_budgets(make(), data, stages.train(data), Network("pruned", stages, taken)) == ()
