@@ -139,6 +139,12 @@ class Stages(TrainingStages):
                     cache=cache_folder(),
                     goal=Goal(budgets, splits.val.arrays, base) if budgets else None,
                     course=self._course(splits.train, samples, teacher, session),
+                    guarding=spec.guard,
+                    unseen=dataclasses.replace(
+                        samples,
+                        arrays={name: splits.val[name] for name in samples.arrays},
+                        positions=np.arange(len(splits.val) // samples.batch_size * samples.batch_size),
+                    ),
                 )
                 if not before:
                     before = model
