@@ -1,15 +1,15 @@
 """What a tool takes, seen from outside: everything that its process and all of their children needed."""
 
 import os
-import resource
 import signal
 import subprocess
-import threading
-import time
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+
+_LAUNCHER = Path(__file__).with_name("launch.py")
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,46 +45,28 @@ def run(
         ToolError: it failed, and what it said last; or it was stopped.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    stopped = threading.Event()
-
-    def stop() -> None:
-        stopped.set()
-        os.killpg(process.pid, signal.SIGKILL)
-
+    report = log.with_name("cost.json")
+    report.unlink(missing_ok=True)
     with log.open("wb") as file:
-        started = time.perf_counter()
         process = subprocess.Popen(
-            command,
+            [sys.executable, "-I", "-S", str(_LAUNCHER), str(report), *command],
             stdout=file,
             stderr=subprocess.STDOUT,
             cwd=folder,
             env={**os.environ, **(env or {})},
             start_new_session=True,
         )
-        timer = threading.Timer(limit_s, stop)
-        timer.start()
         try:
-            _, status, usage = os.wait4(process.pid, 0)
-        except BaseException:
-            stop()
+            process.wait(limit_s)
+        except BaseException as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            if isinstance(error, subprocess.TimeoutExpired):
+                raise ToolError(f"stopped after {limit_s:.0f} s") from error
             raise
-        finally:
-            timer.cancel()
-        wall = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if stopped.is_set():
-        raise ToolError(f"stopped after {limit_s:.0f} s")
     if process.returncode:
         raise ToolError(_last_line(log) or f"exit code {process.returncode}")
-    return _cost(wall, usage)
-
-
-def _cost(wall: float, usage: resource.struct_rusage) -> Cost:
-    return Cost(
-        wall_seconds=wall,
-        cpu_seconds=usage.ru_utime + usage.ru_stime,
-        peak_mib=usage.ru_maxrss / 1024,  # KiB on Linux
-    )
+    return msgspec.json.decode(report.read_bytes(), type=Cost)
 
 
 def _last_line(log: Path) -> str:

@@ -8,7 +8,6 @@ quantized with their calibration samples, and measured on their test samples. Ea
 """
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ import onnx
 from mtl_edge.artifact import Manifest, seal
 from mtl_edge.bench.contender import Contender
 from mtl_edge.bench.machine import Machine, this_machine
+from mtl_edge.bench.resident import peak_bytes
 from mtl_edge.bench.settings import Settings
 from mtl_edge.bench.suite import benchmark
 from mtl_edge.data.splits import load_samples
@@ -222,7 +222,7 @@ def do(job: Mapping[str, object]) -> Cost:
     work = act(tool, source, data, target, samples)
     started, before = time.perf_counter(), time.process_time()
     work()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak = peak_bytes() / 2**20
     return Cost(wall_seconds=time.perf_counter() - started, cpu_seconds=time.process_time() - before, peak_mib=peak)
 
 

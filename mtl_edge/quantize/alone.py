@@ -4,7 +4,6 @@ A pattern is an operator with its attributes and shapes. Networks are made of fe
 one's, so that the search for a placement need not try again what is known to be of no use.
 """
 
-import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,18 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mtl_edge.bench.machine import this_machine
 from mtl_edge.errors import ModelError
+from mtl_edge.quantize.moves import Seconds
 from mtl_edge.quantize.placement import quantizable_layers
-from mtl_edge.quantize.race import ROUNDS, Feeds, seconds_of
+from mtl_edge.quantize.race import Feeds, seconds_of
 from mtl_edge.quantize.remembered import remembered_value
 from mtl_edge.quantize.target import Target
 from mtl_edge.quantize.weights import channel_axis
 from mtl_edge.runtime import open_session
 from mtl_edge.storage import sha256_of
 
-_VERSION = 2
+_VERSION = 3
 """To be raised when what is measured changes."""
+_ROUNDS = 3
 _SCALE = np.float32(0.02)
 
 
@@ -39,10 +40,10 @@ class _Pattern(msgspec.Struct, frozen=True):
     bias: bool
 
 
-class _Ratio(msgspec.Struct, frozen=True):
+class _Kept(msgspec.Struct, frozen=True):
     """What is kept of a pattern."""
 
-    value: float | None
+    value: Seconds | None
 
 
 class Alone:
@@ -52,16 +53,16 @@ class Alone:
         prepared: the fp32 model, with a name for every node.
         target: the types of the int8 form.
         feeds: input name -> the samples of one run, whose shapes are those to measure with.
-        folder: where ratios are kept; it need not exist. None keeps them for this object only.
+        folder: where times are kept; it need not exist. None keeps them for this object only.
     """
 
     def __init__(self, prepared: bytes, target: Target, feeds: Feeds, folder: Path | None) -> None:
         self._target, self._folder = target, folder
         self._patterns = _patterns(prepared, feeds)
-        self._known: dict[_Pattern, float | None] = {}
+        self._known: dict[_Pattern, Seconds | None] = {}
 
-    def ratio(self, name: str) -> float | None:
-        """Latency of the layer of this name in int8, from 8-bit numbers to 8-bit numbers, over that in float.
+    def seconds(self, name: str) -> Seconds | None:
+        """How long the layer of this name takes.
 
         None for what is no layer with weights, and for one that cannot be measured by itself.
         """
@@ -72,13 +73,13 @@ class Alone:
             self._known[pattern] = self._kept(pattern)
         return self._known[pattern]
 
-    def _kept(self, pattern: _Pattern) -> float | None:
-        def measure() -> _Ratio:
-            return _Ratio(_measured(pattern, self._target))
+    def _kept(self, pattern: _Pattern) -> Seconds | None:
+        def measure() -> _Kept:
+            return _Kept(_measured(pattern, self._target))
 
         if self._folder is None:
             return measure().value
-        return remembered_value(self._folder / f"{_key(pattern, self._target)}.json", _Ratio, measure).value
+        return remembered_value(self._folder / f"{_key(pattern, self._target)}.json", _Kept, measure).value
 
 
 def _patterns(prepared: bytes, feeds: Feeds) -> dict[str, _Pattern]:
@@ -104,8 +105,8 @@ def _patterns(prepared: bytes, feeds: Feeds) -> dict[str, _Pattern]:
     return found
 
 
-def _measured(pattern: _Pattern, target: Target) -> float | None:
-    """The ratio, or None where the runtime does not take the layer by itself."""
+def _measured(pattern: _Pattern, target: Target) -> Seconds | None:
+    """The shortest times of some, or None where the runtime does not take the layer by itself."""
     rng = np.random.default_rng(0)
     activation = helper.tensor_dtype_to_np_dtype(_tensor_type(target.activation))
     x = rng.integers(0, 127, pattern.source).astype(activation)
@@ -116,12 +117,8 @@ def _measured(pattern: _Pattern, target: Target) -> float | None:
             session.run(None, dict(fed))
     except (ModelError, RuntimeError, ValueError):
         return None
-    ratios = []
-    for number in range(ROUNDS):
-        order = (0, 1) if number % 2 else (1, 0)
-        times = {at: seconds_of(sessions[at], feeds[at]) for at in order}
-        ratios.append(times[0] / times[1])
-    return statistics.median(ratios)
+    rounds = [[seconds_of(session, fed) for session, fed in zip(sessions, feeds, strict=True)] for _ in range(_ROUNDS)]
+    return Seconds(*map(min, zip(*rounds, strict=True)))
 
 
 def _layer(pattern: _Pattern, target: Target, *, int8: bool) -> bytes:

@@ -28,7 +28,7 @@ _INT8 = (
     "QGemm",
 )
 _SMALL_WEIGHTS = ("GatherBlockQuantized", "MatMulBnb4", "MatMulNBits")
-_NEUTRAL = frozenset(
+NEUTRAL = frozenset(
     {
         "Cast",
         "Concat",
@@ -128,7 +128,7 @@ def _audited(
         return AuditedNode(kind, node.name, "boundary")
     if kind.startswith("QLinear") or kind in _INT8:
         return AuditedNode(kind, node.name, "int8")
-    if kind in _NEUTRAL:
+    if kind in NEUTRAL:
         return AuditedNode(kind, node.name, "neutral")
     if kind in _ANY_TYPE and node.input[0] in eight_bits:
         return AuditedNode(kind, node.name, "int8")
@@ -153,7 +153,7 @@ def _eight_bit_values(graph: onnx.GraphProto) -> set[str]:
     found: set[str] = set()
     for node in graph.node:
         kind = node.op_type
-        handed_on = (kind in _NEUTRAL and kind != "Cast") or kind in _ANY_TYPE
+        handed_on = (kind in NEUTRAL and kind != "Cast") or kind in _ANY_TYPE
         if (
             kind == "QuantizeLinear"
             or kind.startswith("QLinear")

@@ -10,6 +10,8 @@ from mtl_edge.graph import drop_dead, drop_unread_constants, names_read
 from mtl_edge.quantize.rewrite import has_factors
 from mtl_edge.quantize.weights import LAYERS
 
+ANSWER_IN_FLOAT = ("Gemm", "MatMul")
+"""Whose int8 kernels can give their results in float."""
 _FLOAT_ONLY = ("ConvTranspose", "LayerNormalization")
 
 
@@ -80,7 +82,7 @@ def let_outputs_be_float(graph: onnx.GraphProto) -> None:
             continue
         quantize = makers.get(dequantize.input[0])
         product = makers.get(quantize.input[0]) if quantize is not None else None
-        if quantize is None or product is None or product.op_type not in ("Gemm", "MatMul"):
+        if quantize is None or product is None or product.op_type not in ANSWER_IN_FLOAT:
             continue
         if uses[quantize.input[0]] == 1 and uses[quantize.output[0]] == 1:
             product.output[0] = name

@@ -8,14 +8,15 @@ and moves one region at a time to the other side as long as that makes the whole
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 import onnxruntime
 
-from mtl_edge.quantize.placement import kept_in_float, outputs_served
+from mtl_edge.quantize.moves import Moves, Seconds
+from mtl_edge.quantize.placement import kept_in_float
 from mtl_edge.runtime import open_session
 
 ROUNDS = 9
@@ -25,9 +26,6 @@ _GAIN = 0.97
 """A move must leave at most this share of the latency: less is noise."""
 _LOST_AT_MOST = 2
 """Of the rounds of a race that is won."""
-_MOST_LAYERS = 48
-_MUCH_SLOWER = 2.0
-_FASTER = 0.8
 
 Feeds = Mapping[str, np.ndarray]
 
@@ -55,7 +53,7 @@ def find_placement(
     feeds: Feeds,
     *,
     base: bytes | None = None,
-    alone: Callable[[str], float | None] = lambda name: None,
+    alone: Callable[[str], Seconds | None] = lambda name: None,
 ) -> Placement:
     """Search for the placement with the lowest latency on this box, with one thread.
 
@@ -64,32 +62,23 @@ def find_placement(
         build: writes the int8 model in which these nodes stay in float.
         feeds: input name -> the samples of one run.
         base: the fp32 model that latency is compared to; None means ``prepared``.
-        alone: name of a node -> its latency in int8 over that in float where it stands alone, as far as that is known.
-            What that leaves no hope for is not tried.
+        alone: name of a node -> how long it takes where it stands alone, as far as that is known. What that leaves no
+            hope for is not tried.
     """
     graph = onnx.load_from_string(prepared).graph
     movable = movable_nodes(graph)
-    course = _Course(base or prepared, build, feeds)
+    course, moves = _Course(base or prepared, build, feeds), Moves(graph, movable, alone)
     best = min((frozenset[str](), movable), key=course.ratio)
-    for group in _groups(graph, movable):
+    for group in moves.groups():
         moved = best - group if group <= best else best | group
-        hopeless = _is_hopeless(map(alone, group), to_int8=group <= best)
-        if moved != best and not hopeless and course.beats(moved, best):
+        least = (1 - _GAIN) * course.seconds(best)
+        tried = moved in (best, frozenset(), movable)
+        if not tried and moves.could_gain(group, best, least) and course.beats(moved, best):
             best = moved
     if course.ratio(best) > _GAIN:
         best = movable
     ratio = 1.0 if best == movable and base is None else course.ratio(best)
     return Placement(kept=best, ratio=ratio, trials=course.trials)
-
-
-def _is_hopeless(ratios: Iterable[float | None], *, to_int8: bool) -> bool:
-    """Whether all that is known of some nodes speaks clearly against a move.
-
-    In int8 a layer may be a little slower than in float and still spare conversions around it; in float one that is a
-    little slower may not.
-    """
-    known = [ratio for ratio in ratios if ratio is not None]
-    return bool(known) and (min(known) > _MUCH_SLOWER if to_int8 else max(known) < _FASTER)
 
 
 def movable_nodes(graph: onnx.GraphProto) -> frozenset[str]:
@@ -130,10 +119,15 @@ class _Course:
         self._build, self._feeds = build, dict(feeds)
         self._float = open_session(prepared, threads=1)
         self._sessions: dict[frozenset[str], onnxruntime.InferenceSession] = {}
+        self._seconds: dict[onnxruntime.InferenceSession, float] = {}
 
     @property
     def trials(self) -> int:
         return len(self._sessions)
+
+    def seconds(self, kept: frozenset[str]) -> float:
+        """The shortest latency seen so far of a placement that has been timed."""
+        return self._seconds[self._sessions[kept]]
 
     def ratio(self, kept: frozenset[str]) -> float:
         """Latency over that in float."""
@@ -164,6 +158,8 @@ class _Course:
         for number in itertools.count():
             first, second = (mine, theirs) if number % 2 else (theirs, mine)
             times = {first: self._time(first), second: self._time(second)}
+            for session, seconds in times.items():
+                self._seconds[session] = min(seconds, self._seconds.get(session, seconds))
             yield times[mine] / times[theirs]
 
     def _time(self, session: onnxruntime.InferenceSession) -> float:
@@ -179,20 +175,3 @@ def seconds_of(session: onnxruntime.InferenceSession, feeds: Feeds) -> float:
         session.run(None, fed)
         runs += 1
     return passed / runs
-
-
-def _groups(graph: onnx.GraphProto, movable: frozenset[str]) -> Iterator[frozenset[str]]:
-    """What moves together: all nodes of a kind, the nodes that serve the same outputs, and last single layers."""
-    kinds: dict[str, set[str]] = {}
-    serving: dict[frozenset[str], set[str]] = {}
-    serves = outputs_served(graph)
-    for node in graph.node:
-        if node.name in movable:
-            depthwise = any(entry.name == "group" and entry.i > 1 for entry in node.attribute)
-            kinds.setdefault(f"{node.op_type}{depthwise}", set()).add(node.name)
-            serving.setdefault(serves[node.name], set()).add(node.name)
-    weights = {tensor.name: int(np.prod(tensor.dims)) for tensor in graph.initializer}
-    sizes = {node.name: max((weights.get(name, 0) for name in node.input), default=0) for node in graph.node}
-    layers = sorted((name for name in movable if sizes[name] > 1), key=lambda name: -sizes[name])
-    for group in (*kinds.values(), *serving.values(), *({name} for name in layers[:_MOST_LAYERS])):
-        yield frozenset(group)

@@ -8,7 +8,6 @@ import dataclasses
 import itertools
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -171,31 +170,45 @@ def place(form: Form, target: Target, batch: Mapping[str, np.ndarray], known: Pa
         The form that is faster, with what was found for it.
     """
     one = one_run(form.model, batch)
-    wide = side_by_side(form)
-
+    apart, wide = _Written(form, target), side_by_side(form)
+    together = None if wide is None else _Written(wide, target)
     patterns = known and known / "patterns"
 
     def search() -> Placement:
-        merged = wide is not None and best_is_faster(_extremes(wide, target), _extremes(form, target), one)
-        chosen = wide if merged and wide is not None else form
-        alone = Alone(chosen.model, target, one, patterns).ratio
-        build, base = partial(insert_form, chosen, target), form.model if merged else None
-        return dataclasses.replace(find_placement(chosen.model, build, one, base=base, alone=alone), merged=merged)
+        merged = together is not None and best_is_faster(together.extremes, apart.extremes, one)
+        chosen = together if merged and together is not None else apart
+        alone = Alone(chosen.form.model, target, one, patterns).seconds
+        base = form.model if merged else None
+        return dataclasses.replace(
+            find_placement(chosen.form.model, chosen, one, base=base, alone=alone), merged=merged
+        )
 
     found = search() if known is None else remembered(known, form.model, target, one, search)
-    chosen = wide if found.merged and wide is not None else form
-    return chosen, Placed(insert_form(chosen, target, found.kept), found.kept, found.ratio, found.trials)
+    chosen = together if found.merged and together is not None else apart
+    return chosen.form, Placed(chosen(found.kept), found.kept, found.ratio, found.trials)
+
+
+class _Written:
+    """The int8 models of a form, by what stays in float; each is written once."""
+
+    def __init__(self, form: Form, target: Target) -> None:
+        self.form, self._target = form, target
+        self._models: dict[frozenset[str], bytes] = {}
+
+    def __call__(self, kept: frozenset[str]) -> bytes:
+        if kept not in self._models:
+            self._models[kept] = insert_form(self.form, self._target, kept)
+        return self._models[kept]
+
+    @property
+    def extremes(self) -> tuple[bytes, bytes]:
+        """All of it in int8, and nothing."""
+        return self(frozenset()), self(movable_nodes(onnx.load_from_string(self.form.model).graph))
 
 
 def insert_form(form: Form, target: Target, kept: Collection[str] = ()) -> bytes:
     """As :func:`insert_qdq`, of a form."""
     return insert_qdq(form.model, form.ranges, target, kept=kept, pinned=form.pinned)
-
-
-def _extremes(form: Form, target: Target) -> tuple[bytes, bytes]:
-    """All of a form in int8, and nothing."""
-    nothing = movable_nodes(onnx.load_from_string(form.model).graph)
-    return insert_form(form, target), insert_form(form, target, nothing)
 
 
 def insert_qdq(

@@ -1,4 +1,4 @@
-"""Tests of :mod:`mtl_edge.quantize.alone`, with a rule in place of the clock where ratios matter."""
+"""Tests of :mod:`mtl_edge.quantize.alone`, with a rule in place of the clock where times matter."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import pytest
 from mtl_edge.bench.machine import TargetName
 from mtl_edge.quantize import alone
 from mtl_edge.quantize.alone import Alone
+from mtl_edge.quantize.moves import Seconds
 from mtl_edge.quantize.target import find_target
 
 _GRAPH = """
@@ -54,38 +55,39 @@ def _feeds(batch: int = 1) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("target", ["x86-vnni", "x86-avx2", "arm64"])
 def test_layers_with_weights_are_measured(prepared: bytes, target: TargetName) -> None:
-    """Each runs in int8 and in float by itself; what has no weights has no ratio."""
+    """Each runs in int8 and in float by itself; what has no weights has no times."""
     layers = Alone(prepared, find_target(target), _feeds(), None)
-    ratios = {
-        name: layers.ratio(name) for name in ("first", "second", "third", "depthwise", "head", "relu", "pool", "none")
+    times = {
+        name: layers.seconds(name) for name in ("first", "second", "third", "depthwise", "head", "relu", "pool", "none")
     }
-    assert [name for name, ratio in ratios.items() if ratio is None] == ["relu", "pool", "none"]
-    assert all(ratio is None or 0 < ratio < 1000 for ratio in ratios.values())
+    assert [name for name, time in times.items() if time is None] == ["relu", "pool", "none"]
+    assert all(time is None or (0 < time.int8 < 1 and 0 < time.float32 < 1) for time in times.values())
 
 
 def test_a_pattern_is_measured_once(prepared: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For all layers that have it, in this network and the next; another batch is another pattern."""
     measured = []
 
-    def measure(pattern: object, target: object) -> float:
+    def measure(pattern: object, target: object) -> Seconds:
         measured.append(pattern)
-        return float(len(measured))
+        return Seconds(len(measured), 1.0)
 
     monkeypatch.setattr(alone, "_measured", measure)
     target = find_target("x86-vnni")
     layers = Alone(prepared, target, _feeds(), tmp_path)
-    assert (layers.ratio("second"), layers.ratio("third"), layers.ratio("first")) == (1.0, 1.0, 2.0)
+    assert [layers.seconds(name) for name in ("second", "third", "first")] == [Seconds(n, 1.0) for n in (1, 1, 2)]
     again = Alone(prepared, target, _feeds(), tmp_path)
-    assert (again.ratio("third"), again.ratio("first"), len(measured)) == (1.0, 2.0, 2)
-    assert Alone(prepared, target, _feeds(2), tmp_path).ratio("third") == 3.0
-    assert Alone(prepared, find_target("arm64"), _feeds(), tmp_path).ratio("third") == 4.0
+    assert [again.seconds(name) for name in ("third", "first")] == [Seconds(n, 1.0) for n in (1, 2)]
+    assert len(measured) == 2
+    assert Alone(prepared, target, _feeds(2), tmp_path).seconds("third") == Seconds(3.0, 1.0)
+    assert Alone(prepared, find_target("arm64"), _feeds(), tmp_path).seconds("third") == Seconds(4.0, 1.0)
 
 
 def test_damaged_files_are_measured_anew(prepared: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody has to delete them."""
-    monkeypatch.setattr(alone, "_measured", lambda pattern, target: 0.5)
+    monkeypatch.setattr(alone, "_measured", lambda pattern, target: Seconds(0.5, 1.0))
     target = find_target("x86-vnni")
-    Alone(prepared, target, _feeds(), tmp_path).ratio("first")
+    Alone(prepared, target, _feeds(), tmp_path).seconds("first")
     (file,) = tmp_path.iterdir()
     file.write_bytes(b"{")
-    assert Alone(prepared, target, _feeds(), tmp_path).ratio("first") == 0.5
+    assert Alone(prepared, target, _feeds(), tmp_path).seconds("first") == Seconds(0.5, 1.0)

@@ -56,7 +56,7 @@ def test_a_model_that_int8_makes_slower_stays_in_float(
         node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node
     }
     assert found.latency_ratio == 1.0
-    assert found.trials > 2
+    assert found.trials >= 2
 
 
 def test_any_model_becomes_an_int8_file(model: Path, save: Save, image: np.ndarray, tmp_path: Path) -> None:
