@@ -8,7 +8,7 @@ from mtl_edge.cli.options import MODEL, Guarded
 from mtl_edge.errors import needs_extra
 
 
-@click.command(cls=Guarded, short_help="Make an fp32 graph faster, where it can be, and an int8 graph shorter.")
+@click.command(cls=Guarded, short_help="Make an fp32 graph faster, or an int8 one shorter.")
 @click.argument("model", type=MODEL)
 @click.option(
     "-o",

@@ -19,7 +19,7 @@ from mtl_edge.quantize.form import Form
 from mtl_edge.quantize.noise import float_answers, noise_of
 from mtl_edge.quantize.placement import outputs_served, quantizable_layers
 from mtl_edge.quantize.race import movable_nodes
-from mtl_edge.quantize.static import insert_form
+from mtl_edge.quantize.static import Placed, insert_form
 from mtl_edge.quantize.target import Target
 from mtl_edge.runtime import Session
 
@@ -27,10 +27,12 @@ BROKEN_DB = 10.0
 """Signal to noise below which an output is broken: it is off by a third of the spread of the fp32 answers."""
 HEALED_DB = 20.0
 """Where layers go back they go until an output is off by a tenth of its spread: what just passes will not elsewhere."""
-SAMPLES = 128
+SAMPLES = 64
 """To look at, at most, spread over all that there are."""
 _FEWEST = 32
 """Fewer samples that calibration did not see tell less than all those that it saw."""
+_MOST_BYTES = 2**28
+"""Of all samples and their answers; of large maps there are fewer samples."""
 _SPREAD = 1e-9
 """Of an output's mean square: what has less variance answers always the same, and has no signal to lose."""
 
@@ -68,7 +70,7 @@ def guard(
     data: CalibrationData,
     form: Form,
     target: Target,
-    kept: frozenset[str],
+    placed: Placed,
     *,
     unseen: CalibrationData | None = None,
     spared: Collection[str] = (),
@@ -86,7 +88,7 @@ def guard(
         data: the samples of the calibration.
         form: what the int8 model is written from.
         target: the kind of processor that will run it.
-        kept: nodes that stay in float anyway.
+        placed: the int8 model, and which nodes stay in float anyway.
         unseen: samples that calibration did not see; None, or fewer than 32, takes those that were not drawn for it,
             or where these are as few those that were.
         spared: outputs that others look after, such as those whose tasks have budgets.
@@ -100,7 +102,8 @@ def guard(
     search = _Search(fp32, samples, form, target, spared)
     if search.is_empty:
         return None
-    before = levels = search.noise(kept)
+    kept = placed.kept
+    before = levels = search.noise(kept, placed.model)
     broken = {name: level for name, level in before.items() if level < BROKEN_DB}
     count, beyond = sum(map(_length, search.batches)), _beyond(data, search.batches) if broken else 0
     reverted: frozenset[str] = frozenset()
@@ -134,7 +137,7 @@ class _Search:
         self._layers = [node.name for node in quantizable_layers(graph)]
         self._known: dict[frozenset[str], dict[str, float]] = {}
         self.nodes = [node.name for node in graph.node]
-        answers = [(batch, float_answers(fp32, batch, but=spared)) for batch in samples]
+        answers = [(batch, float_answers(fp32, batch, but=spared)) for batch in _few(fp32, samples)]
         finite = [pair for pair in answers if all(np.isfinite(values).all() for values in pair[1].values())]
         self.batches = [batch for batch, _ in finite]
         expected = [found for _, found in finite]
@@ -146,10 +149,10 @@ class _Search:
         """Whether there is no output to look at."""
         return not any(self._expected)
 
-    def noise(self, kept: frozenset[str]) -> dict[str, float]:
-        """Signal to noise of each output with these nodes in float."""
+    def noise(self, kept: frozenset[str], model: bytes | None = None) -> dict[str, float]:
+        """Signal to noise of each output with these nodes in float, in a model that is written unless it is given."""
         if kept not in self._known:
-            int8 = open_as_on(insert_form(self._form, self._target, kept), self._target.name)
+            int8 = open_as_on(model or insert_form(self._form, self._target, kept), self._target.name)
             self._known[kept] = noise_of(self._expected, int8, self.batches)
         return self._known[kept]
 
@@ -182,6 +185,13 @@ def _samples(data: CalibrationData, unseen: CalibrationData | None) -> tuple[Cal
         if rest is not None and len(rest.positions) >= max(_FEWEST, rest.batch_size):
             return rest.spread(SAMPLES), False
     return data.spread(SAMPLES), True
+
+
+def _few(fp32: Session, samples: CalibrationData) -> CalibrationData:
+    """As many of the samples as can be kept in memory with their answers, but no fewer than would tell nothing."""
+    batch = next(iter(samples))
+    size = sum(values.nbytes for values in (*batch.values(), *float_answers(fp32, batch).values()))
+    return samples.spread(max(_FEWEST, _MOST_BYTES * _length(batch) // max(size, 1)))
 
 
 def _beyond(data: CalibrationData, batches: Batches) -> int:

@@ -110,17 +110,8 @@ def quantize_calibrated(
         return Placed(model, nodes, ratio, placed.trials)
 
     if guarding:
-        spared = goal.budgets if goal is not None else ()
-        guarded = guard(
-            known.session,
-            known.data,
-            form,
-            profile,
-            placed.kept,
-            unseen=unseen,
-            spared=spared,
-            revert=not asked_for_all,
-        )
+        spared, revert = goal.budgets if goal is not None else (), not asked_for_all
+        guarded = guard(known.session, known.data, form, profile, placed, unseen=unseen, spared=spared, revert=revert)
     if guarded is not None and guarded.reverted:
         placed = with_float(placed.kept.union(guarded.reverted))
     if goal is not None:

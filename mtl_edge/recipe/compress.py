@@ -63,9 +63,9 @@ class QuantizeSpec(Section, frozen=True):
 
     ``this-box`` is the kind that makes the model. ``measured`` puts into int8 what is faster so on this box; for
     another kind of processor, and with ``all``, everything goes there that can. ``guard`` puts layers back into float
-    where an output would be broken on validation samples, but for ``all``, where that is only said. ``finetune`` trains the int8 model with
-    the dense network as its teacher, ``if-needed`` where a task misses its ``max_drop`` otherwise. The other keys are
-    those of :class:`mtl_edge.quantize.refinements.Refinements`.
+    where an output would be broken on validation samples, but for ``all``, where that is only said. ``finetune`` trains
+    the int8 model with the dense network as its teacher, ``if-needed`` where a task misses its ``max_drop`` otherwise.
+    The other keys are those of :class:`mtl_edge.quantize.refinements.Refinements`.
     """
 
     method: Literal["minmax", "moving-average", "percentile", "entropy", "mse", "auto"] = "mse"

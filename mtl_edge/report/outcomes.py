@@ -70,7 +70,7 @@ def finetuned_line(found: Finetuned) -> str:
 def guard_line(found: Guarded) -> str:
     """What int8 would break or breaks, on which samples, and what was done; or how far every output is from that.
 
-    Such as ``int8 would break flow (2 dB) on 128 samples that calibration did not see, 110 of them beyond its range:
+    Such as ``int8 would break flow (2 dB) on 64 samples that calibration did not see, 59 of them beyond its range:
     back in float are fc1, fc2, now 48 dB``.
     """
     what = f"{found.samples} samples that calibration {'saw' if found.seen else 'did not see'}"
