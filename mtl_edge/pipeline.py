@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -18,24 +19,19 @@ from mtl_edge.provenance import canonical_json, recipe_body
 from mtl_edge.quantize.outcome import Outcome
 from mtl_edge.recipe import Recipe
 from mtl_edge.recipe.alone import alone
+from mtl_edge.recipe.compress import MADE_BY
 from mtl_edge.report.document import EpochRecord, RunReport
 from mtl_edge.report.files import run_files
 from mtl_edge.report.sharing import SINGLE_TASK
-from mtl_edge.stages import (
-    BENCHMARK_FILE,
-    PARITY_FILE,
-    PROFILES_FILE,
-    QUANTIZED_FILE,
-    VARIANTS,
-    WITHHELD_FILE,
-    Stages,
-)
+from mtl_edge.stages import BENCHMARK_FILE, PARITY_FILE, PROFILES_FILE, QUANTIZED_FILE, WITHHELD_FILE, Stages
 from mtl_edge.storage import Stage, StageCache, exclusive, sweep, write_atomically
 from mtl_edge.tasks import Task
 from mtl_edge.train.device import find_device
 from mtl_edge.train.distributed import FollowerCache, joined
-from mtl_edge.train.selection import best_epoch
-from mtl_edge.training_stages import HISTORY_FILE, PRUNED_FILE, WEIGHTS_FILE
+from mtl_edge.training_stages import PRUNED_FILE, WEIGHTS_FILE, Network
+from mtl_edge.variants import Networks, make_variants
+
+_Kind = TypeVar("_Kind")
 
 
 @dataclass(frozen=True)
@@ -83,19 +79,17 @@ def train(
             else:
                 ranks.wait()
                 data = stages.data()
-            finished: dict[str, Stage] = {}
+            finished: list[Network] = []
             for name, part in named.items():
                 if single_task:
                     console.print(name)
-                logs = log_dir and (log_dir / name if single_task else log_dir)
-                finished[name] = Stages(part, cache, log_dir=logs, ranks=ranks).train(data)
-    return {name: _trained(named[name], stage) for name, stage in finished.items()} if ranks.leads else {}
+                own = stages.beside(part, log_dir=log_dir and (log_dir / name if single_task else log_dir))
+                finished.append(Network(name, own, own.train(data)))
+    return {network.name: _trained(network) for network in finished} if ranks.leads else {}
 
 
-def _trained(recipe: Recipe, stage: Stage) -> Trained:
-    history = _history(stage)
-    kept = best_epoch(history, recipe.tasks) if recipe.train.keeps_best else -1
-    return Trained(recipe.tasks, stage.folder / WEIGHTS_FILE, history[kept].metrics)
+def _trained(network: Network) -> Trained:
+    return Trained(network.stages.recipe.tasks, network.stage.folder / WEIGHTS_FILE, network.metrics)
 
 
 def run(recipe: Recipe, workdir: Path) -> RunReport:
@@ -133,28 +127,30 @@ def run(recipe: Recipe, workdir: Path) -> RunReport:
 
 @dataclass(frozen=True)
 class _Line:
-    """The finished stages of one network."""
+    """The finished stages of one recipe's networks."""
 
-    dense: Stage
-    pruned: Stage
+    recipe: Recipe
+    networks: Networks
     exported: Stage
-    quantized: Stage
+    quantized: Stage | None
 
     def folder(self, variant: str) -> Path:
         """Where a variant's artifact is."""
-        return (self.quantized if variant.endswith("-int8") else self.exported).folder / variant
+        stage = self.quantized if variant.endswith("-int8") and self.quantized is not None else self.exported
+        return stage.folder / variant
 
     @property
     def variants(self) -> tuple[str, ...]:
-        """Those that there are: what is slower than its parent is withheld."""
-        return tuple(variant for variant in VARIANTS if self.folder(variant).is_dir())
+        """Those that there are: what is slower than what it comes from is withheld."""
+        return tuple(variant for variant in self.recipe.compress.variants if self.folder(variant).is_dir())
 
 
 def _line(stages: Stages, data: Stage) -> _Line:
-    dense = stages.train(data)
-    pruned = stages.prune(data, dense, stages.teachers(data, dense))
-    exported = stages.export(data, dense, pruned)
-    return _Line(dense, pruned, exported, stages.quantize(data, exported))
+    networks = make_variants(stages, data)
+    exported = stages.export(data, networks.variants)
+    int8 = "quantize" in stages.recipe.compress.order
+    quantized = stages.quantize(data, exported, networks.variants) if int8 else None
+    return _Line(stages.recipe, networks, exported, quantized)
 
 
 def _contenders(lines: Mapping[str, _Line]) -> list[Contender]:
@@ -164,7 +160,7 @@ def _contenders(lines: Mapping[str, _Line]) -> list[Contender]:
     if singles:
         found += [
             Contender(f"{SINGLE_TASK}/{variant}", tuple(line.folder(variant) / MODEL_FILE for line in singles))
-            for variant in VARIANTS
+            for variant in multi.recipe.compress.variants
             if all(variant in line.variants for line in singles)
         ]
     return found
@@ -172,36 +168,42 @@ def _contenders(lines: Mapping[str, _Line]) -> list[Contender]:
 
 def _report(recipe: Recipe, lines: Mapping[str, _Line], measured: Stage) -> RunReport:
     training: dict[str, tuple[EpochRecord, ...]] = {}
+    validation: dict[str, dict[str, dict[str, float]]] = {}
     parity: dict[str, float] = {}
     quantized: dict[str, Outcome] = {}
     pruned: dict[str, Pruned] = {}
     withheld: dict[str, Withheld] = {}
     for prefix, line in lines.items():
-        for name, stage in (("dense", line.dense), ("pruned", line.pruned)):
-            training[prefix + name] = _history(stage)
-        found = msgspec.json.decode((line.exported.folder / PARITY_FILE).read_bytes(), type=dict[str, float])
-        parity |= {prefix + name: difference for name, difference in found.items()}
-        pruned[f"{prefix}pruned"] = msgspec.json.decode((line.pruned.folder / PRUNED_FILE).read_bytes(), type=Pruned)
-        came = msgspec.json.decode((line.quantized.folder / QUANTIZED_FILE).read_bytes(), type=dict[str, Outcome])
-        quantized |= {prefix + name: outcome for name, outcome in came.items()}
-        for stage in (line.exported, line.quantized):
-            slow = msgspec.json.decode((stage.folder / WITHHELD_FILE).read_bytes(), type=dict[str, Withheld])
-            withheld |= {prefix + name: found for name, found in slow.items()}
+        for network in (*line.networks.variants, *line.networks.teachers):
+            training[prefix + network.name] = network.history
+            validation[prefix + network.name] = network.metrics
+            if (told := network.stage.folder / PRUNED_FILE).exists():
+                pruned[prefix + network.name] = _read(told, Pruned)
+        parity |= _named(prefix, _read(line.exported.folder / PARITY_FILE, dict[str, float]))
+        withheld |= _named(prefix, _read(line.exported.folder / WITHHELD_FILE, dict[str, Withheld]))
+        if line.quantized is not None:
+            quantized |= _named(prefix, _read(line.quantized.folder / QUANTIZED_FILE, dict[str, Outcome]))
+            withheld |= _named(prefix, _read(line.quantized.folder / WITHHELD_FILE, dict[str, Withheld]))
     return RunReport(
         name=recipe.name,
         recipe=msgspec.json.format(canonical_json(recipe_body(recipe)), indent=2).decode(),
         training=training,
+        validation=validation,
         parity=parity,
         pruned=pruned,
         withheld=withheld,
         quantized=quantized,
-        benchmark=msgspec.json.decode((measured.folder / BENCHMARK_FILE).read_bytes(), type=Benchmark),
-        profiles=msgspec.json.decode((measured.folder / PROFILES_FILE).read_bytes(), type=Profiles),
+        benchmark=_read(measured.folder / BENCHMARK_FILE, Benchmark),
+        profiles=_read(measured.folder / PROFILES_FILE, Profiles),
     )
 
 
-def _history(stage: Stage) -> tuple[EpochRecord, ...]:
-    return msgspec.json.decode((stage.folder / HISTORY_FILE).read_bytes(), type=tuple[EpochRecord, ...])
+def _read(file: Path, kind: type[_Kind]) -> _Kind:
+    return msgspec.json.decode(file.read_bytes(), type=kind)
+
+
+def _named(prefix: str, found: Mapping[str, _Kind]) -> dict[str, _Kind]:
+    return {prefix + name: value for name, value in found.items()}
 
 
 def _log_dir(recipe: Recipe, workdir: Path) -> Path | None:
@@ -209,8 +211,10 @@ def _log_dir(recipe: Recipe, workdir: Path) -> Path | None:
 
 
 def _publish(report: RunReport, lines: Mapping[str, _Line], workdir: Path) -> None:
-    """Put the results where people look for them; each file is replaced as a whole, and what is withheld now leaves."""
-    for (prefix, line), variant, file in itertools.product(lines.items(), VARIANTS, (MODEL_FILE, MANIFEST_FILE)):
+    """Put the results where people look for them; each file is replaced as a whole, and variants of before leave."""
+    fp32 = ("dense", *MADE_BY.values())
+    known = (*fp32, *(f"{name}-int8" for name in fp32))
+    for (prefix, line), variant, file in itertools.product(lines.items(), known, (MODEL_FILE, MANIFEST_FILE)):
         place = workdir / "artifacts" / prefix / variant / file
         if variant in line.variants:
             write_atomically(place, (line.folder(variant) / file).read_bytes())

@@ -70,16 +70,19 @@ def manifest_of(path: Path, session: onnxruntime.InferenceSession) -> Manifest |
 
 
 Inputs = ModelInput | Sequence[ModelInput]
-"""A model's input; or several, all made of the same array."""
+"""A model's input, or several."""
+
+Raw = np.ndarray | Mapping[str, np.ndarray]
+"""Samples ``(N, …)`` as the data set holds them: the array that all inputs are made of, or arrays by name."""
 
 
-def predict(session: Session, source: Inputs, raw: np.ndarray, batch_size: int = _BATCH) -> dict[str, np.ndarray]:
+def predict(session: Session, source: Inputs, raw: Raw, batch_size: int = _BATCH) -> dict[str, np.ndarray]:
     """Run a model over raw samples, batch after batch.
 
     Args:
         session: the loaded model.
-        source: the model's input, with the preprocessing to apply.
-        raw: samples ``(N, …)`` as the data set holds them.
+        source: the model's input, or inputs, with the preprocessing to apply.
+        raw: the samples.
         batch_size: samples per run.
 
     Returns:
@@ -100,8 +103,8 @@ def evaluate(
     Args:
         session: the loaded model.
         tasks: what the outputs mean.
-        source: the model's input.
-        arrays: the samples, with the input and each target under its name.
+        source: the model's input, or inputs.
+        arrays: the samples, with each input and each target under its name.
 
     Raises:
         DataError: an array is missing or empty, samples are not of the shape that the model reads, or labels are not
@@ -111,21 +114,24 @@ def evaluate(
     """
     with needs_extra("metrics"):
         import sklearn.metrics  # noqa: F401 - at once, not after all samples have been computed
-    first = _several(source)[0]
-    for name in (first.array, *(task.target for task in tasks)):
+    read = {item.array: item.raw_shape for item in _several(source)}
+    count = len(arrays.get(next(iter(read)), ()))
+    for name in (*read, *(task.target for task in tasks)):
         if name not in arrays:
             raise DataError(f"test data: no array {name!r}, found {', '.join(sorted(arrays))}")
-        if not len(arrays[name]) or len(arrays[name]) != len(arrays[first.array]):
+        if not len(arrays[name]) or len(arrays[name]) != count:
             raise DataError(f"test data: {name!r} must have one entry per sample, found {len(arrays[name])}")
-    raw, shape = arrays[first.array], first.raw_shape
-    if raw.ndim != len(shape) or any(
-        isinstance(wanted, int) and wanted != found for wanted, found in zip(shape, raw.shape, strict=True)
-    ):
-        raise DataError(f"test data: {first.array!r} must have the shape {shape}, found {raw.shape}")
+    for name, shape in read.items():
+        raw = arrays[name]
+        if raw.ndim != len(shape) or any(
+            isinstance(wanted, int) and wanted != found for wanted, found in zip(shape, raw.shape, strict=True)
+        ):
+            raise DataError(f"test data: {name!r} must have the shape {shape}, found {raw.shape}")
+    pictures = max((arrays[name].shape for name in read), key=len)  # maps are as large as they are
     for task in tasks:
-        check_labels(task, arrays[task.target], raw.shape, f"test data: {task.target!r}")
+        check_labels(task, arrays[task.target], pictures, f"test data: {task.target!r}")
     parts: dict[str, list[np.ndarray]] = {task.name: [] for task in tasks}
-    for outputs in _outputs(session, source, raw, _BATCH):
+    for outputs in _outputs(session, source, arrays, _BATCH):
         for task in tasks:
             parts[task.name].append(task.decode(outputs[task.name]))
     return {task.name: task.measure(np.concatenate(parts[task.name]), arrays[task.target]) for task in tasks}
@@ -135,9 +141,11 @@ def _several(source: Inputs) -> Sequence[ModelInput]:
     return (source,) if isinstance(source, ModelInput) else source
 
 
-def _outputs(session: Session, source: Inputs, raw: np.ndarray, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
+def _outputs(session: Session, source: Inputs, raw: Raw, batch_size: int) -> Iterator[dict[str, np.ndarray]]:
     names = [item.name for item in session.get_outputs()]
-    for start in range(0, len(raw), batch_size):
-        part = raw[start : start + batch_size]
-        inputs = {item.name: item.preprocessing.apply(part) for item in _several(source)}
+    items = _several(source)
+    arrays = {item.array: raw for item in items} if isinstance(raw, np.ndarray) else raw
+    for start in range(0, len(arrays[items[0].array]), batch_size):
+        part = slice(start, start + batch_size)
+        inputs = {item.name: item.preprocessing.apply(arrays[item.array][part]) for item in items}
         yield dict(zip(names, session.run(names, inputs), strict=True))

@@ -29,18 +29,18 @@ from mtl_edge.quantize.finetune.course import Course, every_sample
 from mtl_edge.quantize.outcome import Outcome, quantize_calibrated
 from mtl_edge.quantize.refinements import Refinements
 from mtl_edge.quantize.source import calibrated
+from mtl_edge.report.sharing import SINGLE_TASK
 from mtl_edge.runtime import Session, evaluate, open_session, predict
 from mtl_edge.storage import Stage, cache_folder, sha256_of, sha256_of_file, write_atomically
 from mtl_edge.tasks import budgets_of
 from mtl_edge.training_stages import CALIBRATION_BATCH, TASK_CODE, Material, TrainingStages, int8_target, model_input
+from mtl_edge.variants import Variant
 
 PARITY_FILE = "parity.json"
 QUANTIZED_FILE = "quantized.json"
 WITHHELD_FILE = "withheld.json"
 BENCHMARK_FILE = "benchmark.json"
 PROFILES_FILE = "profiles.json"
-VARIANTS = ("dense", "dense-int8", "pruned", "pruned-int8")
-"""What becomes of one network, each fp32 form before its int8 one."""
 
 _ARTIFACT_LIBRARIES = ("torch", "torch-pruning", "onnx", "onnxscript", "onnxruntime", "numpy", "scikit-learn")
 _RUNTIME_CODE = ("artifact.py", "intake", "runtime.py", *TASK_CODE)
@@ -51,8 +51,8 @@ _PROFILE_SECONDS = 0.6
 class Stages(TrainingStages):
     """All stages of one recipe, kept in one cache."""
 
-    def export(self, data: Stage, dense: Stage, pruned: Stage) -> Stage:
-        """Both networks as ONNX, proved equal to torch; the pruned one only where it is not the slower one."""
+    def export(self, data: Stage, variants: Sequence[Variant]) -> Stage:
+        """Networks as ONNX, proved equal to torch; each only where it is not slower than the one that it comes from."""
         recipe = self._recipe
 
         def work(folder: Path) -> None:
@@ -61,24 +61,22 @@ class Stages(TrainingStages):
             raw = splits.calib[recipe.data.input]
             parity: dict[str, float] = {}
             withheld: dict[str, Withheld] = {}
-            parent: Manifest | None = None
-            before = b""
-            for variant, stage, step in (("dense", dense, "train"), ("pruned", pruned, "prune + distill")):
-                with spinner(f"export {variant}"):
-                    net = self._trained(stage, material)
+            kept: dict[str, tuple[bytes, Manifest]] = {}
+            for variant in variants:
+                with spinner(f"export {variant.name}"):
+                    net = variant.net(data)
                     model = export_onnx(net, learner.inputs(splits.calib, slice(2)), recipe.data.input)
                     with torch.inference_mode():
                         expected = {name: out.numpy() for name, out in net(learner.inputs(splits.calib)).items()}
                     found = predict(open_session(model), model_input(learner, raw), raw)
-                    parity[variant] = check_parity(expected, found).difference
-                    if parent is None:
-                        before = model
-                    elif slow := slower_than(parent.variant, before, model, self._batch(material)):
-                        withheld[variant] = slow
+                    parity[variant.name] = check_parity(expected, found).difference
+                    before, parent = kept[older.name] if (older := variant.nearest(kept)) else (b"", None)
+                    if parent and (slow := slower_than(parent.variant, before, model, self._batch(material))):
+                        withheld[variant.name] = slow
                         continue
-                    manifest = self._manifest(variant, step, model, net.parameter_count, material, parent)
-                    artifact = write_artifact(folder / variant, model, manifest)
-                    parent = parent or artifact.manifest
+                    count = net.parameter_count
+                    manifest = self._manifest(variant.name, variant.steps, model, count, material, parent)
+                    kept[variant.name] = model, write_artifact(folder / variant.name, model, manifest).manifest
             write_atomically(folder / PARITY_FILE, canonical_json(parity))
             write_atomically(folder / WITHHELD_FILE, canonical_json(withheld))
 
@@ -88,16 +86,15 @@ class Stages(TrainingStages):
             {
                 "recipe": recipe_body(recipe),
                 "data": data.digest,
-                "dense": dense.digest,
-                "pruned": pruned.digest,
+                **{variant.name: variant.stage.digest for variant in variants},
                 "machine": this_machine(),  # what is slower than its parent here is withheld
             },
-            code=("export", "nets", *_RACE_CODE, *_RUNTIME_CODE),
+            code=("variants.py", "export", "nets", *_RACE_CODE, *_RUNTIME_CODE),
             libraries=_ARTIFACT_LIBRARIES,
         )
 
-    def quantize(self, data: Stage, exported: Stage) -> Stage:
-        """Both networks in static int8; the pruned one only where it is not the slower one."""
+    def quantize(self, data: Stage, exported: Stage, variants: Sequence[Variant]) -> Stage:
+        """What was exported in static int8; each only where it is not slower than the one that it comes from."""
         recipe, spec = self._recipe, self._recipe.compress.quantize
         target = int8_target(recipe)
 
@@ -108,10 +105,10 @@ class Stages(TrainingStages):
             budgets = budgets_of(recipe.tasks)
             outcomes: dict[str, Outcome] = {}
             withheld: dict[str, Withheld] = {}
-            before = b""
-            for variant in ("dense", "pruned"):
-                source = exported.folder / variant
-                if not source.is_dir():  # slower than the dense one
+            kept: dict[str, bytes] = {}
+            for variant in variants:
+                source = exported.folder / variant.name
+                if not source.is_dir():  # slower than what it comes from
                     continue
                 parent = msgspec.json.decode((source / MANIFEST_FILE).read_bytes(), type=Manifest)
                 content = (source / MODEL_FILE).read_bytes()
@@ -146,14 +143,17 @@ class Stages(TrainingStages):
                         positions=np.arange(len(splits.val) // samples.batch_size * samples.batch_size),
                     ),
                 )
-                if not before:
-                    before = model
-                elif slow := slower_than("dense-int8", before, model, self._batch(material)):
-                    withheld[f"{variant}-int8"] = slow
+                name, older = f"{variant.name}-int8", variant.nearest(kept)
+                if older and (
+                    slow := slower_than(f"{older.name}-int8", kept[older.name], model, self._batch(material))
+                ):
+                    withheld[name] = slow
                     continue
-                outcomes[f"{variant}-int8"] = outcome
-                manifest = self._manifest(f"{variant}-int8", "static int8", model, parent.parameters, material, parent)
-                write_artifact(folder / f"{variant}-int8", model, msgspec.structs.replace(manifest, target=target))
+                kept[variant.name] = model
+                outcomes[name] = outcome
+                steps = (*parent.lineage.steps, "static int8")
+                manifest = self._manifest(name, steps, model, parent.parameters, material, parent)
+                write_artifact(folder / name, model, msgspec.structs.replace(manifest, target=target))
             write_atomically(folder / QUANTIZED_FILE, msgspec.json.encode(outcomes))
             write_atomically(folder / WITHHELD_FILE, canonical_json(withheld))
 
@@ -203,7 +203,7 @@ class Stages(TrainingStages):
             )
             measured = benchmark(models, base=models[0], settings=settings)
             write_atomically(folder / BENCHMARK_FILE, msgspec.json.encode(measured))
-            alone = (model.paths[0] for model in models if model.name in VARIANTS)
+            alone = (model.paths[0] for model in models if not model.name.startswith(SINGLE_TASK))
             profiles = profile_each(alone, threads=spec.threads[0], seconds=_PROFILE_SECONDS)
             write_atomically(folder / PROFILES_FILE, msgspec.json.encode(profiles))
 
@@ -225,7 +225,13 @@ class Stages(TrainingStages):
         return {self._recipe.data.input: material.learner.inputs(material.splits.calib, slice(2)).numpy()}
 
     def _manifest(
-        self, variant: str, step: str, model: bytes, parameters: int, material: Material, parent: Manifest | None
+        self,
+        variant: str,
+        steps: tuple[str, ...],
+        model: bytes,
+        parameters: int,
+        material: Material,
+        parent: Manifest | None,
     ) -> Manifest:
         test = material.splits.test
         source = model_input(material.learner, test[self._recipe.data.input])
@@ -240,7 +246,7 @@ class Stages(TrainingStages):
                 recipe_sha256=sha256_of(canonical_json(recipe_body(self._recipe))),
                 data_sha256=material.sha256,
                 seed=self._recipe.seed,
-                steps=(*(parent.lineage.steps if parent else ()), step),
+                steps=steps,
                 parent=parent.variant if parent else None,
                 parent_sha256=parent.sha256 if parent else None,
             ),

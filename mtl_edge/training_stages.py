@@ -1,4 +1,4 @@
-"""Stages that train: the data, the dense network and the pruned one; and what every stage is made with.
+"""Stages that train: the data, a network from labels or teachers, the pruned one; and what every stage is made with.
 
 A stage is a function from finished stages to files in a folder of its own. Its key holds all that it depends on: its
 part of the recipe, what its parents wrote, the source code that it runs and the libraries that it calls. So a run that
@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import torch
+from torch import Tensor
 
 from mtl_edge.artifact import ModelInput
 from mtl_edge.bench.machine import TargetName, this_machine
@@ -34,12 +35,15 @@ from mtl_edge.quantize.target import this_target
 from mtl_edge.recipe import PruneSpec, Recipe, TrainSpec
 from mtl_edge.recipe.alone import alone
 from mtl_edge.recipe.balance import Equal
+from mtl_edge.report.document import EpochRecord
+from mtl_edge.report.teachers import TEACHER
 from mtl_edge.storage import Stage, StageCache, cache_folder, write_atomically
 from mtl_edge.tasks import TargetStatistics, budget_weights, without_budgets
 from mtl_edge.train.device import bf16_is_fast, find_device
 from mtl_edge.train.distributed import ALONE, Ranks
 from mtl_edge.train.learner import Learner
 from mtl_edge.train.loop import fit
+from mtl_edge.train.selection import best_epoch
 from mtl_edge.train.teacher import Teacher
 from mtl_edge.train.training import Epoch, FitOptions
 
@@ -92,6 +96,16 @@ class TrainingStages:
         self._training_libraries = ("torch", "numpy", *balancing)
         self._bf16 = wanted == "bf16" or (wanted == "auto" and bf16_is_fast(device))
 
+    @property
+    def recipe(self) -> Recipe:
+        """What they do."""
+        return self._recipe
+
+    @property
+    def log_dir(self) -> Path | None:
+        """Where TensorBoard's files go, if any."""
+        return self._log_dir
+
     def data(self) -> Stage:
         """The splits, and what is fitted on them before training."""
         recipe = self._recipe
@@ -119,9 +133,14 @@ class TrainingStages:
             libraries=("numpy", *libraries),
         )
 
-    def train(self, data: Stage) -> Stage:
-        """The dense network, from labels."""
+    def beside(self, recipe: Recipe, *, log_dir: Path | None = None) -> "TrainingStages":
+        """The stages of another recipe, in the same cache and with the same processes."""
+        return TrainingStages(recipe, self._cache, log_dir=log_dir, ranks=self._ranks)
+
+    def train(self, data: Stage, teachers: "Sequence[Network]" = ()) -> Stage:
+        """The network of the recipe: the dense one from labels alone, a student from labels and teachers."""
         recipe, spec = self._recipe, self._recipe.train
+        name = "student" if teachers else "train"
         depends_on = self._depends_on(
             {
                 "train": spec.decisive,
@@ -131,6 +150,7 @@ class TrainingStages:
                 "bf16": self._bf16,
                 "seed": recipe.seed,
                 "data": data.digest,
+                **(_taught_by(recipe, teachers) if teachers else {}),
             },
             code=_TRAINING_CODE,
             libraries=self._training_libraries,
@@ -140,15 +160,16 @@ class TrainingStages:
             material = self._material(data)
             net = self._untrained(material)
             options = self._options(spec, recipe.seed)
-            history = self._fit("train", depends_on, net, material, options, title="train")
+            lesson = Teacher([teacher.net(data) for teacher in teachers], recipe.compress.distill) if teachers else None
+            history = self._fit(name, depends_on, net, material, options, title=name, teacher=lesson)
             _save_trained(folder, net, history)
 
-        return self._made("train", work, depends_on)
+        return self._made(name, work, depends_on)
 
-    def teachers(self, data: Stage, dense: Stage) -> "list[Taught]":
-        """The networks that teach the pruned one: the dense one, one for each task, or several of all tasks."""
+    def teachers(self, data: Stage, dense: Stage) -> "list[Network]":
+        """The networks that teach the others: the dense one, one for each task, or several of all tasks."""
         recipe, spec = self._recipe, self._recipe.compress.distill
-        found = [Taught(self, dense)]
+        found = [Network("dense", self, dense)]
         match spec.teacher:
             case "dense":
                 return found
@@ -159,13 +180,12 @@ class TrainingStages:
                 seeds = [(recipe.seed + number) % 2**32 for number in range(1, spec.members)]
                 others = {f"seed-{seed}": msgspec.structs.replace(recipe, seed=seed) for seed in seeds}
         for name, part in others.items():
-            console.print(f"teacher/{name}")
-            log_dir = self._log_dir and self._log_dir / "teacher" / name
-            stages = TrainingStages(part, self._cache, log_dir=log_dir, ranks=self._ranks)
-            found.append(Taught(stages, stages.train(data)))
+            console.print(f"{TEACHER}/{name}")
+            stages = self.beside(part, log_dir=self._log_dir and self._log_dir / TEACHER / name)
+            found.append(Network(f"{TEACHER}/{name}", stages, stages.train(data)))
         return found
 
-    def prune(self, data: Stage, dense: Stage, teachers: "Sequence[Taught]") -> Stage:
+    def prune(self, data: Stage, dense: Stage, teachers: "Sequence[Network]") -> Stage:
         """The dense network with fewer channels or blocks, fine-tuned with teachers (see :meth:`teachers`)."""
         recipe, spec = self._recipe, self._recipe.compress.prune
         depends_on = self._depends_on(
@@ -211,6 +231,11 @@ class TrainingStages:
             _save_trained(folder, net, history)
 
         return self._made("prune", work, depends_on)
+
+    def untrained(self, data: Stage) -> tuple[MultiTaskNet, Tensor]:
+        """The network of this recipe before any training, and two samples as it reads them."""
+        material = self._material(data)
+        return self._untrained(material), material.learner.inputs(material.splits.calib, slice(2))
 
     def trained(self, data: Stage, stage: Stage) -> MultiTaskNet:
         """The network that a training stage of this recipe left."""
@@ -296,9 +321,10 @@ class TrainingStages:
 
 
 @dataclass(frozen=True)
-class Taught:
-    """A teacher: the stages of its recipe, and the one in which it was trained."""
+class Network:
+    """A trained network: its name, the stages of its recipe, and the one of them that left it."""
 
+    name: str
     stages: TrainingStages
     stage: Stage
 
@@ -306,11 +332,26 @@ class Taught:
         """The network itself."""
         return self.stages.trained(data, self.stage)
 
+    @property
+    def history(self) -> tuple[EpochRecord, ...]:
+        """How it was trained, epoch by epoch."""
+        return msgspec.json.decode((self.stage.folder / HISTORY_FILE).read_bytes(), type=tuple[EpochRecord, ...])
+
+    @property
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """What it reaches on the validation samples, by task and name: those of the epoch whose weights it has."""
+        recipe, history = self.stages.recipe, self.history
+        return history[best_epoch(history, recipe.tasks) if recipe.train.keeps_best else -1].metrics
+
 
 def int8_target(recipe: Recipe) -> TargetName:
     """The kind of processor that int8 models are made for."""
     target = recipe.compress.quantize.target
     return this_target() if target == "this-box" else target
+
+
+def _taught_by(recipe: Recipe, teachers: Sequence[Network]) -> dict[str, object]:
+    return {"distill": recipe.compress.distill, "teachers": [teacher.stage.digest for teacher in teachers]}
 
 
 def _save_trained(folder: Path, net: MultiTaskNet, history: list[Epoch]) -> None:

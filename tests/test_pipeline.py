@@ -14,13 +14,25 @@ from mtl_edge.compress.outcome import Pruned, Withheld
 from mtl_edge.data.splits import load_samples
 from mtl_edge.errors import ParityError
 from mtl_edge.pipeline import run
-from mtl_edge.recipe import BenchSpec, CompressSpec, DataSpec, PruneSpec, Recipe, ResNetSpec, TrainSpec
+from mtl_edge.recipe import (
+    BenchSpec,
+    CompressSpec,
+    DataSpec,
+    DistillSpec,
+    PruneSpec,
+    Recipe,
+    ResNetSpec,
+    StudentSpec,
+    TrainSpec,
+)
+from mtl_edge.report.lineage import steps
 from mtl_edge.report.outcomes import outcome_warnings
 from mtl_edge.runtime import evaluate, manifest_of, open_session
 from mtl_edge.stages import Stages
 from mtl_edge.storage import StageCache
 from mtl_edge.tasks import Multiclass, Regression
 from mtl_edge.training_stages import PRUNED_FILE
+from mtl_edge.variants import make_variants
 
 pytestmark = pytest.mark.slow
 
@@ -53,7 +65,10 @@ def _kinds(folders: set[str]) -> list[str]:
 
 
 def test_recipes_share_what_is_equal_and_nothing_else(recipe: Recipe, tmp_path: Path) -> None:
-    """A wider network shares the data, a finer benchmark shares the models, changed data shares nothing."""
+    """A wider network shares the data, fewer steps share what they take, changed data shares nothing.
+
+    Artifacts are those of the last run, and no others.
+    """
     workdir = tmp_path / "out"
     run(recipe, workdir)
     first = _folders(workdir)
@@ -70,12 +85,19 @@ def test_recipes_share_what_is_equal_and_nothing_else(recipe: Recipe, tmp_path: 
     assert (workdir / "artifacts" / "dense" / MODEL_FILE).read_bytes() == model
     assert [result.name for result in report.benchmark.results] == ["dense", "dense-int8", "pruned", "pruned-int8"]
 
+    before = _folders(workdir)
+    report = run(msgspec.structs.replace(recipe, compress=CompressSpec(order=())), workdir)
+    assert _kinds(_folders(workdir) - before) == ["bench", "export"]
+    assert [result.name for result in report.benchmark.results] == ["dense"]
+    assert [path.parent.name for path in (workdir / "artifacts").rglob(MODEL_FILE)] == ["dense"]
+    before = _folders(workdir)
+
     with np.load(tmp_path / "data.npz") as archive:
         arrays = dict(archive)
     arrays["linear"][0] += 1
     np.savez(tmp_path / "data.npz", **arrays)
     run(recipe, workdir)
-    assert _kinds(_folders(workdir) - first - wider) == ["bench", "data", "export", "prune", "quantize", "train"]
+    assert _kinds(_folders(workdir) - before) == ["bench", "data", "export", "prune", "quantize", "train"]
 
 
 def test_a_budget_is_judged_without_training_again(recipe: Recipe, tmp_path: Path) -> None:
@@ -125,23 +147,49 @@ def test_a_graph_that_computes_something_else_fails_the_export(
     assert not (tmp_path / "out" / "artifacts").exists()
 
 
-@pytest.mark.parametrize("slow", ["pruned", "pruned-int8"])
+@pytest.mark.parametrize(("slow", "parent"), [("student", "dense"), ("pruned-int8", "dense-int8")])
 def test_what_is_slower_than_its_parent_is_no_result(
-    slow: str, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    slow: str, parent: str, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is neither published nor measured, an older one of its name leaves, and every form of the report says why."""
-    parent = "dense" if slow == "pruned" else "dense-int8"
+    """It is neither published nor measured, an older one of its name leaves, and every form of the report says why.
+
+    A student that is withheld has no int8 form; what was pruned of it is compared to the dense network, and says so.
+    """
+    narrow = msgspec.structs.replace(
+        recipe.compress,
+        order=("student", "prune", "quantize"),
+        student=StudentSpec(net=ResNetSpec(width=16, depth=(1,), head_hidden=8), epochs=1),
+        distill=DistillSpec(teacher="single-task"),
+    )
+    if slow == "student":
+        recipe = msgspec.structs.replace(recipe, compress=narrow)
     stale = tmp_path / "out" / "artifacts" / slow / MODEL_FILE
     stale.parent.mkdir(parents=True)
     stale.write_bytes(b"of an earlier run")
-    monkeypatch.setattr(stages, "slower_than", lambda name, *_: Withheld(name, 1.5) if name == parent else None)
+    races: list[str] = []
+
+    def race(name: str, *_: object) -> Withheld | None:
+        races.append(name)
+        return Withheld(name, 1.5) if name == parent and races.count(name) == 1 else None
+
+    monkeypatch.setattr(stages, "slower_than", race)
     report = run(recipe, tmp_path / "out")
-    left = ["dense", "dense-int8"] if slow == "pruned" else ["dense", "dense-int8", "pruned"]
+    left = ["dense", "dense-int8", "pruned", "pruned-int8"]
+    if slow == "student":
+        assert races == ["dense", "dense", "dense-int8"]
+    else:
+        left.remove(slow)
     assert [result.name for result in report.benchmark.results] == left
     assert sorted(path.parent.name for path in (tmp_path / "out" / "artifacts").rglob(MODEL_FILE)) == left
     assert report.withheld == {slow: Withheld(parent, 1.5)}
+    pages = {name: (tmp_path / "out" / name).read_text() for name in ("report.md", "report.html", "report.csv")}
     for name in ("report.md", "report.html"):
-        assert f"{slow}: withheld, because it takes 1.50x the time of {parent}" in (tmp_path / "out" / name).read_text()
+        assert f"{slow}: withheld, because it takes 1.50x the time of {parent}" in pages[name]
+    found = {(step.parent.name, step.child.name): step.name for step in steps(report.benchmark)}
+    assert found["dense", "pruned"] == ("distill, prune + distill" if slow == "student" else "prune + distill")
+    if slow == "student":
+        assert all("teacher/keys" in page for page in pages.values())
+        assert set(report.validation) == {"dense", "student", "pruned", "teacher/keys", "teacher/relu"}
 
 
 def test_a_dropped_block_stays_dropped_on_the_way_to_the_model(recipe: Recipe, tmp_path: Path) -> None:
@@ -149,19 +197,20 @@ def test_a_dropped_block_stays_dropped_on_the_way_to_the_model(recipe: Recipe, t
     dropping = CompressSpec(prune=PruneSpec(epochs=1, ratio=0.0, depth=1))
     line = Stages(msgspec.structs.replace(recipe, compress=dropping), StageCache(tmp_path / "stages"))
     data = line.data()
-    dense = line.train(data)
-    pruned = line.prune(data, dense, line.teachers(data, dense))
-    found = line.export(data, dense, pruned)
+    networks = make_variants(line, data)
+    _, pruned = networks.variants
+    found = line.export(data, networks.variants)
     graphs = [onnx.load(found.folder / name / MODEL_FILE).graph for name in ("dense", "pruned")]
     convolutions = [sum(node.op_type == "Conv" for node in graph.node) for graph in graphs]
     assert convolutions[1] == convolutions[0] - 2
-    told = msgspec.json.decode((pruned.folder / PRUNED_FILE).read_bytes(), type=Pruned)
+    told = msgspec.json.decode((pruned.stage.folder / PRUNED_FILE).read_bytes(), type=Pruned)
     assert [block.name for block in told.dropped] == ["sharing.trunk.stages.0.0"]
     assert set(told.dropped[0].losses) == {"keys", "relu"}
 
 
 def test_a_damaged_stage_is_made_again(recipe: Recipe, tmp_path: Path) -> None:
     """A file that is not what was written is never used."""
+    recipe = msgspec.structs.replace(recipe, compress=CompressSpec(order=()))
     run(recipe, tmp_path / "out")
     (weights,) = (tmp_path / "out" / "stages").glob("train-*/weights.safetensors")
     whole = weights.read_bytes()
@@ -183,6 +232,7 @@ def test_the_same_recipe_and_seed_give_the_same_metrics(recipe: Recipe, tmp_path
 def test_recipes_that_differ_in_their_tasks_alone_share_no_network(recipe: Recipe, tmp_path: Path) -> None:
     """The same data with the tasks in another order, or with more classes, is another network to train."""
     workdir = tmp_path / "out"
+    recipe = msgspec.structs.replace(recipe, compress=msgspec.structs.replace(recipe.compress, order=("prune",)))
     kind, level = recipe.tasks
     run(recipe, workdir)
     for tasks in ((level, kind), (msgspec.structs.replace(kind, classes=5), level)):

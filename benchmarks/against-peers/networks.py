@@ -25,6 +25,7 @@ from mtl_edge.stages import Stages
 from mtl_edge.storage import StageCache, write_atomically
 from mtl_edge.train.learner import Learner
 from mtl_edge.training_stages import WEIGHTS_FILE, Facts
+from mtl_edge.variants import dense_variant
 from mtl_edge.zoo.find import reference_recipes
 
 NAMES = ("fashion-pairs", "fashion-pairs-mobilenet", "adult-mmoe")
@@ -99,8 +100,7 @@ def make(name: str, folder: Path, *, quick: bool = False) -> Network:
     recipe = load_recipe(folder / "recipe.toml")
     stages = Stages(recipe, StageCache(folder / "stages"))
     data_stage = stages.data()
-    dense = stages.train(data_stage)
-    exported = stages.export(data_stage, dense, dense)  # of which the second, the pruned one, is not used
+    exported = stages.export(data_stage, [dense_variant(stages, data_stage)])
     for part in (MODEL_FILE, MANIFEST_FILE):
         shutil.copy(exported.folder / "dense" / part, folder / part)
     network = Network(folder)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from costs import Cost, ToolError, run
 
 from mtl_edge.artifact import MODEL_FILE
+from mtl_edge.recipe import load_recipe
 from mtl_edge.storage import cache_folder, write_atomically
 from mtl_edge.zoo.catalogue import DATA_SETS
 
@@ -17,10 +18,8 @@ if TYPE_CHECKING:
     from networks import Network
 
 _FRAGMENTS = Path(__file__).parent / "recipes"
-RECIPES = tuple(sorted(path.stem for path in _FRAGMENTS.glob("*.toml")))
-"""What follows after training: each is the tables of compression of a recipe."""
-RESULT = "pruned-int8"
-"""The variant that a recipe is for."""
+RECIPES = tuple(sorted(path.stem for path in (*_FRAGMENTS.glob("*.toml"), *_FRAGMENTS.glob("*/"))))
+"""What follows after training: each is the tables of compression of a recipe, or a folder of those of each network."""
 INT8: dict[str, tuple[str, ...]] = {
     "default": (),
     "all in int8": ("--placement", "all"),
@@ -58,17 +57,24 @@ def follow(network: "Network", name: str, out: Path, *, limit_s: float, quick: b
             (cache / data_set.name).symlink_to(fetched)
     recipe = workdir / f"{network.name}.toml"
     base = (network.folder / "recipe.toml").read_text(encoding="utf-8")
-    compression = (_FRAGMENTS / f"{name}.toml").read_text(encoding="utf-8")
+    compression = fragment(name, network.name).read_text(encoding="utf-8")
     if quick:
         compression = re.sub(r"(?m)^epochs = .*$", "epochs = 1", compression)
     write_atomically(recipe, composed(base, compression).encode())
     command = [sys.executable, "-m", "mtl_edge", "run", str(recipe), "--workdir", str(workdir)]
     cost = run(command, log=out / "log.txt", limit_s=limit_s, env={"MTL_EDGE_CACHE": str(cache)})
-    result = workdir / "artifacts" / RESULT / MODEL_FILE
+    variant = f"{load_recipe(recipe).compress.variants[-1]}-int8"  # the last one is what a recipe is for
+    result = workdir / "artifacts" / variant / MODEL_FILE
     if not result.exists():
-        raise ToolError(f"{RESULT} is withheld, because it is slower than what it was made of")
+        raise ToolError(f"{variant} is withheld, because it is slower than what it was made of")
     shutil.copy(result, out / MODEL_FILE)
     return cost
+
+
+def fragment(name: str, network: str) -> Path:
+    """The file of a recipe's tables of compression."""
+    own = _FRAGMENTS / name / f"{network}.toml"
+    return own if own.exists() else _FRAGMENTS / f"{name}.toml"
 
 
 def composed(base: str, compression: str) -> str:

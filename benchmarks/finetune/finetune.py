@@ -23,6 +23,7 @@ from mtl_edge.recipe import load_recipe
 from mtl_edge.runtime import Metrics, evaluate, manifest_of, open_session
 from mtl_edge.stages import Stages
 from mtl_edge.storage import StageCache, write_atomically
+from mtl_edge.variants import make_variants
 
 HERE = Path(__file__).parent
 FILE = HERE / "finetune.json"
@@ -81,8 +82,7 @@ def main(workdir: Path, steps: int, variant: tuple[str, ...], threads: int) -> N
     torch.set_num_threads(threads)
     stages = Stages(load_recipe(HERE / "mobilenet.toml"), StageCache(workdir / "stages"))
     data = stages.data()
-    dense = stages.train(data)
-    exported = stages.export(data, dense, stages.prune(data, dense, stages.teachers(data, dense)))
+    exported = stages.export(data, make_variants(stages, data).variants)
     results = Results(machine=this_machine(), steps=steps)
     test = load_samples(data.folder / "test")
     for name in variant:

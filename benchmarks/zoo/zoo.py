@@ -3,9 +3,9 @@
 Usage: python benchmarks/zoo/zoo.py run [--workdir DIR] [--seeds N] [NAME…]     (writes NAME.json beside this file)
        python benchmarks/zoo/zoo.py cards [--check]                             (writes models/NAME/card.md)
 
-Without a name, all are run. The model of seed 0 is put into ``models/NAME/``. Whatever stands in the working folder is
-used again, so that recipes can be trained on a busy machine and measured on a quiet one: remove ``stages/bench-*``
-there, and the latencies are measured anew.
+Without a name, all are run. The last variant of seed 0 is put into ``models/NAME/``. Whatever stands in the working
+folder is used again, so that recipes can be trained on a busy machine and measured on a quiet one: remove
+``stages/bench-*`` there, and the latencies are measured anew.
 
 In each card the lines between ``<!-- measured -->`` and ``<!-- end -->`` are made of ``NAME.json``. With ``--check``
 nothing is written; the exit code is 1 where a card says something else.
@@ -34,7 +34,6 @@ from mtl_edge.zoo.find import reference_recipes
 
 HERE = Path(__file__).parent
 MODELS = HERE.parents[1] / "models"
-SHIPPED = "pruned-int8"
 START, END = "<!-- measured -->\n", "<!-- end -->\n"
 _QUICK = BenchSpec(rounds=2, round_seconds=0.02, cold_starts=1, memory_repeats=1)
 """Costs are those of seed 0; of other seeds only the metrics count."""
@@ -136,8 +135,9 @@ def measure(name: str, seed: int, workdir: Path) -> None:
     )
     write_atomically(file, msgspec.json.format(msgspec.json.encode(measured), indent=1) + b"\n")
     if seed == 0:
+        shipped = [result.name for result in benchmark.results if "/" not in result.name][-1]
         for part in (MODEL_FILE, MANIFEST_FILE):
-            shutil.copy(workdir / "artifacts" / SHIPPED / part, MODELS / name / part)
+            shutil.copy(workdir / "artifacts" / shipped / part, MODELS / name / part)
 
 
 def _parameters(benchmark: Benchmark) -> dict[str, int]:
@@ -194,8 +194,10 @@ def _variants(measured: Measured, tasks: Sequence[Task]) -> str:
 
 def _seeds(measured: Measured, tasks: Sequence[Task]) -> str:
     rows = []
-    for variant in ("dense", "dense-int8", "pruned", "pruned-int8"):
+    for variant in (name for name in measured.costs if "/" not in name):
         for seed, run in measured.seeds.items():
+            if variant not in run.metrics:  # withheld with this seed
+                continue
             rows.append([f"`{variant}`" if seed == 0 else "", str(seed), *_figures(run, variant, tasks)])
     columns = ["model", "seed", *_titles(tasks)]
     return (
@@ -209,8 +211,9 @@ def _sharing(measured: Measured, tasks: Sequence[Task]) -> str:
     rows = []
     for variant in next(iter(runs.values())).gains:
         alone = f"single-task/{variant}"
-        gains = [_spread([100 * run.gains[variant][task.name] for run in runs.values()]) for task in tasks]
-        mean = _spread([100 * statistics.mean(run.gains[variant].values()) for run in runs.values()])
+        found = [run.gains[variant] for run in runs.values() if variant in run.gains]
+        gains = [_spread([100 * each[task.name] for each in found]) for task in tasks]
+        mean = _spread([100 * statistics.mean(each.values()) for each in found])
         mine, theirs = measured.costs[variant], measured.costs[alone]
         ratios = [_ratio(mine.latency_ms[count], theirs.latency_ms[count]) for count in mine.latency_ms]
         memory = f"{mine.peak_rss_bytes / theirs.peak_rss_bytes:.2f}x"

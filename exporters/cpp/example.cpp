@@ -3,12 +3,15 @@
 //   example                     answers for the golden vectors
 //   example samples.bin         for raw samples of your own: little-endian values, one sample after the other
 //   example lines.txt           for texts, one in each line, where the model reads texts
+//
+// A model that reads rows which its graph encodes, or several things, is given them in code: see predict in README.md.
 #include <cstddef>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <type_traits>
 #include <vector>
 
@@ -33,7 +36,7 @@ void print(std::size_t sample, const kit::Answers& answers) {
 int print_goldens(const kit::Model& model) {
   std::size_t sample = 0;
   for (const auto& golden : kit::Spec::kGoldens) {
-    auto batch = model.batch(golden.shape);
+    auto batch = model.batch(golden);
     if (!batch) return fail(batch.error());
     if (auto done = mtl_edge::prepare(*batch, golden, "goldens"); !done) return fail(done.error());
     if (auto done = batch->infer(); !done) return fail(done.error());
@@ -43,14 +46,14 @@ int print_goldens(const kit::Model& model) {
 }
 
 /// A batch at a time, so that files may be larger than memory.
-template <class Spec>
-int print_samples(const mtl_edge::Model<Spec>& model, const std::string& file) {
-  if constexpr (Spec::kTexts.columns > 0) {
+template <class Spec, class In>
+int print_samples(const mtl_edge::Model<Spec, std::tuple<In>>& model, const std::string& file) {
+  if constexpr (In::kTexts.columns > 0) {
     return fail({file, "must be rows, which this example does not read: give them to predict as kit::Row", "a file"});
   } else {
-    auto batch = model.batch(Spec::kGoldens[0].shape);  // sizes that the model leaves open are those of the first one
+    auto batch = model.batch(Spec::kGoldens[0]);  // sizes that the model leaves open are those of the first one
     if (!batch) return fail(batch.error());
-    std::vector<typename Spec::Raw> raw(batch->input().size());
+    std::vector<typename In::Raw> raw(batch->input().size());
     std::size_t sample = 0;
     std::ifstream stream(file, std::ios::binary);
     const auto bytes = static_cast<std::streamsize>(raw.size() * sizeof raw[0]);
@@ -66,9 +69,9 @@ int print_samples(const mtl_edge::Model<Spec>& model, const std::string& file) {
 }
 
 /// Each line is a text; a model of pixels or tables has no such samples.
-template <class Spec>
-int print_texts(const mtl_edge::Model<Spec>& model, const std::string& file) {
-  if constexpr (std::is_same_v<typename Spec::Raw, std::int64_t>) {
+template <class Spec, class In>
+int print_texts(const mtl_edge::Model<Spec, std::tuple<In>>& model, const std::string& file) {
+  if constexpr (std::is_same_v<typename mtl_edge::Samples<In>::Sample, std::string_view>) {
     auto batch = model.batch(1);
     if (!batch) return fail(batch.error());
     std::ifstream stream(file);
@@ -85,6 +88,17 @@ int print_texts(const mtl_edge::Model<Spec>& model, const std::string& file) {
   }
 }
 
+/// Of a model that reads several things, one file is not all.
+template <class Spec, class... In>
+int print_file(const mtl_edge::Model<Spec, std::tuple<In...>>& model, const std::string& file) {
+  if constexpr (sizeof...(In) > 1) {
+    return fail({file, "must be the samples of each input, which this example does not read: give them to predict", "a file"});
+  } else {
+    const bool texts = file.size() > 4 && file.substr(file.size() - 4) == ".txt";
+    return texts ? print_texts(model, file) : print_samples(model, file);
+  }
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -96,7 +110,5 @@ int main(int count, char** arguments) {
               *checked, model->runtime_version().c_str());
   std::fflush(stdout);
 
-  const std::string file = count > 1 ? arguments[1] : "";
-  if (file.size() > 4 && file.substr(file.size() - 4) == ".txt") return print_texts(*model, file);
-  return file.empty() ? print_goldens(*model) : print_samples(*model, file);
+  return count > 1 ? print_file(*model, arguments[1]) : print_goldens(*model);
 }

@@ -4,9 +4,8 @@ import { openKit } from "./kit.js";
 
 const model = await openKit();
 const count = await model.selfCheck();
-const { name, dtype, shape } = model.input;
 console.log(`${model.name} ${model.variant}: ${count} golden vectors agree on this machine`);
-console.log(`reads ${name}, ${dtype} (${shape.join(", ")})`);
+for (const { name, dtype, shape } of model.inputs) console.log(`reads ${name}, ${dtype} (${shape.join(", ")})`);
 
 for (let index = 0; index < count; index++) {
   const samples = await model.goldenSample(index);

@@ -6,6 +6,8 @@ Example::
     for answers in model.predict(images):  # raw samples, such as uint8 (N, 1, 36, 36)
         print(answers["left"].label, answers["sum"].value)
 
+A model that reads several things takes them by name: ``model.predict({"image": images, "weather": rows})``.
+
 The model's file says how raw samples are preprocessed and what its outputs mean, in the manifest that it carries.
 """
 
@@ -232,7 +234,7 @@ class RawRows:
 
 @dataclass(frozen=True)
 class Input:
-    """What the model reads: samples of this shape, of which a name is a size of your choice."""
+    """What the model reads, or part of it: samples of this shape, of which a name is a size of your choice."""
 
     name: str
     shape: tuple[int | str, ...]
@@ -294,7 +296,7 @@ class Model:
     Attributes:
         name, variant: which model it is, such as ``mnist-pairs`` and ``pruned-int8``.
         sha256: of the file without these digits, as its manifest states it.
-        input: what it reads.
+        inputs: what it reads, by name; of one thing it is ``input``, too.
         tasks: what it answers: task name -> kind, such as ``multiclass`` or ``dense-regression``.
 
     Raises:
@@ -319,7 +321,7 @@ class Model:
             self.name = str(manifest["name"])
             self.variant = str(manifest["variant"])
             self.sha256 = str(manifest["sha256"])
-            self.input = _input(manifest["inputs"])
+            self.inputs = {item.name: item for item in _inputs(manifest["inputs"])}
             self.tasks = {str(task["name"]): str(task["kind"]) for task in manifest["tasks"]}
         except (KeyError, TypeError, ValueError) as error:
             raise ModelFileError(f"{path}: the manifest cannot be understood: {error!r}") from error
@@ -328,17 +330,43 @@ class Model:
                 known = ", ".join(_DECODERS)
                 raise ModelFileError(f"{path}: task {name!r}: kind must be one of {known}, found {kind!r}")
 
-    def predict(self, samples: np.ndarray | Sequence[Any]) -> list[dict[str, Answer]]:
+    @property
+    def input(self) -> Input:
+        """What it reads, where that is one thing.
+
+        Raises:
+            SampleError: it reads several.
+        """
+        if len(self.inputs) > 1:
+            raise SampleError(f"{self.name}: samples must be by the names of inputs, {', '.join(self.inputs)}")
+        return next(iter(self.inputs.values()))
+
+    def predict(self, samples: np.ndarray | Sequence[Any] | Mapping[str, Any]) -> list[dict[str, Answer]]:
         """Raw samples ``(N, …)``, or a list of rows or texts -> for each of them, task name -> answer.
 
         All samples are computed at once; give fewer at a time where memory is scarce.
 
+        Args:
+            samples: of several inputs, those of each by its name.
+
         Raises:
             SampleError: the samples are not what the model reads.
         """
-        if not len(samples):
+        if len(self.inputs) == 1:
+            given: dict[str, Any] = dict.fromkeys(self.inputs, samples)
+        elif isinstance(samples, Mapping) and samples.keys() == self.inputs.keys():
+            given = dict(samples)
+        else:
+            found = ", ".join(map(str, samples)) if isinstance(samples, Mapping) else "something else"
+            raise SampleError(f"samples must be by the names of inputs, {', '.join(self.inputs)}, found {found}")
+        counts = {name: len(part) for name, part in given.items()}
+        if len(set(counts.values())) > 1:
+            shown = ", ".join(f"{name} {count}" for name, count in counts.items())
+            raise SampleError(f"each input must have as many samples as the others, found {shown}")
+        if not all(counts.values()):
             return []
-        outputs = self._session.run(list(self.tasks), self.input.feeds(samples))
+        feeds = {key: array for name, part in given.items() for key, array in self.inputs[name].feeds(part).items()}
+        outputs = self._session.run(list(self.tasks), feeds)
         columns = [_DECODERS[kind](output) for kind, output in zip(self.tasks.values(), outputs, strict=True)]
         return [dict(zip(self.tasks, row, strict=True)) for row in zip(*columns, strict=True)]
 
@@ -368,7 +396,11 @@ class Model:
             raise ModelFileError(f"{folder}: golden vectors must be of the model {self.sha256}, found {model}")
         for number, case in enumerate(cases):
             raw = {entry["name"]: array for entry, array in case["raw"]}
-            feeds = raw if isinstance(self.input.preprocessing, RawRows) else self.input.feeds(*raw.values())
+            feeds: dict[str, np.ndarray] = {}
+            for name, item in self.inputs.items():
+                steps = item.preprocessing
+                names = (steps.numbers, steps.categories) if isinstance(steps, RawRows) else ()
+                feeds |= {key: raw[key] for key in names if key} or item.feeds(raw[name])
             for entry, wanted in case["inputs"]:
                 _compare(f"{folder}: case {number}: input {entry['name']!r}", feeds[entry["name"]], wanted, 1e-5)
             found = self._session.run([entry["name"] for entry, _ in case["outputs"]], feeds)
@@ -425,8 +457,16 @@ _DECODERS = {
 }
 
 
+def _inputs(entries: Sequence[Mapping[str, Any]]) -> list[Input]:
+    """What a model reads; of rows that it encodes by itself, numbers and categories are two inputs of the graph."""
+    arguments: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in entries:
+        of_rows = entry["preprocessing"]["kind"] in ("raw-numbers", "raw-categories")
+        arguments.setdefault(str(entry["reads"] if of_rows else entry["name"]), []).append(entry)
+    return [_input(parts) for parts in arguments.values()]
+
+
 def _input(entries: Sequence[Mapping[str, Any]]) -> Input:
-    """The one thing that a model reads; of rows that it encodes by itself, numbers and categories are two inputs."""
     found = {str(entry["preprocessing"]["kind"]): entry for entry in entries}
     first, texts = entries[0], found.get("raw-categories")
     if texts is None:
@@ -511,16 +551,17 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def _first_samples(path: Path, name: str, count: int) -> np.ndarray | list[Any]:
-    """Rows of a ``.csv`` with a header, lines of a ``.txt``, or an array of an ``.npz``."""
+def _first_samples(path: Path, names: Sequence[str], count: int) -> np.ndarray | list[Any] | dict[str, np.ndarray]:
+    """Rows of a ``.csv`` with a header, lines of a ``.txt``, or an array of an ``.npz``, for each of several inputs."""
     if path.suffix in (".csv", ".txt"):
         with path.open(encoding="utf-8-sig", newline="") as stream:
             return list(islice(csv.DictReader(stream) if path.suffix == ".csv" else stream, count))
     with np.load(path) as archive:
-        if name not in archive:
-            raise SampleError(f"{path}: must hold {name!r}, found {', '.join(archive)}")
-        samples: np.ndarray = archive[name][:count]
-        return samples
+        for name in names:
+            if name not in archive:
+                raise SampleError(f"{path}: must hold {name!r}, found {', '.join(archive)}")
+        samples: dict[str, np.ndarray] = {name: archive[name][:count] for name in names}
+        return samples if len(names) > 1 else samples[names[0]]
 
 
 def main() -> None:
@@ -531,7 +572,7 @@ def main() -> None:
         "samples",
         type=Path,
         nargs="?",
-        help=".npz with raw samples under the input's name, .csv of rows, or .txt of texts",
+        help=".npz with raw samples under each input's name, .csv of rows, or .txt of texts",
     )
     parser.add_argument(
         "--check", type=Path, metavar="GOLDENS", help="compare with this folder of golden vectors first"
@@ -543,10 +584,11 @@ def main() -> None:
         if args.check is not None:
             print(f"{model.name} {model.variant}: {model.check(args.check)} golden vectors agree on this device")
         given = args.samples is not None
-        answers = model.predict(_first_samples(args.samples, model.input.name, args.count)) if given else []
+        answers = model.predict(_first_samples(args.samples, list(model.inputs), args.count)) if given else []
     except (ModelFileError, OSError, ValueError) as error:
         sys.exit(f"error: {error}")
-    print(f"{model.name} {model.variant}: reads {model.input.name}, {model.input.dtype} {_shown(model.input.shape)}")
+    reads = "; ".join(f"{item.name}, {item.dtype} {_shown(item.shape)}" for item in model.inputs.values())
+    print(f"{model.name} {model.variant}: reads {reads}")
     for index, sample in enumerate(answers):
         print(f"sample {index}: " + ", ".join(f"{task} {answer}" for task, answer in sample.items()))
 

@@ -21,8 +21,8 @@ from mtl_edge.cli.options import EXISTING
 def manifest(model: Path | None, schema: bool, init: bool, tasks: Path | None, output: Path | None) -> None:
     """Print the manifest inside MODEL, once it is known that the file is the one that was sealed; nothing is run.
 
-    With --tasks, MODEL is any .onnx with one input: a copy of it is given a manifest, so that all commands know its
-    tasks. Needs no torch.
+    With --tasks, MODEL is any .onnx: a copy of it is given a manifest, so that all commands know its tasks. Needs no
+    torch.
     """
     if schema + init + (tasks is not None) > 1 or schema == (model is not None):
         raise click.UsageError("give a MODEL, or one with --init or --tasks, or --schema")

@@ -16,8 +16,8 @@ def run(ctx: click.Context, recipe: str, workdir: Path | None) -> None:
     """Train, compress, export and measure what RECIPE says.
 
     RECIPE is the name of a reference recipe, such as mnist-pairs, or the path of a recipe.toml. A run that was
-    interrupted goes on where it stopped when the same command is given again. A pruned model that is slower than the
-    one it was made of is withheld, and the exit code is 1 then.
+    interrupted goes on where it stopped when the same command is given again. A pruned model or a student
+    that is slower than the model it comes from is withheld, and the exit code is 1 then.
     """
     from mtl_edge.progress import spinner
 

@@ -35,9 +35,9 @@ class DroppedBlock(msgspec.Struct, frozen=True, kw_only=True):
 class Reached(msgspec.Struct, frozen=True, kw_only=True):
     """How near the pruned network is to its target.
 
-    ``ratio`` is its cost over the dense network's, found before it was fine-tuned: of latencies, those of the faster of
-    int8 and float, on the box that pruned. ``dense_ms`` is the dense network's latency there; ``tried`` is how many
-    shapes were looked at.
+    ``ratio`` is its cost over that of the network before pruning, found before it was fine-tuned: of latencies, those
+    of the faster of int8 and float, on the box that pruned. ``dense_ms`` is the latency of the network before pruning
+    there; ``tried`` is how many shapes were looked at.
     """
 
     target: str
@@ -59,7 +59,7 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Withheld(msgspec.Struct, frozen=True):
-    """A pruned model that is no result, because the model ``than`` which it is to replace is faster.
+    """A compressed model that is no result, because the model ``than`` which it is to replace is faster.
 
     ``ratio`` is its latency over that of the other on the box that made it, with one thread.
     """
@@ -71,10 +71,15 @@ class Withheld(msgspec.Struct, frozen=True):
 def withheld_lines(withheld: Mapping[str, Withheld]) -> list[str]:
     """One sentence for each model that is withheld: why, and what to do."""
     return [
-        f"{name}: withheld, because it takes {found.ratio:.2f}x the time of {found.than} on this box; remove less, or "
-        "give compress.prune.target a latency"
+        f"{name}: withheld, because it takes {found.ratio:.2f}x the time of {found.than} on this box; {_remedy(name)}"
         for name, found in withheld.items()
     ]
+
+
+def _remedy(name: str) -> str:
+    if name.rpartition("/")[2].removesuffix("-int8") == "student":
+        return "make compress.student.net smaller"
+    return "remove less, or give compress.prune.target a latency"
 
 
 def target_line(reached: Reached) -> str:
@@ -85,7 +90,8 @@ def target_line(reached: Reached) -> str:
     if reached.holds:
         return f"{found} for a target of {reached.target}, of {reached.tried} shapes tried"
     if reached.ratio >= 1:
-        return f"no shape reaches the target of {reached.target}, and none is better than dense: no channel is removed"
+        better = "none is better than the unpruned network: no channel is removed"
+        return f"no shape reaches the target of {reached.target}, and {better}"
     return f"no shape reaches the target of {reached.target}: this is the nearest, {found}"
 
 

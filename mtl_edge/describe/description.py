@@ -1,4 +1,4 @@
-"""``tasks.toml``: what the outputs of a graph mean, in the words of a recipe, and what is done to its input."""
+"""``tasks.toml``: what the outputs of a graph mean, in the words of a recipe, and what is done to its inputs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,13 +23,23 @@ class Description:
         path: the file.
         tasks: what the outputs mean; labels are under the task's name where no ``target`` is named.
         outputs: task -> the graph's name of its output.
-        steps: the table ``[input]``; None where the array goes in as it is.
+        input: the table ``[input]``, for a graph that has one; None where the array goes in as it is.
+        inputs: the tables ``[inputs.NAME]``, by the graph's names; an input without one goes in as it is.
     """
 
     path: Path
     tasks: tuple[Task, ...]
     outputs: Mapping[str, str]
-    steps: Mapping[str, Any] | None
+    input: Mapping[str, Any] | None
+    inputs: Mapping[str, Mapping[str, Any]]
+
+    def steps_of(self, name: str) -> Mapping[str, Any] | None:
+        """The table of an input, if it has one."""
+        return self.inputs.get(name, self.input)
+
+    def place_of(self, name: str) -> str:
+        """Where that table is, or would be."""
+        return f"{self.path}: inputs.{name}" if name in self.inputs else f"{self.path}: input"
 
 
 def read_description(path: Path) -> Description:
@@ -39,11 +49,15 @@ def read_description(path: Path) -> Description:
         RecipeError: it cannot be read, or breaks a rule; the message names file, key, rule and found value.
     """
     raw = read_toml(path)
-    if unknown := sorted(set(raw) - {"tasks", "input"}):
-        raise RecipeError(f"{path}: unknown key {unknown[0]!r}; known are input, tasks")
-    tables, steps = raw.get("tasks"), raw.get("input")
-    if steps is not None and not isinstance(steps, dict):
-        raise RecipeError(f"{path}: input: must be a table, found {steps!r}")
+    if unknown := sorted(set(raw) - {"tasks", "input", "inputs"}):
+        raise RecipeError(f"{path}: unknown key {unknown[0]!r}; known are input, inputs, tasks")
+    tables, steps, several = raw.get("tasks"), raw.get("input"), raw.get("inputs", {})
+    if steps is not None and several:
+        raise RecipeError(f"{path}: input: must not stand beside inputs.NAME, found both")
+    named = {f"inputs.{name}": table for name, table in several.items()} if isinstance(several, dict) else {}
+    for key, table in {"input": steps or {}, "inputs": several, **named}.items():
+        if not isinstance(table, dict):
+            raise RecipeError(f"{path}: {key}: must be a table, found {table!r}")
     outputs: dict[str, str] = {}
     if isinstance(tables, dict):
         for name, table in tables.items():
@@ -55,7 +69,7 @@ def read_description(path: Path) -> Description:
             raise RecipeError(f"{path}: tasks.{name}.output: must be the name of an output, found {output!r}")
         if list(outputs.values()).count(output) > 1:
             raise RecipeError(f"{path}: tasks.{name}.output: must be an output of its own, found {output!r} twice")
-    return Description(path, read_tasks(path, tables), outputs, steps)
+    return Description(path, read_tasks(path, tables), outputs, steps, several)
 
 
 class _Input(msgspec.Struct, forbid_unknown_fields=True):
@@ -74,17 +88,18 @@ def preprocessing_of(description: Description, name: str, dtype: str, shape: Sha
     Raises:
         RecipeError: the table is wrong, or does not fit the input.
     """
-    place = f"{description.path}: input"
+    place, given = description.place_of(name), description.steps_of(name)
     channels = shape[1] if len(shape) > 1 and isinstance(shape[1], int) else 1
-    if description.steps is None:
+    if given is None:
         as_it_is = Pixels(raw_dtype=dtype, scale=1.0, mean=(0.0,) * channels, std=(1.0,) * channels)
         steps: Preprocessing = as_it_is if dtype == Pixels.dtype else RawPixels(pixels=as_it_is)
     else:
-        table = _written_out(description.steps)
+        table = _written_out(given)
         try:
             steps = msgspec.convert({"input": table}, _Input).input
         except msgspec.ValidationError as error:
-            raise RecipeError(f"{description.path}: {explain(str(error), {'input': table}, _Input)}") from error
+            said = explain(str(error), {"input": table}, _Input).removeprefix("input")
+            raise RecipeError(f"{place}{said}") from error
         if steps.dtype != dtype:
             raise RecipeError(
                 f"{place}: {table['kind']!r} is for a graph that reads {steps.dtype}, found {dtype} of {name!r}"

@@ -14,6 +14,7 @@ from mtl_edge.describe.outputs import fit_outputs, output_fault
 from mtl_edge.errors import ModelError, RecipeError
 from mtl_edge.export.edit import opset_of
 from mtl_edge.intake.structure import structure_of
+from mtl_edge.kits.goldens import samples_at_a_time
 from mtl_edge.provenance import library_versions
 from mtl_edge.quantize.source import read_source
 from mtl_edge.runtime import manifest_of, open_session
@@ -46,7 +47,7 @@ def describe_file(model: Path, tasks: Path, output: Path) -> Described:
         output: the file to write.
 
     Raises:
-        ModelError: the model cannot be read, has a manifest already, or several inputs.
+        ModelError: the model cannot be read, or has a manifest already.
         RecipeError: the description breaks a rule, or does not fit the graph.
     """
     name = model.stem if model.stem != "model" else model.absolute().parent.name
@@ -74,16 +75,16 @@ def describe(content: bytes, description: Description, *, name: str, parent_sha2
 
     Args:
         content: the model, serialized, its weights inside.
-        description: what its outputs mean, and what is done to its input.
+        description: what its outputs mean, and what is done to its inputs.
         name: of the model.
         parent_sha256: of the file that it came in, if it came in one.
 
     Raises:
-        ModelError: the graph has several inputs.
+        ModelError: the graph has no input, or its inputs differ in how many samples they read at a time.
         RecipeError: the description does not fit the graph.
     """
     session = open_session(content)
-    source, remarks = _input_of(session, content, description)
+    inputs, remarks = _inputs_of(session, content, description)
     shapes = {item.name: _named(item.shape) for item in session.get_outputs()}
     _check_outputs(content, description, shapes)
     proto = onnx.load_from_string(content)
@@ -96,7 +97,7 @@ def describe(content: bytes, description: Description, *, name: str, parent_sha2
         name=name,
         variant="original",
         tasks=description.tasks,
-        inputs=(source,),
+        inputs=inputs,
         lineage=Lineage(recipe_sha256="", data_sha256="", seed=0, steps=("describe",), parent_sha256=parent_sha256),
         parameters=_parameters(proto),
         opset=opset_of(proto),
@@ -106,26 +107,34 @@ def describe(content: bytes, description: Description, *, name: str, parent_sha2
     return Described(model, seal(model, manifest)[1], (*changed, *remarks))
 
 
-def _input_of(
+def _inputs_of(
     session: onnxruntime.InferenceSession, content: bytes, description: Description
-) -> tuple[ModelInput, tuple[str, ...]]:
-    """The graph's input and how it is made of raw samples; and what to know of it."""
+) -> tuple[tuple[ModelInput, ...], tuple[str, ...]]:
+    """The graph's inputs and how they are made of raw samples; and what to know of them."""
     values = structure_of(content).inputs
-    if len(values) != 1:
-        found = ", ".join(value.name for value in values) or "none"
-        raise ModelError(f"{description.path}: a graph must have one input to be described, found {found}")
-    name, dtype, shape = values[0].name, values[0].dtype or "", _named(session.get_inputs()[0].shape)
-    source = ModelInput(
-        name=name,
-        dtype=dtype,
-        shape=shape,
-        preprocessing=preprocessing_of(description, name, dtype, shape),
-        layout="NHWC" if has_channels_last(shape) else None,
+    names = ", ".join(value.name for value in values)
+    if not values:
+        raise ModelError(f"{description.path}: a graph must have an input to be described, found none")
+    if description.input is not None and len(values) > 1:
+        raise RecipeError(f"{description.path}: input: must be inputs.NAME for each of several inputs, found {names}")
+    if unknown := [name for name in description.inputs if name not in {value.name for value in values}]:
+        raise RecipeError(f"{description.path}: inputs.{unknown[0]}: must be an input of the graph ({names})")
+    shapes = {item.name: _named(item.shape) for item in session.get_inputs()}
+    inputs = tuple(
+        ModelInput(
+            name=value.name,
+            dtype=value.dtype or "",
+            shape=shapes[value.name],
+            preprocessing=preprocessing_of(description, value.name, value.dtype or "", shapes[value.name]),
+            layout="NHWC" if has_channels_last(shapes[value.name]) else None,
+        )
+        for value in values
     )
-    if not isinstance(shape[0], int):
-        return source, ()
-    fixed = f"the graph reads {shape[0]} samples at a time; metrics need any number: mtl-edge export --batch dynamic"
-    return source, (fixed,)
+    fixed = samples_at_a_time(inputs)
+    if fixed is None:
+        return inputs, ()
+    told = f"the graph reads {fixed} samples at a time; metrics need any number: mtl-edge export --batch dynamic"
+    return inputs, (told,)
 
 
 def _check_outputs(content: bytes, description: Description, shapes: dict[str, Shape]) -> None:

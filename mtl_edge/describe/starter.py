@@ -10,7 +10,7 @@ from mtl_edge.runtime import open_session
 from mtl_edge.tasks.base import TASK_NAME
 
 _PIXELS = """\
-# [input]                            # without this table, the array goes in as it is
+# [{table}]{space}# without this table, the array goes in as it is
 # raw_dtype = "uint8"                # what your data hold
 # scale = 0.00392156862745098        # 1/255; the network reads (raw * scale - mean) / std
 # mean = [{mean}]
@@ -37,7 +37,7 @@ def starter(path: Path) -> str:
             lines.append(f"output = {json.dumps(output)}")
         lines.append(f"target = {json.dumps(name)}  # the data's array of labels")
         parts.append("\n".join(lines) + "\n")
-    parts.append(_input(structure))
+    parts.extend(_inputs(structure))
     return "\n".join(parts)
 
 
@@ -60,11 +60,15 @@ def _guess(path: Path, output: str, shape: tuple[int | str | None, ...]) -> list
             raise ModelError(f"{path}: output {output!r}: no kind of task has the shape {list(shape)}")
 
 
-def _input(structure: Structure) -> str:
-    value = structure.inputs[0]
-    sizes = value.shape or ()
-    channels = sizes[1] if len(sizes) > 2 and isinstance(sizes[1], int) and sizes[1] <= 4 else 1
-    return _PIXELS.format(mean=", ".join(["0.0"] * channels), std=", ".join(["1.0"] * channels))
+def _inputs(structure: Structure) -> list[str]:
+    parts = []
+    for value in structure.inputs:
+        table = "input" if len(structure.inputs) == 1 else f"inputs.{_key(value.name)}"
+        sizes = value.shape or ()
+        channels = sizes[1] if len(sizes) > 2 and isinstance(sizes[1], int) and sizes[1] <= 4 else 1
+        mean, std = (", ".join([value] * channels) for value in ("0.0", "1.0"))
+        parts.append(_PIXELS.format(table=table, space=" " * max(33 - len(table), 2), mean=mean, std=std))
+    return parts
 
 
 def _key(name: str) -> str:

@@ -12,7 +12,7 @@ from mtl_edge.export.batch import set_batch
 from mtl_edge.export.decode import decode_in_graph
 from mtl_edge.export.edit import opset_of
 from mtl_edge.export.opset import convert_opset
-from mtl_edge.export.preprocess import preprocess_in_graph
+from mtl_edge.export.preprocess import preprocess_all_in_graph
 from mtl_edge.export.runtimes import fit_runtime
 from mtl_edge.preprocessing import ChannelOrder
 
@@ -81,9 +81,7 @@ def change_graph(model: bytes, manifest: Manifest | None, options: GraphOptions)
             raise ModelError(
                 "preprocess: the model must carry mtl-edge's manifest, which says what is done, found none"
             )
-        if len(inputs) != 1:
-            raise ModelError("preprocess: the model is preprocessed in the graph already")
-        made, inputs = preprocess_in_graph(model, inputs[0], order=options.pixels)
+        made, inputs = preprocess_all_in_graph(model, inputs, order=options.pixels)
         changed("preprocess", made)
     elif options.pixels is not None:
         raise ModelError(f"preprocess: the order of channels ({options.pixels}) goes with --preprocess, found none")

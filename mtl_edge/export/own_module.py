@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from torch import Tensor, nn
 
@@ -83,6 +84,7 @@ def export_module(
         model = export_graph(program, args, input_names=list(inputs), output_names=list(expected), opset=opset)
     except Exception as error:  # torch raises many kinds
         raise ModelError(explain(error, source=source, traced=_lines_of(program))) from error
+    model = model if batch else _with_name_of_batch(model)
     session = open_session(model)
     names = [item.name for item in session.get_outputs()]
 
@@ -104,6 +106,17 @@ def _lines_of(program: torch.export.ExportedProgram | None) -> dict[str, str]:
     with quiet(), contextlib.suppress(Exception):  # what fails here has failed before, and is told of
         program = program.run_decompositions()
     return {str(node.target).rpartition(".")[0]: str(node.meta.get("stack_trace", "")) for node in program.graph.nodes}
+
+
+def _with_name_of_batch(model: bytes) -> bytes:
+    """The model with a word for the number of samples, where the exporter has made up a symbol."""
+    proto = onnx.load_from_string(model)
+    symbols = {dim.dim_param for item in proto.graph.input for dim in item.type.tensor_type.shape.dim[:1]}
+    for value in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param and dim.dim_param in symbols:
+                dim.dim_param = "batch"
+    return bytes(proto.SerializeToString())
 
 
 class _Flat(nn.Module):

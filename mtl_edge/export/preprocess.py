@@ -7,6 +7,8 @@ categories that are known.
 Words of texts stay outside: no operator of ONNX cuts a text into them as training did.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -69,6 +71,41 @@ def preprocess_in_graph(
     if order is not None and not any(isinstance(item.preprocessing, RawPixels) for item in inputs):
         raise ModelError(f"preprocess: the order of channels ({order}) is of images of uint8, found none")
     return bytes(proto.SerializeToString()), inputs
+
+
+def preprocess_all_in_graph(
+    model: bytes, inputs: Sequence[ModelInput], *, order: ChannelOrder | None = None
+) -> tuple[bytes, tuple[ModelInput, ...]]:
+    """Put before the network what clients do to samples of each of its inputs, as :func:`preprocess_in_graph` does.
+
+    The order of channels is that of all images; where there are several inputs, one that goes in as it is stays so.
+    """
+    if any(isinstance(item.preprocessing, RawNumbers | RawCategories) for item in inputs):
+        raise ModelError("preprocess: the model is preprocessed in the graph already")
+    if len(inputs) == 1:
+        return preprocess_in_graph(model, inputs[0], order=order)
+    if order is not None and not any(map(_is_picture, inputs)):
+        raise ModelError(f"preprocess: the order of channels ({order}) is of images of uint8, found none")
+    found: list[ModelInput] = []
+    for item in inputs:
+        if isinstance(item.preprocessing, RawPixels) and item.preprocessing.as_it_is:
+            found.append(item)
+            continue
+        model, made = preprocess_in_graph(model, item, order=order if _is_picture(item) else None)
+        found.extend(made)
+    return model, tuple(found)
+
+
+def _is_picture(source: ModelInput) -> bool:
+    """Whether it is of images that the graph can resize."""
+    sizes = source.shape[1:]
+    steps = source.preprocessing
+    return (
+        isinstance(steps, Pixels)
+        and steps.raw_dtype == "uint8"
+        and len(sizes) == 3
+        and not any(isinstance(size, str) for size in sizes)
+    )
 
 
 def _pixels(

@@ -11,7 +11,7 @@ from mtl_edge.artifact import Manifest
 from mtl_edge.bench.inputs import random_inputs
 from mtl_edge.data.splits import load_samples
 from mtl_edge.errors import DataError
-from mtl_edge.kits.goldens import golden_samples
+from mtl_edge.kits.goldens import golden_samples, samples_at_a_time
 from mtl_edge.runtime import Metrics, evaluate, predict
 
 _RANDOM, _MOST = 16, 256
@@ -23,12 +23,12 @@ class Comparison:
     """Inputs for several forms of one model.
 
     Attributes:
-        raw: samples of the data set's array ``(N, …)``, where a manifest says how inputs are made of them.
+        raw: samples ``(N, …)`` of the data set's arrays, where a manifest says how inputs are made of them.
         feeds: the graph's inputs, where none does.
         labelled: all arrays of the data, where it has the labels of all tasks.
     """
 
-    raw: np.ndarray | None
+    raw: Mapping[str, np.ndarray] | None
     feeds: Mapping[str, np.ndarray]
     labelled: Mapping[str, np.ndarray] | None
 
@@ -37,13 +37,14 @@ class Comparison:
         if self.raw is None or manifest is None:
             names = [item.name for item in session.get_outputs()]
             return dict(zip(names, session.run(names, dict(self.feeds)), strict=True))
-        first = manifest.inputs[0].shape[0]
-        size = first if isinstance(first, int) else len(self.raw)
-        return predict(session, manifest.inputs, self.raw[: len(self.raw) // size * size], size)
+        count = len(next(iter(self.raw.values())))
+        size = samples_at_a_time(manifest.inputs) or count
+        whole = {name: array[: count // size * size] for name, array in self.raw.items()}
+        return predict(session, manifest.inputs, whole, size)
 
     def metrics(self, session: onnxruntime.InferenceSession, manifest: Manifest | None) -> Metrics | None:
         """Every task's metrics, where the samples have labels and the batch is open."""
-        if self.labelled is None or manifest is None or isinstance(manifest.inputs[0].shape[0], int):
+        if self.labelled is None or manifest is None or samples_at_a_time(manifest.inputs) is not None:
             return None
         return evaluate(session, manifest.tasks, manifest.inputs, self.labelled)
 
@@ -72,11 +73,11 @@ def samples_for(
     if manifest is None:
         return Comparison(None, feeds or _feeds(session, data, batch), None)
     arrays = load_samples(data).arrays if data is not None else {}
-    own = manifest.inputs[0].shape[0]
+    own = samples_at_a_time(manifest.inputs)
     held = len(arrays.get(manifest.inputs[0].array, ())) if data is not None else _RANDOM * (batch or 1)
-    step = own if isinstance(own, int) else batch or 1
+    step = own or batch or 1
     count = max(min(held, max(_MOST, step)) // step, 1) * step
-    raw = golden_samples(manifest.inputs, count // own if isinstance(own, int) else count, data)
+    raw = golden_samples(manifest.inputs, count // (own or 1), data)
     labelled = arrays if all(task.target in arrays for task in manifest.tasks) and data is not None else None
     return Comparison(raw, {}, labelled)
 

@@ -14,9 +14,9 @@ import numpy as np
 from mtl_edge import __version__
 from mtl_edge.artifact import Manifest, ModelInput
 from mtl_edge.errors import ModelError
+from mtl_edge.kits.arguments import Argument, RowsInGraph, arguments
 from mtl_edge.kits.cpp_names import identifiers, literal
 from mtl_edge.kits.goldens import GoldenCase, Goldens
-from mtl_edge.kits.rows import RowsInGraph, rows_in_graph
 from mtl_edge.preprocessing import (
     Features,
     NumericColumn,
@@ -54,6 +54,23 @@ _KIT = """\
 namespace kit = {};
 """
 
+_READ = Template("""\
+
+struct $struct {
+  static constexpr const char* kInput = $input;
+  static constexpr const char* kInputType = $dtype;
+
+  /// Whether the graph reads numbers, and which texts.
+  static constexpr bool kNumbers = $numbers;
+  static constexpr mtl_edge::Texts kTexts{$texts};
+
+  /// The shape of the input; -1 is a size of your choice, the first one the number of samples.
+  static constexpr std::array<std::int64_t, $rank> kShape{{$shape}};
+
+$members
+};
+""")
+
 _PIXELS = Template("""\
   using Raw = $raw;
   using Value = float;
@@ -81,7 +98,7 @@ $preprocess""")
 
 _ROW = Template("""
 /// A sample: what is not set is missing, and a category that the model does not know counts as missing.
-struct Row {
+struct $row {
 $members
 };
 """)
@@ -89,12 +106,12 @@ $members
 _TABLE = Template("""\
   using Raw = float;
   using Value = float;
-  using Sample = Row;
+  using Sample = $row;
   static constexpr bool kEncodes = true;
 
 $codes
 
-  static mtl_edge::Result<void> encode(const Row& row, [[maybe_unused]] std::size_t index, Raw* out) {
+  static mtl_edge::Result<void> encode(const $row& row, [[maybe_unused]] std::size_t index, Raw* out) {
 $columns
     return {};
   }
@@ -124,16 +141,16 @@ $preprocess""")
 _ENCODED_IN_GRAPH = Template("""\
   using Raw = float;
   using Value = float;
-  using Sample = Row;
+  using Sample = $row;
   static constexpr bool kEncodes = true;
 
-  static mtl_edge::Result<void> encode($row, [[maybe_unused]] std::size_t index, $out) {
+  static mtl_edge::Result<void> encode(const $row&$name, [[maybe_unused]] std::size_t index, $out) {
 $columns
     return {};
   }
 
   /// Categories as the graph reads them.
-  static std::array<std::string_view, $texts> texts(const Row& row) noexcept { return {{$fields}}; }
+  static std::array<std::string_view, $texts> texts(const $row& row) noexcept { return {{$fields}}; }
 
 $preprocess""")
 
@@ -142,11 +159,11 @@ _NOTHING = """\
 
 
 @dataclass(frozen=True)
-class _Input:
-    """What is generated for the kind of input: part of ``Spec``, and what stands before it."""
+class _Read:
+    """What is generated for the kind of input: part of its struct, and what stands before."""
 
     members: str
-    before: str = ""
+    row: str = ""
     numbers: bool = True
     texts: str = '"", 0'
 
@@ -157,34 +174,36 @@ def generate_cpp(manifest: Manifest, goldens: Goldens) -> dict[str, str]:
     Raises:
         ModelError: raw samples are of a dtype that C++17 has no type for, or the model reads something else.
     """
-    source = manifest.inputs[0]
     namespace = identifiers([manifest.name])[0]
     fields = identifiers(task.name for task in manifest.tasks)
     tasks = list(zip(manifest.tasks, fields, strict=True))
-    generated = _inputs(manifest)
+    read = arguments(manifest.inputs)
+    names = identifiers(item.name for item in read)
+    rows = ["Row"] if len(read) == 1 else identifiers(f"{name[0].upper()}{name[1:]}Row" for name in names)
+    generated = [_read(item, row) for item, row in zip(read, rows, strict=True)]
+    by_name = {item.name: item for item in manifest.inputs}
+    sources = [by_name[_graph_name(item)] for item in read]
     header = Template((files("mtl_edge.kits") / "model.hpp.in").read_text("utf-8")).substitute(
         namespace=namespace,
         members=_lines(f"  mtl_edge::{_answer(task)} {field};" for task, field in tasks),
         calls=_lines(f"  f({literal(task.name)}, answers.{field});" for task, field in tasks),
-        row=generated.before,
+        rows="".join(item.row for item in generated),
+        reads="".join(map(_struct, names, sources, generated)),
+        base=f" : reads::{names[0]}" if len(read) == 1 else "",
+        inputs=", ".join(f"reads::{name}" for name in names),
         name=literal(manifest.name),
         variant=literal(manifest.variant),
         sha256=literal(manifest.sha256),
         version=literal(__version__),
-        numbers=str(generated.numbers).lower(),
-        texts=generated.texts,
-        input=literal(source.name),
-        input_type=literal(source.dtype),
-        rank=len(source.shape),
-        shape=", ".join(str(size) if isinstance(size, int) else "-1" for size in source.shape),
+        rank=max(len(source.shape) for source in sources),
+        arguments=len(read),
         tasks=len(tasks),
         outputs=_lines(
             f"      {{{literal(task.name)}, {task.width}, {str(task.dense).lower()}}}," for task, _ in tasks
         ),
-        preprocessing=generated.members,
-        reads=_lines(f"    answers.{field}.read(logits[{at}]);" for at, field in enumerate(fields)),
+        decodes=_lines(f"    answers.{field}.read(logits[{at}]);" for at, field in enumerate(fields)),
         cases=len(goldens.cases),
-        goldens=_lines(f"      {_golden(case, manifest.tasks)}," for case in goldens.cases),
+        goldens=_lines(f"      {_golden(case, read, manifest.tasks)}," for case in goldens.cases),
     )
     return {"model.hpp": header, "kit.hpp": _KIT.format(namespace)}
 
@@ -208,32 +227,40 @@ def _answer(task: Task) -> str:
             return "DenseRegression"
 
 
-def _inputs(manifest: Manifest) -> _Input:
-    """One input; or the numbers and the categories of rows, which the graph encodes."""
-    if (rows := rows_in_graph(manifest.inputs)) is not None:
-        return _rows(rows)
-    if len(manifest.inputs) != 1:
-        raise ModelError(
-            f"{manifest.name}: a C++ kit must be of a model with one input, or of rows that its graph encodes, found "
-            f"{len(manifest.inputs)} inputs"
-        )
-    return _input(manifest.inputs[0])
+def _graph_name(item: Argument) -> str:
+    """The graph's input that an argument's shape is of; of rows that is the numbers, if there are any."""
+    return (item.numbers_input or item.texts_input) if isinstance(item, RowsInGraph) else item.name
 
 
-def _input(source: ModelInput) -> _Input:
+def _struct(name: str, source: ModelInput, generated: _Read) -> str:
+    return _READ.substitute(
+        struct=name,
+        input=literal(source.name),
+        dtype=literal(source.dtype),
+        numbers=str(generated.numbers).lower(),
+        texts=generated.texts,
+        rank=len(source.shape),
+        shape=", ".join(str(size) if isinstance(size, int) else "-1" for size in source.shape),
+        members=generated.members,
+    )
+
+
+def _read(source: Argument, row: str) -> _Read:
+    if isinstance(source, RowsInGraph):
+        return _rows(source, row)
     match source.preprocessing:
         case Pixels() as pixels:
             return _pixels(source, pixels)
         case RawPixels():
             copied = _COPIED.substitute(rank=len(source.shape))
-            return _Input(_AS_THEY_ARE.substitute(raw=_raw_type(source), preprocess=copied))
+            return _Read(_AS_THEY_ARE.substitute(raw=_raw_type(source), preprocess=copied))
         case Table() as table:
-            return _table(table)
+            return _table(table, row)
         case Tokens() as tokens:
             longest = max((len(word.encode()) for word in tokens.vocabulary), default=1)
             codes = _codes("kWords", tokens.vocabulary, first=FIRST_WORD)
             copied = _COPIED.substitute(rank=2)
-            return _Input(_TOKENS.substitute(codes=codes, longest=longest, length=tokens.length, preprocess=copied))
+            return _Read(_TOKENS.substitute(codes=codes, longest=longest, length=tokens.length, preprocess=copied))
         case RawNumbers() | RawCategories() | Features():
             kind = source.preprocessing.__struct_config__.tag
             raise ModelError(
@@ -249,10 +276,10 @@ def _raw_type(source: ModelInput) -> str:
     return _RAW_TYPES[name]
 
 
-def _pixels(source: ModelInput, pixels: Pixels) -> _Input:
+def _pixels(source: ModelInput, pixels: Pixels) -> _Read:
     std = np.asarray(pixels.std, np.float32)
     factor, offset = np.float32(pixels.scale) / std, np.asarray(pixels.mean, np.float32) / std
-    return _Input(
+    return _Read(
         _PIXELS.substitute(
             raw=_raw_type(source),
             channels=len(std),
@@ -263,7 +290,7 @@ def _pixels(source: ModelInput, pixels: Pixels) -> _Input:
     )
 
 
-def _table(table: Table) -> _Input:
+def _table(table: Table, row: str) -> _Read:
     members, codes, columns = [], [], []
     names = identifiers(column.name for column in table.columns)
     for at, (column, field) in enumerate(zip(table.columns, names, strict=True)):
@@ -274,13 +301,13 @@ def _table(table: Table) -> _Input:
             members.append(f"  std::string_view {field};")
             codes.append(_codes(f"kCategories{at}", column.categories, first=1))
             columns.append(f"    out[{at}] = kCategories{at}.number_of(row.{field});")
-    return _Input(
-        _TABLE.substitute(codes=_lines(codes), columns=_lines(columns), preprocess=_COPIED.substitute(rank=2)),
-        before=_ROW.substitute(members=_lines(members)),
+    return _Read(
+        _TABLE.substitute(row=row, codes=_lines(codes), columns=_lines(columns), preprocess=_COPIED.substitute(rank=2)),
+        row=_ROW.substitute(row=row, members=_lines(members)),
     )
 
 
-def _rows(rows: RowsInGraph) -> _Input:
+def _rows(rows: RowsInGraph, row: str) -> _Read:
     fields = dict(zip(rows.columns, identifiers(rows.columns), strict=True))
     members = [
         f"  std::string_view {field};"
@@ -291,16 +318,17 @@ def _rows(rows: RowsInGraph) -> _Input:
     columns = [
         _NUMBER.substitute(at=at, field=fields[name], name=literal(name)) for at, name in enumerate(rows.numbers)
     ]
-    return _Input(
+    return _Read(
         _ENCODED_IN_GRAPH.substitute(
-            row="const Row& row" if rows.numbers else "const Row&",
+            row=row,
+            name=" row" if rows.numbers else "",
             out="Raw* out" if rows.numbers else "Raw*",
             columns=_lines(columns),
             texts=len(rows.texts),
             fields=", ".join(f"row.{fields[name]}" for name in rows.texts),
             preprocess=_COPIED.substitute(rank=2) if rows.numbers else _NOTHING,
         ),
-        before=_ROW.substitute(members=_lines(members)),
+        row=_ROW.substitute(row=row, members=_lines(members)),
         numbers=bool(rows.numbers),
         texts=f"{literal(rows.texts_input)}, {len(rows.texts)}",
     )
@@ -313,16 +341,23 @@ def _codes(constant: str, names: Sequence[str], *, first: int) -> str:
     return f"  static constexpr mtl_edge::Codes<{len(names)}> {constant}{{{{{{\n{entries}\n  }}}}}};"
 
 
-def _golden(case: GoldenCase, tasks: Sequence[Task]) -> str:
-    texts = [array.file for array in case.raw if array.dtype == "string"]
-    numbers = [array.file for arrays in (case.raw, case.inputs) for array in arrays if array.dtype != "string"]
+def _golden(case: GoldenCase, read: Sequence[Argument], tasks: Sequence[Task]) -> str:
+    shapes = {array.name: array.shape for array in case.inputs}
+    rank = max(len(shapes[_graph_name(item)]) for item in read)
+    inputs = ", ".join(_golden_input(case, item, shapes[_graph_name(item)], rank) for item in read)
     by_name = {output.name: output for output in case.outputs}
     wanted = [by_name[task.name] for task in tasks]
     outputs = ", ".join(f"{{{literal(output.file)}, {output.atol!r}}}" for output in wanted)
-    shape = ", ".join(map(str, case.raw[0].shape))
-    files = ", ".join(map(literal, numbers)) or "nullptr, nullptr"
-    behind = "".join(f", {literal(file)}" for file in texts)
-    return f"{{{{{{{shape}}}}}, {files}, {{{{{outputs}}}}}{behind}}}"
+    return f"{{{{{{{inputs}}}}}, {{{{{outputs}}}}}}}"
+
+
+def _golden_input(case: GoldenCase, item: Argument, shape: Sequence[int], rank: int) -> str:
+    raw, inputs = ({array.name: literal(array.file) for array in part} for part in (case.raw, case.inputs))
+    numbers, texts = (item.numbers_input, item.texts_input) if isinstance(item, RowsInGraph) else (item.name, None)
+    padded = ", ".join(map(str, [*shape, *[0] * (rank - len(shape))]))
+    files = ["nullptr", "nullptr"] if numbers is None else [raw[numbers], inputs[numbers]]
+    files += [] if texts is None else [raw[texts]]
+    return f"{{{{{{{padded}}}}}, {', '.join(files)}}}"
 
 
 def _floats(values: np.ndarray) -> str:

@@ -14,7 +14,7 @@ import onnxruntime
 
 from mtl_edge.artifact import Manifest, ModelInput
 from mtl_edge.data.splits import load_samples
-from mtl_edge.errors import DataError
+from mtl_edge.errors import DataError, ModelError
 from mtl_edge.preprocessing import (
     CategoricalColumn,
     Features,
@@ -59,7 +59,7 @@ class GoldenOutput(GoldenArray, frozen=True, kw_only=True):
 class GoldenCase(msgspec.Struct, frozen=True, kw_only=True):
     """One run of the model: raw samples, the graph's inputs that preprocessing makes of them, all outputs.
 
-    Where the graph preprocesses by itself, raw samples are its inputs.
+    Both have one array for each input, by its name. Where the graph preprocesses by itself, raw samples are its inputs.
     """
 
     raw: tuple[GoldenArray, ...]
@@ -84,33 +84,35 @@ class GoldenFiles:
     files: Mapping[str, bytes]
 
 
-def make_goldens(session: Session, manifest: Manifest, raw: np.ndarray) -> GoldenFiles:
+def make_goldens(session: Session, manifest: Manifest, raw: Mapping[str, np.ndarray]) -> GoldenFiles:
     """Run a model over raw samples, one batch of one sample (or of the model's own size) after the other.
 
     Args:
         session: the loaded model.
         manifest: of the model.
-        raw: samples ``(N, …)`` of the array that all inputs are made of, as :func:`golden_samples` gives them.
+        raw: samples ``(N, …)`` of each array that inputs are made of, as :func:`golden_samples` gives them.
     """
-    first = manifest.inputs[0]
-    in_graph = isinstance(first.preprocessing, RawPixels | RawNumbers | RawCategories)
-    batch = first.shape[0] if isinstance(first.shape[0], int) else 1
+    batch = samples_at_a_time(manifest.inputs) or 1
     names = [output.name for output in session.get_outputs()]
     runs = []
-    for start in range(0, len(raw) - batch + 1, batch):
-        part = raw[start : start + batch]
-        inputs = {item.name: item.preprocessing.apply(part) for item in manifest.inputs}
-        runs.append((part, inputs, session.run(names, inputs)))
+    for start in range(0, len(raw[manifest.inputs[0].array]) - batch + 1, batch):
+        given, inputs = {}, {}
+        for item in manifest.inputs:
+            part = raw[item.array][start : start + batch]
+            inputs[item.name] = item.preprocessing.apply(part)
+            in_graph = isinstance(item.preprocessing, RawPixels | RawNumbers | RawCategories)
+            given[item.name] = inputs[item.name] if in_graph else part
+        runs.append((given, inputs, session.run(names, inputs)))
     share = _FLOAT_TOLERANCE if manifest.target is None else _INT8_TOLERANCE
     largest = {name: max(float(np.abs(run[2][at]).max(initial=0)) for run in runs) for at, name in enumerate(names)}
     files: dict[str, bytes] = {}
     cases = []
-    for number, (part, inputs, outputs) in enumerate(runs):
+    for number, (given, inputs, outputs) in enumerate(runs):
         cases.append(
             GoldenCase(
                 raw=tuple(
                     _kept(files, f"{number}-raw{f'-{at}' if at else ''}.bin", name, array)
-                    for at, (name, array) in enumerate((inputs if in_graph else {first.array: part}).items())
+                    for at, (name, array) in enumerate(given.items())
                 ),
                 inputs=tuple(
                     _kept(files, f"{number}-input{f'-{at}' if at else ''}.bin", name, array)
@@ -130,35 +132,64 @@ def make_goldens(session: Session, manifest: Manifest, raw: np.ndarray) -> Golde
     return GoldenFiles(goldens, files)
 
 
-def golden_samples(inputs: Sequence[ModelInput], count: int, data: Path | None = None) -> np.ndarray:
+def samples_at_a_time(inputs: Sequence[ModelInput]) -> int | None:
+    """How many samples the graph reads in one run, or None where that is open.
+
+    Raises:
+        ModelError: inputs differ in it.
+    """
+    sizes = {item.shape[0] for item in inputs if isinstance(item.shape[0], int)}
+    if len(sizes) > 1:
+        found = ", ".join(f"{item.name} {item.shape[0]}" for item in inputs)
+        raise ModelError(f"all inputs must read the same number of samples at a time, found {found}")
+    return sizes.pop() if sizes else None
+
+
+def golden_samples(inputs: Sequence[ModelInput], count: int, data: Path | None = None) -> dict[str, np.ndarray]:
     """Raw samples for golden vectors: the first of a file, or random ones, always the same.
 
     Args:
-        inputs: the model's, all made of one array.
+        inputs: the model's.
         count: how many batches of one sample, or of the model's own size.
-        data: an ``.npz`` or a folder of ``.npy`` files with raw samples under that array's name.
+        data: an ``.npz`` or a folder of ``.npy`` files with raw samples under the names of arrays.
+
+    Returns:
+        Array of the data set -> its samples.
 
     Raises:
-        DataError: the file lacks them, or they are not of the dtype and shape that the model reads.
+        DataError: the file lacks an array, or one is not of the dtype and shape that the model reads.
+        ModelError: inputs differ in how many samples they read at a time.
     """
-    first = inputs[0]
-    shape, dtype = first.raw_shape, first.preprocessing.raw_dtype
-    wanted = count * (shape[0] if isinstance(shape[0], int) else 1)
+    wanted = count * (samples_at_a_time(inputs) or 1)
+    by_array: dict[str, list[ModelInput]] = {}
+    for item in inputs:
+        by_array.setdefault(item.array, []).append(item)
     if data is None:
         rng = np.random.default_rng(0)
-        raw = np.zeros((wanted, *(size if isinstance(size, int) else 1 for size in shape[1:])))
-        for item in inputs:
-            raw = _with_random(rng, item.preprocessing, raw)
-        return raw.astype(dtype)
+        return {name: _random(rng, made, wanted) for name, made in by_array.items()}
     arrays = load_samples(data).arrays
-    if first.array not in arrays:
-        raise DataError(f"{data}: must hold {first.array!r}, found {', '.join(arrays)}")
-    raw = arrays[first.array][:wanted]
+    return {name: _first(data, arrays, made[0], wanted) for name, made in by_array.items()}
+
+
+def _random(rng: np.random.Generator, inputs: Sequence[ModelInput], count: int) -> np.ndarray:
+    """Samples of the array that these inputs are made of."""
+    raw = np.zeros((count, *(size if isinstance(size, int) else 1 for size in inputs[0].raw_shape[1:])))
+    for item in inputs:
+        raw = _with_random(rng, item.preprocessing, raw)
+    return raw.astype(inputs[0].preprocessing.raw_dtype)
+
+
+def _first(data: Path, arrays: Mapping[str, np.ndarray], source: ModelInput, count: int) -> np.ndarray:
+    """So many samples of a file's array, once they are known to be what an input reads."""
+    name, shape, dtype = source.array, source.raw_shape, source.preprocessing.raw_dtype
+    if name not in arrays:
+        raise DataError(f"{data}: must hold {name!r}, found {', '.join(arrays)}")
+    raw = arrays[name][:count]
     fixed = [not isinstance(size, int) or size == found for size, found in zip(shape, raw.shape, strict=False)]
-    if raw.dtype != dtype or raw.ndim != len(shape) or not all(fixed[1:]) or len(raw) < wanted:
+    if raw.dtype != dtype or raw.ndim != len(shape) or not all(fixed[1:]) or len(raw) < count:
         raise DataError(
-            f"{data}: {first.array!r} must be {dtype} {('samples', *shape[1:])} with {wanted} samples or more, "
-            f"found {arrays[first.array].dtype} {arrays[first.array].shape}"
+            f"{data}: {name!r} must be {dtype} {('samples', *shape[1:])} with {count} samples or more, "
+            f"found {arrays[name].dtype} {arrays[name].shape}"
         )
     return np.ascontiguousarray(raw)
 

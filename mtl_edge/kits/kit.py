@@ -10,11 +10,11 @@ import msgspec
 from mtl_edge.artifact import MANIFEST_FILE, METADATA_KEY, MODEL_FILE, NO_MEANING, Manifest
 from mtl_edge.bench.machine import this_machine
 from mtl_edge.errors import ModelError, WorkdirError
+from mtl_edge.kits.arguments import RowsInGraph, arguments
 from mtl_edge.kits.cpp import generate_cpp
-from mtl_edge.kits.destinations import ENCODES_NO_ROWS, EXACT, READS_ONE, SHARED
+from mtl_edge.kits.destinations import EXACT, SHARED
 from mtl_edge.kits.goldens import GOLDENS_FOLDER, Goldens, golden_samples, make_goldens
 from mtl_edge.kits.kotlin import KOTLIN_FILE, kotlin_types
-from mtl_edge.kits.rows import rows_in_graph
 from mtl_edge.kits.swift import SWIFT_FILE, swift_types
 from mtl_edge.kits.typescript import TYPES_FILE, typescript_types
 from mtl_edge.preprocessing import Pixels, RawPixels, Table, Tokens
@@ -104,14 +104,12 @@ def _remarks(manifest: Manifest, destination: str) -> tuple[str, ...]:
 
 def _generated(destination: str, manifest: Manifest, goldens: Goldens) -> Mapping[str, str]:
     """What depends on the model: path in the kit -> text."""
-    steps = [source.preprocessing for source in manifest.inputs]
-    one = len(steps) == 1 and isinstance(steps[0], Pixels | RawPixels | Table | Tokens)
-    rows = destination in ENCODES_NO_ROWS or rows_in_graph(manifest.inputs) is None
-    if destination in READS_ONE and not one and rows:
-        raise ModelError(
-            f"{manifest.name}: for {destination}, it must read one input of pixels, a table or texts, found "
-            f"{', '.join(type(item).__name__ for item in steps)}"
-        )
+    read = arguments(manifest.inputs)
+    for item in read:
+        if isinstance(item, RowsInGraph) or isinstance(item.preprocessing, Pixels | RawPixels | Table | Tokens):
+            continue
+        kind = item.preprocessing.__struct_config__.tag
+        raise ModelError(f"{manifest.name}: {item.name!r} must be of pixels, a table or texts, found {kind}")
     match destination:
         case "cpp":
             return generate_cpp(manifest, goldens)

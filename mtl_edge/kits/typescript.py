@@ -1,11 +1,12 @@
 """TypeScript's view of one model: its tasks and samples by name, so that a misspelt one does not compile."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from mtl_edge.artifact import Manifest, ModelInput
-from mtl_edge.kits.rows import rows_in_graph
-from mtl_edge.preprocessing import CategoricalColumn, Table, Tokens
+from mtl_edge.artifact import Manifest
+from mtl_edge.kits.arguments import Argument, RowsInGraph, arguments, cells_of
+from mtl_edge.kits.identifiers import identifiers
+from mtl_edge.preprocessing import Table, Tokens
 from mtl_edge.tasks import (
     Binary,
     DenseRegression,
@@ -49,7 +50,7 @@ export interface OpenOptions {
 }
 
 /** Verify the model's file and load it. `selfCheck()` of what this gives compares it with the golden vectors. */
-export declare function openKit(options?: OpenOptions): Promise<client.Model<Answers, Sample>>;
+export declare function openKit(options?: OpenOptions): Promise<client.Model<Answers, {generics}>>;
 """
 
 
@@ -59,9 +60,13 @@ def typescript_types(manifest: Manifest) -> str:
     Names stand in quotes, as JSON writes them, so that any of them will do.
     """
     answers = _interface("What the model answers for one sample.", "Answers", map(_answer, manifest.tasks))
-    rows = rows_in_graph(manifest.inputs)
-    sample = _sample(manifest.inputs[0]) if rows is None else _row((name, name in rows.texts) for name in rows.columns)
-    return "\n".join((_HEAD, answers, sample, _FOOT))
+    read = arguments(manifest.inputs)
+    if len(read) == 1:
+        row, says, sample = _sample(read[0], "Row")
+        samples, generics = f"{row}/** {says} */\nexport type Sample = {sample};\n", "Sample"
+    else:
+        samples, generics = _samples(read), "never, Samples"
+    return "\n".join((_HEAD, answers, samples, _FOOT.replace("{generics}", generics)))
 
 
 def _answer(task: Task) -> tuple[str, str]:
@@ -83,28 +88,50 @@ def _answer(task: Task) -> tuple[str, str]:
     return task.name, f"client.{kind}"
 
 
-def _sample(source: ModelInput) -> str:
+def _samples(read: Sequence[Argument]) -> str:
+    """Samples of each input, by its name."""
+    names = identifiers((item.name for item in read), ())
+    rows, members = [], []
+    for item in read:
+        name = names[item.name]
+        row, says, sample = _sample(item, f"{name[0].upper()}{name[1:]}Row")
+        rows.append(row)
+        several = f"readonly ({sample})[]" if " | " in sample else f"readonly {sample}[]"
+        whole = "" if isinstance(item, RowsInGraph) else " | client.NdArray"
+        members += [f"  /** {says} */", f"  readonly {json.dumps(item.name)}: {several}{whole};"]
+    lines = (
+        "/** Samples of each input, as many of one as of the others. */",
+        "export interface Samples {",
+        *members,
+        "}",
+    )
+    return "".join(rows) + "\n".join((*lines, ""))
+
+
+def _sample(source: Argument, row: str) -> tuple[str, str, str]:
+    """A declaration that a sample needs, what is said of it, and its type."""
+    if isinstance(source, RowsInGraph):
+        return _row(row, cells_of(source)), "A row.", row
     match source.preprocessing:
         case Tokens():
-            return "/** A text; null where there is none. */\nexport type Sample = string | null;\n"
-        case Table(columns=columns):
-            return _row((column.name, isinstance(column, CategoricalColumn)) for column in columns)
+            return "", "A text; null where there is none.", "string | null"
+        case Table() as table:
+            return _row(row, cells_of(table)), "A row.", row
         case steps:
             array = _ARRAYS.get(steps.raw_dtype, "never")
             open_sizes = any(isinstance(size, str) for size in source.shape[1:])
             sample = "client.NdArray" if open_sizes else f"{array} | client.NdArray"
             shape = json.dumps(source.shape[1:]).replace("*/", "* /")
-            return f"/** Raw values in C order, shape {shape}. */\nexport type Sample = {sample};\n"
+            return "", f"Raw values in C order, shape {shape}.", sample
 
 
-def _row(columns: Iterable[tuple[str, bool]]) -> str:
+def _row(name: str, columns: Iterable[tuple[str, bool]]) -> str:
     """A row's type, of the names of its columns and whether they are categories."""
     cells = (
-        (name, "string | number | boolean | null" if category else "number | string | null")
-        for name, category in columns
+        (column, "string | number | boolean | null" if category else "number | string | null")
+        for column, category in columns
     )
-    row = _interface("A row; null where a value is missing.", "Row", cells)
-    return f"{row}\nexport type Sample = Row;\n"
+    return _interface("A row; null where a value is missing.", name, cells) + "\n"
 
 
 def _interface(says: str, name: str, members: Iterable[tuple[str, str]]) -> str:

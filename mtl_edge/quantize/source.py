@@ -79,7 +79,7 @@ def calibrated_source(
         DataError: the calibration data does not fit.
     """
     session, content, manifest = read_source(path)
-    if manifest is not None and (manifest.answers or _in_graph(manifest.inputs[0].preprocessing)):
+    if manifest is not None and (manifest.answers or any(_in_graph(item.preprocessing) for item in manifest.inputs)):
         raise ModelError(
             f"{path}: must be quantized before it preprocesses or decodes in the graph, found it exported so: quantize "
             "the model that it was made of"

@@ -3,7 +3,7 @@
 import msgspec
 
 from mtl_edge.errors import RecipeError
-from mtl_edge.recipe.net import CustomNetSpec, HardSpec
+from mtl_edge.recipe.net import CustomNetSpec, HardSpec, NetSpec
 from mtl_edge.recipe.recipe import Recipe
 from mtl_edge.tasks import Task
 
@@ -16,13 +16,21 @@ def alone(recipe: Recipe, task: Task) -> Recipe:
     """
     if isinstance(recipe.net, CustomNetSpec):
         raise RecipeError("net: single-task networks need a trunk and heads to train apart, found a whole module")
-    compress, distill = recipe.compress, recipe.compress.distill
+    compress, distill, student = recipe.compress, recipe.compress.distill, recipe.compress.student
     own = {name: weight for name, weight in distill.weights.items() if name == task.name}
     return msgspec.structs.replace(
         recipe,
         tasks=(task,),
-        net=msgspec.structs.replace(recipe.net, sharing=HardSpec()),
+        net=_unshared(recipe.net),
         train=msgspec.structs.replace(recipe.train, balance="equal", weights={}),
-        compress=msgspec.structs.replace(compress, distill=msgspec.structs.replace(distill, weights=own)),
+        compress=msgspec.structs.replace(
+            compress,
+            distill=msgspec.structs.replace(distill, weights=own),
+            student=student and msgspec.structs.replace(student, net=student.net and _unshared(student.net)),
+        ),
         single_task=False,
     )
+
+
+def _unshared(net: NetSpec) -> NetSpec:
+    return net if isinstance(net, CustomNetSpec) else msgspec.structs.replace(net, sharing=HardSpec())

@@ -6,7 +6,15 @@ import msgspec
 from msgspec import Meta
 
 from mtl_edge.compress.target import read_target
+from mtl_edge.recipe.net import NetSpec
 from mtl_edge.recipe.section import Count, NotNegative, Positive, Section, Share
+
+TrainedStep = Literal["student", "prune"]
+"""A step that trains a network in fp32; :mod:`mtl_edge.variants` takes each of them."""
+Step = TrainedStep | Literal["quantize"]
+
+MADE_BY: dict[TrainedStep, str] = {"student": "student", "prune": "pruned"}
+"""What the variant is called that a step leaves."""
 
 
 class PruneSpec(Section, frozen=True):
@@ -36,8 +44,20 @@ class PruneSpec(Section, frozen=True):
                 raise ValueError(f"target: {error}") from error
 
 
+class StudentSpec(Section, frozen=True):
+    """``[compress.student]``: a network that is trained from scratch by the teachers of ``[compress.distill]``.
+
+    In a recipe ``net`` says what differs from ``[net]``, here it is the whole network; None is the same one.
+    ``epochs`` and ``learning_rate`` are those of ``[train]`` where they are None.
+    """
+
+    net: NetSpec | None = None
+    epochs: Count | None = None
+    learning_rate: Positive | None = None
+
+
 class DistillSpec(Section, frozen=True):
-    """``[compress.distill]``: who teaches the pruned network, and what.
+    """``[compress.distill]``: who teaches the networks that follow the dense one, and what.
 
     The loss is ``(1 - weight) * labels + weight * teacher``, to which the distances of
     :mod:`mtl_edge.train.transfer` are added times ``hint`` and ``attention``. ``weights`` are those of tasks that have
@@ -80,8 +100,38 @@ class QuantizeSpec(Section, frozen=True):
 
 
 class CompressSpec(Section, frozen=True):
-    """``[compress]``: pruning, distillation and static int8 quantization."""
+    """``[compress]``: what follows the training of the dense network, step by step in this ``order``.
 
+    Each step that trains leaves a variant, of which the next one goes on; ``quantize`` makes int8 of every variant, and
+    of the dense network.
+    """
+
+    order: tuple[Step, ...] = ("prune", "quantize")
+    student: StudentSpec | None = None
     prune: PruneSpec = PruneSpec()
     distill: DistillSpec = DistillSpec()
     quantize: QuantizeSpec = QuantizeSpec()
+
+    def __post_init__(self) -> None:
+        for step in self.order:
+            if self.order.count(step) > 1:
+                raise ValueError(f"order: each step is taken once, found {step!r} {self.order.count(step)} times")
+        if "quantize" in self.order[:-1]:
+            after = ", ".join(map(repr, self.order[self.order.index("quantize") + 1 :]))
+            raise ValueError(f"order: 'quantize' must come last, for no step goes on from int8, found {after} after it")
+        if "student" in self.order and self.student is None:
+            raise ValueError("order: 'student' needs a [compress.student] table with its net, found none")
+        if "student" not in self.order and self.student is not None:
+            named = ", ".join(map(repr, self.order)) or "no step"
+            raise ValueError(f"student: 'student' must be a step of compress.order, found {named}")
+
+    @property
+    def trained(self) -> tuple[TrainedStep, ...]:
+        """The steps that train, in their order."""
+        return tuple(step for step in self.order if step != "quantize")
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """What there is in the end, unless it is withheld: each network before its int8 form."""
+        forms = ("", "-int8") if "quantize" in self.order else ("",)
+        return tuple(f"{name}{form}" for name in ("dense", *map(MADE_BY.get, self.trained)) for form in forms)

@@ -10,11 +10,12 @@ from typing import Any, Literal
 import msgspec
 
 from mtl_edge.errors import RecipeError
-from mtl_edge.recipe.net import CustomNetSpec, CustomTrunkSpec, NetSpec, SharingSpec
+from mtl_edge.recipe.net import CustomNetSpec, CustomTrunkSpec, NetSection, NetSpec, SharingSpec
 from mtl_edge.recipe.recipe import Recipe
 from mtl_edge.tasks import Task, budgets_of
 
 _NOT_KEYS = ("name", "folder", "factory")
+_STUDENT_NET = "compress.student.net"
 
 
 def load_recipe(path: Path) -> Recipe:
@@ -30,8 +31,13 @@ def load_recipe(path: Path) -> Recipe:
             raise RecipeError(f"{path}: unknown key {key!r}: a recipe's {key} is that of its file")
     name = path.parent.name if path.name == "recipe.toml" else path.stem
     tasks = read_tasks(path, raw.pop("tasks", {}))
-    if isinstance(raw.get("net"), dict):
-        raw["net"] = _net(path, raw["net"])
+    if isinstance(given := raw.get("net"), dict):
+        raw["net"] = _net(path, given, "net")
+        compress: Any = raw.get("compress")
+        match compress:
+            case {"student": {"net": dict() as own} as student}:
+                net = _net(path, _differing(path, given, own), _STUDENT_NET)
+                raw["compress"] = {**compress, "student": {**student, "net": net}}
     fields = {**raw, "tasks": (), "name": name or "recipe", "folder": path.parent}
     try:
         return msgspec.structs.replace(msgspec.convert(fields, Recipe), tasks=tasks)
@@ -92,33 +98,44 @@ def read_tasks(path: Path, tables: object) -> tuple[Task, ...]:
     return tuple(tasks)
 
 
-def _net(path: Path, table: dict[str, Any]) -> dict[str, Any]:
-    """The ``[net]`` table with its short forms written out: ``sharing = "mmoe"``, ``python:pkg.mod:factory``."""
+def _differing(path: Path, base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """The student's table, with what it does not say taken from ``[net]``: of another trunk, what all trunks have."""
+    if "module" in own:
+        return own
+    if "trunk" not in own and "module" in base:
+        raise RecipeError(f"{path}: {_STUDENT_NET}: must name a trunk where [net] is a whole module, found none")
+    common = {field.name for field in msgspec.structs.fields(NetSection)}
+    same = own.get("trunk", base.get("trunk")) == base.get("trunk")
+    return {**{key: value for key, value in base.items() if same or key in common}, **own}
+
+
+def _net(path: Path, table: dict[str, Any], place: str) -> dict[str, Any]:
+    """A table such as ``[net]`` with its short forms written out: ``sharing = "mmoe"``, ``python:pkg.mod:factory``."""
     table = dict(table)
     if isinstance(kind := table.get("sharing"), str):
         kinds = _tags(SharingSpec)
         if kind not in kinds:
             rule = f"must be one of {', '.join(map(repr, kinds))}, or a table with this kind and its keys"
-            raise RecipeError(f"{path}: net.sharing: {rule}, found {_shown(kind)}")
+            raise RecipeError(f"{path}: {place}.sharing: {rule}, found {_shown(kind)}")
         table["sharing"] = {"kind": kind}
     if "module" in table:
         if len(table) > 1:
             others = ", ".join(sorted(repr(key) for key in table if key != "module"))
-            raise RecipeError(f"{path}: net.module: is the whole network and stands alone, found also {others}")
-        return {"trunk": _tags(CustomNetSpec)[0], "factory": _factory(path, "module", table["module"])}
+            raise RecipeError(f"{path}: {place}.module: is the whole network and stands alone, found also {others}")
+        return {"trunk": _tags(CustomNetSpec)[0], "factory": _factory(path, f"{place}.module", table["module"])}
     trunk = table.get("trunk")
     if isinstance(trunk, str) and trunk.startswith("python:"):
-        table["factory"] = _factory(path, "trunk", trunk)
+        table["factory"] = _factory(path, f"{place}.trunk", trunk)
         table["trunk"] = _tags(CustomTrunkSpec)[0]
     elif "trunk" in table and trunk not in (known := [tag for tag in _tags(NetSpec) if not tag.startswith("python:")]):
         rule = f"must be one of {', '.join(map(repr, known))}, or 'python:pkg.mod:factory'"
-        raise RecipeError(f"{path}: net.trunk: {rule}, found {_shown(trunk)}")
+        raise RecipeError(f"{path}: {place}.trunk: {rule}, found {_shown(trunk)}")
     return table
 
 
-def _factory(path: Path, key: str, value: object) -> str:
+def _factory(path: Path, place: str, value: object) -> str:
     if not isinstance(value, str) or not re.fullmatch(r"python:\w+(\.\w+)*:\w+", value):
-        raise RecipeError(f"{path}: net.{key}: must be 'python:pkg.mod:factory', found {_shown(value)}")
+        raise RecipeError(f"{path}: {place}: must be 'python:pkg.mod:factory', found {_shown(value)}")
     return value.removeprefix("python:")
 
 
@@ -149,12 +166,12 @@ def explain(message: str, raw: dict[str, Any], shape: type) -> str:
     found: Any = raw
     table: Any = shape
     parent: Any = shape
-    grandparent: Any = shape
+    hint: Any = shape
     for name, index in keys:
-        grandparent, parent = parent, table
         found = found[name] if name else found[int(index)]
         annotations = typing.get_type_hints(table) if name and isinstance(table, type) else {}
-        table = _member(annotations.get(name), found)
+        hint = annotations.get(name) if name else next(iter(typing.get_args(hint)), None)
+        parent, table = table, _member(hint, found)
     place = ".".join(name or index for name, index in keys)
     prefix = f"{place}: " if place else ""
     if unknown := re.search(r"unknown field `(.+)`", rule):
@@ -163,10 +180,8 @@ def explain(message: str, raw: dict[str, Any], shape: type) -> str:
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(sorted(known))}"
         return f"{prefix}unknown key {unknown[1]!r}; {hint}"
     if rule.startswith("Invalid value"):  # the tag of no struct in a union
-        union = typing.get_type_hints(grandparent)[keys[-2][0]]
-        return f"{prefix}must be one of {', '.join(map(repr, _tags(union)))}, found {_shown(found)}"
+        return f"{prefix}must be one of {', '.join(map(repr, _tags(parent)))}, found {_shown(found)}"
     if rule.startswith("Invalid enum value"):
-        hint = typing.get_type_hints(parent)[keys[-1][0]]
         return f"{prefix}must be {_choices(hint)}, found {_shown(found)}"
     if missing := re.search(r"missing required field `(.+)`", rule):
         return f"{prefix}the key {missing[1]!r} is required, found none"

@@ -43,13 +43,16 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             for name in weights if names else ():
                 if name not in names:
                     raise ValueError(f"{place}: must name tasks ({', '.join(names)}), found {name!r}")
-        if self.single_task and isinstance(self.net, CustomNetSpec):
+        student = self.compress.student
+        nets = [self.net, *([student.net] if student is not None and student.net is not None else [])]
+        whole = any(isinstance(net, CustomNetSpec) for net in nets)
+        if self.single_task and whole:
             raise ValueError("single_task: needs a trunk and heads to train apart, found a whole module")
         if distill.teacher == "single-task" and isinstance(self.net, CustomNetSpec):
             rule = "'single-task' needs a trunk and heads to train apart"
             raise ValueError(f"compress.distill.teacher: {rule}, found a whole module")
-        if distill.transfers and isinstance(self.net, CustomNetSpec):
+        if distill.transfers and whole:
             key = "hint" if distill.hint else "attention"
             raise ValueError(f"compress.distill.{key}: needs a trunk, whose maps are compared, found a whole module")
-        if distill.attention and isinstance(self.net, MLPSpec):
+        if distill.attention and any(isinstance(net, MLPSpec) for net in nets):
             raise ValueError("compress.distill.attention: needs maps of images or sequences, found the trunk 'mlp'")

@@ -2,9 +2,12 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from mtl_edge.bench.results import Benchmark, Result
+from mtl_edge.report.teachers import Metrics, Validation
+from mtl_edge.tasks import Task
 
 COLUMNS = ("model", "quantity", "task", "threads", "batch", "value", "unit", "relative_to_base")
 """``relative_to_base`` is the value over the base's; of a latency, the median of the ratios of the same rounds."""
@@ -12,14 +15,29 @@ COLUMNS = ("model", "quantity", "task", "threads", "batch", "value", "unit", "re
 _Row = tuple[str, str, str, int | str, int | str, float, str, float | str]
 
 
-def to_csv(benchmark: Benchmark) -> str:
-    """A header, and a line for each figure of each model; values are as exact as in the JSON."""
+def to_csv(benchmark: Benchmark, validation: Validation = MappingProxyType({})) -> str:
+    """A header, and a line for each figure of each model; values are as exact as in the JSON.
+
+    Metrics of trained networks on the validation samples come last, as ``validation_accuracy``, relative to dense.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for result in benchmark.results:
         writer.writerows(_rows(result, benchmark))
+    tasks = {task.name: task for result in benchmark.results for task in result.tasks}
+    for network, metrics in validation.items():
+        writer.writerows(_validated(network, metrics, validation.get("dense", {}), tasks))
     return text.getvalue()
+
+
+def _validated(network: str, metrics: Metrics, base: Metrics, tasks: Mapping[str, Task]) -> Iterator[_Row]:
+    for name, values in metrics.items():
+        for metric in tasks[name].metrics:
+            if metric.name in values:
+                value = values[metric.name]
+                over = _over(value, base.get(name, {}).get(metric.name))
+                yield network, f"validation_{metric.name}", name, "", "", value, metric.unit, over
 
 
 def _rows(result: Result, benchmark: Benchmark) -> Iterator[_Row]:

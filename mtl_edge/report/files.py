@@ -19,7 +19,7 @@ def run_files(report: "RunReport", stem: str, added: Additions = NOTHING) -> dic
     return {
         **picture,
         f"{stem}.md": run_to_markdown(report, picture=next(iter(picture), None)),
-        f"{stem}.csv": to_csv(report.benchmark),
+        f"{stem}.csv": to_csv(report.benchmark, report.validation),
         f"{stem}.html": run_to_html(report, added),
     }
 

@@ -26,6 +26,7 @@ from mtl_edge.report.profile_tables import parts_by_model, profile_tables
 from mtl_edge.report.reproduce import Reproduction, of_benchmark, of_run
 from mtl_edge.report.sharing import sharing_tables
 from mtl_edge.report.table import Cell, Table, comparison, warnings
+from mtl_edge.report.teachers import teacher_tables
 from mtl_edge.report.terminal import caption
 from mtl_edge.report.verdicts import chosen
 
@@ -68,6 +69,7 @@ def run_to_html(report: "RunReport", added: Additions = NOTHING) -> str:
         outcomes=run_warnings(report),
         curves=curves(trained, benchmark.base_result.tasks, names, PAGE),
         trained=[network for network in trained if network in names],
+        taught=teacher_tables(report.validation, benchmark.base_result.tasks),
     )
 
 
@@ -87,6 +89,7 @@ def _render(
     outcomes: Sequence[str] = (),
     curves: Sequence["Curve"] = (),
     trained: Sequence[str] = (),
+    taught: Sequence[Table] = (),
 ) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("mtl_edge.report", "."),
@@ -129,11 +132,12 @@ def _render(
         quantized=quantized,
         curves=curves,
         trained=trained,
+        taught=taught,
         machine=fingerprint(benchmark),
         models=_models(benchmark),
         reproduction=reproduction,
         caption="; ".join([caption(benchmark), *remarks(benchmark)]),
-        csv=base64.b64encode(to_csv(benchmark).encode()).decode(),
+        csv=base64.b64encode(to_csv(benchmark, report.validation if report else {}).encode()).decode(),
     )
 
 

@@ -12,7 +12,10 @@ _CLEAR = 0.005
 
 @dataclass(frozen=True)
 class Step:
-    """From a parent to its child: changes that are gains, changes that are losses, and those that are neither."""
+    """From a parent to its child: changes that are gains, changes that are losses, and those that are neither.
+
+    ``name`` is what was done, which is more than one step where a network between them is no result.
+    """
 
     name: str
     parent: Result
@@ -74,5 +77,9 @@ def _step(parent: Result, child: Result, benchmark: Benchmark) -> Step:
         gain = metric.gain(after, before)
         place = gave if gain > 0 else took if gain < 0 else neither
         place.append(f"{task.name} {metric.title} {metric.change(after, before)}")
-    names = dict.fromkeys(manifest.lineage.steps[-1] for manifest in child.manifests if manifest.lineage.steps)
+    names = dict.fromkeys(
+        name
+        for mine, theirs in zip(child.manifests, parent.manifests, strict=True)
+        for name in mine.lineage.steps[len(theirs.lineage.steps) :] or mine.lineage.steps[-1:]
+    )
     return Step(", ".join(names), parent, child, tuple(gave), tuple(took), tuple(neither))

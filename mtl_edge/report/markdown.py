@@ -12,6 +12,7 @@ from mtl_edge.report.methods import methods_table
 from mtl_edge.report.profile_tables import parts_tables
 from mtl_edge.report.sharing import sharing_tables
 from mtl_edge.report.table import Cell, Table, comparison, warnings
+from mtl_edge.report.teachers import teacher_tables
 from mtl_edge.report.terminal import caption
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def run_to_markdown(report: "RunReport", *, picture: str | None) -> str:
     from mtl_edge.compress.outcome import pruned_lines
     from mtl_edge.report.outcomes import outcome_tables, run_warnings
 
-    tables = [*parts_tables(report.profiles.found), *outcome_tables(report.quantized)]
+    taught = teacher_tables(report.validation, report.benchmark.base_result.tasks)
+    tables = [*parts_tables(report.profiles.found), *outcome_tables(report.quantized), *taught]
     remarks = run_warnings(report)
     return _document(report.name, report.benchmark, picture, tables, remarks, pruned_lines(report.pruned))
 

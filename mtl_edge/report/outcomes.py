@@ -12,6 +12,7 @@ from mtl_edge.quantize.outcome import Outcome
 from mtl_edge.report.document import RunReport
 from mtl_edge.report.profile_tables import not_profiled
 from mtl_edge.report.table import Cell, Table
+from mtl_edge.report.teachers import teacher_warnings
 
 _FELT_DB = 1.0
 """A quarter more noise than here; less is within what another calibration would give."""
@@ -21,7 +22,9 @@ _NAMED = 3
 
 
 def outcome_tables(quantized: Mapping[str, Outcome]) -> list[Table]:
-    """What runs in int8; and where tasks have budgets, what became of them."""
+    """What runs in int8; and where tasks have budgets, what became of them. No table without int8 models."""
+    if not quantized:
+        return []
     within = {name: outcome.budgets for name, outcome in quantized.items() if outcome.budgets is not None}
     audits = {name: outcome.audit for name, outcome in quantized.items()}
     tuned = {name: outcome.finetuned for name, outcome in quantized.items() if outcome.finetuned is not None}
@@ -32,6 +35,7 @@ def run_warnings(report: RunReport) -> list[str]:
     """All that one should know of a run before its models are used; one sentence each."""
     return [
         *withheld_lines(report.withheld),
+        *teacher_warnings(report.validation, report.benchmark.base_result.tasks),
         *outcome_warnings(report.quantized),
         *not_profiled(report.profiles),
     ]

@@ -75,12 +75,22 @@ def recipe_toml(body: dict[str, Any]) -> str:
         task["name"]: {key: value for key, value in task.items() if key != "name"}
         for task in _without_nulls(body)["tasks"]
     }
-    match given["net"]:
-        case {"trunk": "python:module", "factory": factory}:
-            given["net"] = {"module": f"python:{factory}"}
-        case {"trunk": "python:", "factory": factory, **others}:
-            given["net"] = {"trunk": f"python:{factory}", **others}
+    given["net"] = _net_toml(given["net"])
+    match given.get("compress"):
+        case {"student": {"net": net} as student}:
+            student["net"] = _net_toml(net)
     return tomli_w.dumps(given)
+
+
+def _net_toml(net: dict[str, Any]) -> dict[str, Any]:
+    """A net of the user's in the short form that a recipe has for it; others as they are."""
+    match net:
+        case {"trunk": "python:module", "factory": factory}:
+            return {"module": f"python:{factory}"}
+        case {"trunk": "python:", "factory": factory, **others}:
+            return {"trunk": f"python:{factory}", **others}
+        case _:
+            return net
 
 
 def _listed(numbers: Iterable[int]) -> str:

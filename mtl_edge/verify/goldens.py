@@ -9,6 +9,7 @@ import numpy as np
 from mtl_edge.artifact import Manifest
 from mtl_edge.errors import ModelError, last_words
 from mtl_edge.kits.goldens import GOLDENS_FILE, GoldenArray, GoldenCase, Goldens
+from mtl_edge.preprocessing import RawCategories, RawNumbers, RawPixels
 from mtl_edge.runtime import Session
 from mtl_edge.verify.files import read_record
 
@@ -46,10 +47,11 @@ def _check_case(folder: Path, number: int, case: GoldenCase, session: Session, m
     feeds = {array.name: _read(folder, array) for array in case.inputs}
     raw = {array.name: _read(folder, array) for array in case.raw}
     for item in manifest.inputs:
-        known = raw.get(item.array)
+        known = raw.get(item.name)
         if known is not None and item.name in feeds:
             place = f"{folder}: case {number}: preprocessed {item.name!r}"
-            made = item.preprocessing.apply(known)
+            in_graph = isinstance(item.preprocessing, RawPixels | RawNumbers | RawCategories)
+            made = known if in_graph else item.preprocessing.apply(known)
             _distance(made, feeds[item.name], _PREPROCESSING_TOLERANCE * _largest(feeds[item.name]), place)
     try:
         answers = session.run([output.name for output in case.outputs], feeds)
@@ -67,7 +69,7 @@ def _check_case(folder: Path, number: int, case: GoldenCase, session: Session, m
 def _read(folder: Path, array: GoldenArray) -> np.ndarray:
     path = folder / array.file
     try:
-        dtype = np.dtype(array.dtype).newbyteorder("<")
+        dtype = np.dtype("u1" if array.dtype == "string" else array.dtype).newbyteorder("<")
         if dtype.hasobject or path.parent != folder or any(size < 0 for size in array.shape):
             raise ValueError(f"{array.dtype} {array.shape}")
         content = path.read_bytes()
@@ -75,9 +77,19 @@ def _read(folder: Path, array: GoldenArray) -> np.ndarray:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (TypeError, ValueError) as error:
         raise ModelError(f"{path}: must be an array of numbers in the folder, found {error}") from error
+    if array.dtype == "string":
+        return _texts(path, content, array.shape)
     if len(content) != dtype.itemsize * math.prod(array.shape):
         raise ModelError(f"{path}: must hold {array.dtype} {array.shape}, found {len(content)} bytes")
     return np.frombuffer(content, dtype).reshape(array.shape).astype(dtype.newbyteorder("="))
+
+
+def _texts(path: Path, content: bytes, shape: tuple[int, ...]) -> np.ndarray:
+    """Texts as objects, a zero byte behind each."""
+    *texts, rest = content.split(b"\0")
+    if rest or len(texts) != math.prod(shape):
+        raise ModelError(f"{path}: must hold {math.prod(shape)} texts, a zero byte behind each, found {len(texts)}")
+    return np.array([text.decode("utf-8", "replace") for text in texts], object).reshape(shape)
 
 
 def _distance(found: np.ndarray, expected: np.ndarray, tolerance: float, place: str) -> float:
@@ -88,6 +100,8 @@ def _distance(found: np.ndarray, expected: np.ndarray, tolerance: float, place: 
         )
     if np.array_equal(found, expected):
         return 0.0
+    if found.dtype == object:
+        raise ModelError(f"{place} must be the texts that the golden vectors hold, found others")
     gaps = np.abs(found.astype(np.float64) - expected.astype(np.float64))
     gaps = np.where(np.isfinite(gaps), gaps, np.inf)
     at = np.unravel_index(gaps.argmax(), gaps.shape)
@@ -98,4 +112,4 @@ def _distance(found: np.ndarray, expected: np.ndarray, tolerance: float, place: 
 
 
 def _largest(values: np.ndarray) -> float:
-    return float(np.abs(values.astype(np.float64)).max(initial=0))
+    return 0.0 if values.dtype == object else float(np.abs(values.astype(np.float64)).max(initial=0))

@@ -9,7 +9,9 @@ from types import ModuleType
 import pytest
 
 from mtl_edge.bench.machine import this_machine
+from mtl_edge.recipe import load_recipe
 from mtl_edge.tasks import Multiclass, Regression
+from mtl_edge.zoo.find import reference_recipes
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "against-peers"
 NAMES = ("costs", "results", "goals", "tables", "ours")
@@ -163,3 +165,17 @@ def test_a_recipe_changes_nothing_but_its_compression() -> None:
     assert "rounds = 9" not in text
     assert text.startswith('[net]\ntrunk = "mlp"\n[train]\nepochs = 3\n')
     assert 'target = "0.5x latency"' in text
+
+
+@pytest.mark.parametrize("network", ["fashion-pairs", "fashion-pairs-mobilenet", "adult-mmoe"])
+def test_every_recipe_is_one_of_every_network(tmp_path: Path, network: str) -> None:
+    """Each can be read, and ends with an int8 model of what it has pruned."""
+    ours = script("ours")
+    assert {"student", "half"} <= set(ours.RECIPES)
+    for name in ours.RECIPES:
+        base = reference_recipes()[network].read_text(encoding="utf-8")
+        compression = ours.fragment(name, network).read_text(encoding="utf-8")
+        (tmp_path / f"{network}.toml").write_text(ours.composed(base, compression), encoding="utf-8")
+        recipe = load_recipe(tmp_path / f"{network}.toml")
+        assert recipe.compress.order[-2:] == ("prune", "quantize")
+        assert ("student" in recipe.compress.variants) == (name == "student")

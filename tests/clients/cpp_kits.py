@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import onnxruntime
 from clients.fetch import HEADERS
+from clients.small_models import several
 from clients.tools import fetched
 from onnx import TensorProto, helper, numpy_helper
 
@@ -31,6 +32,9 @@ IN_GRAPH = "in-graph"
 
 ROWS_IN_GRAPH = "rows-in-graph"
 """An int8 network whose graph encodes rows: its numbers and its categories are an input each."""
+
+SEVERAL = "several"
+"""A network that reads pixels, a row and a text."""
 
 KITS = (*REFERENCE, EVERY_KIND, IN_GRAPH)
 """Those that read one array."""
@@ -59,6 +63,9 @@ def write_kits(folder: Path) -> None:
         write_kit(ROOT / "models" / name / MODEL_FILE, "cpp", folder / name)
     write_artifact(folder / "made", _network(), _manifest())
     write_kit(folder / "made" / MODEL_FILE, "cpp", folder / EVERY_KIND)
+    model, said = several()
+    write_artifact(folder / "made", model, msgspec.structs.replace(said, name=SEVERAL))
+    write_kit(folder / "made" / MODEL_FILE, "cpp", folder / SEVERAL)
     for name, made in (("mnist-pairs", IN_GRAPH), ("adult", ROWS_IN_GRAPH)):
         path = ROOT / "models" / name / MODEL_FILE
         manifest = manifest_of(path, open_session(path))

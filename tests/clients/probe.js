@@ -17,20 +17,25 @@ export async function probe({ openKit, imageBytes, imageSample }, request) {
       const samples = await model.goldenSample(number);
       goldens.push({ outputs: plain(await model.run(samples)), answers: (await model.predict(samples)).map(readable) });
     }
-    const given = request.samples === undefined ? [] : (await model.predict(request.samples)).map(readable);
+    const given = request.samples === undefined ? [] : (await model.predict(withArrays(request.samples))).map(readable);
     const wrong = [];
     for (const samples of request.wrong ?? []) {
-      wrong.push(await model.predict(samples).then(() => "accepted", (error) => `${error.name}: ${error.message}`));
+      wrong.push(await model.predict(withArrays(samples)).then(() => "accepted", (error) => `${error.name}: ${error.message}`));
     }
     const images = (request.images ?? []).map(({ data, width, height, shape }) =>
       NUMBERS(imageSample({ data: Uint8Array.from(data), width, height }, shape)));
     const bytes = (request.images ?? []).map(({ data, width, height, shape }) =>
       NUMBERS(imageBytes({ data: Uint8Array.from(data), width, height }, shape[0]).data));
-    return { check, goldens, given, wrong, images, bytes, empty: await model.predict([]) };
+    const none = model.inputs.length > 1 ? Object.fromEntries(model.inputs.map(({ name }) => [name, []])) : [];
+    return { check, goldens, given, wrong, images, bytes, empty: await model.predict(none) };
   } catch (error) {
     return { fault: `${error.name}: ${error.message}` };
   }
 }
+
+// Of several inputs, JSON has lists where the client wants arrays.
+const withArrays = (samples) => (Array.isArray(samples?.image)
+  ? { ...samples, image: samples.image.map((values) => Uint8Array.from(values)) } : samples);
 
 const plain = (outputs) => Object.fromEntries(
   [...outputs].map(([name, { data, shape }]) => [name, { shape: [...shape], data: NUMBERS(data) }]));

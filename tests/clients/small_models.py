@@ -1,5 +1,6 @@
 """Small models for the tests of clients: every kind of task, an int8 network that no processor computes otherwise."""
 
+import msgspec
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
@@ -92,17 +93,44 @@ def sum_of(preprocessing: Preprocessing, width: int) -> tuple[bytes, Manifest]:
     return model, _manifest((Regression(name="total", target="y"),), ("batch", width), preprocessing)
 
 
+def several() -> tuple[bytes, Manifest]:
+    """``total`` is the sum of what becomes of pixels ``image (batch, 1, 3, 3)``, a row and a text."""
+    pixels = Pixels(raw_dtype="uint8", scale=1 / 255, mean=(0.4,), std=(0.3,))
+    steps: dict[str, tuple[Preprocessing, tuple[int | str, ...], int]] = {
+        "image": (pixels, ("batch", 1, 3, 3), TensorProto.FLOAT),
+        "the row": (TABLE, ("batch", 3), TensorProto.FLOAT),
+        "note": (TOKENS, ("batch", 4), TensorProto.INT64),
+    }
+    nodes = []
+    for name in steps:
+        nodes.append(helper.make_node("Cast", [name], [f"{name} numbers"], to=TensorProto.FLOAT))
+        nodes.append(helper.make_node("Flatten", [f"{name} numbers"], [f"{name} flat"]))
+    nodes.append(helper.make_node("Concat", [f"{name} flat" for name in steps], ["all"], axis=1))
+    nodes.append(helper.make_node("ReduceSum", ["all", "axis"], ["total"]))
+    inputs = {name: (dtype, shape) for name, (_, shape, dtype) in steps.items()}
+    model = _model(nodes, (), 0, {"total": ("batch", 1)}, {"axis": np.array([1])}, inputs=inputs)
+    manifest = msgspec.structs.replace(
+        _manifest((Regression(name="total", target="y"),), (), pixels),
+        inputs=tuple(
+            ModelInput(name=name, dtype=part.dtype, shape=shape, preprocessing=part)
+            for name, (part, shape, _) in steps.items()
+        ),
+    )
+    return model, manifest
+
+
 def _model(
     nodes: list[object],
     shape: tuple[int | str, ...],
     dtype: int,
     outputs: dict[str, tuple[int | str, ...]],
     constants: dict[str, np.ndarray],
+    inputs: dict[str, tuple[int, tuple[int | str, ...]]] | None = None,
 ) -> bytes:
     graph = helper.make_graph(
         nodes,
         "small",
-        [helper.make_tensor_value_info("x", dtype, shape)],
+        [helper.make_tensor_value_info(name, *form) for name, form in (inputs or {"x": (dtype, shape)}).items()],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, size) for name, size in outputs.items()],
         [numpy_helper.from_array(array, name) for name, array in constants.items()],
     )

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 import pytest
 from clients.conftest import Probe
-from clients.cpp_kits import EVERY_KIND, KITS, REFERENCE, ROOT, ROWS_IN_GRAPH, RUNTIME, STRICT, ask, headers
+from clients.cpp_kits import EVERY_KIND, KITS, REFERENCE, ROOT, ROWS_IN_GRAPH, RUNTIME, SEVERAL, STRICT, ask, headers
 from clients.fetch import OTHER_RUNTIMES
 from clients.tools import fetched, program
 from onnx import load as load_onnx
@@ -49,7 +49,7 @@ def manifest(kit: Path) -> Manifest:
 # --- the same numbers ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kit", [*KITS, ROWS_IN_GRAPH])
+@pytest.mark.parametrize("kit", [*KITS, ROWS_IN_GRAPH, SEVERAL])
 def test_the_golden_vectors_are_met_to_the_last_bit(sanitized: Probe, kit: str) -> None:
     """On the box that wrote them, with a tolerance of 0; preprocessing included."""
     done = sanitized.ask(kit, sanitized.kits / kit, "check", 0)
@@ -65,7 +65,7 @@ def test_outputs_and_answers_are_those_of_python(
     folder = sanitized.kits / kit
     session = open_session(folder / "model.onnx", threads=1)
     (source,) = manifest(folder).inputs
-    raw = golden_samples([source], SAMPLES)
+    raw = golden_samples([source], SAMPLES)[source.array]
     inputs = source.preprocessing.apply(raw)
     if isinstance(source.preprocessing, RawPixels):
         raw = inputs
@@ -106,6 +106,27 @@ def flat(answer: Any) -> list[float]:
         case _:
             values = [getattr(answer, name) for name in answer.__dataclass_fields__]
             return [float(number) for value in values for number in np.atleast_1d(value)]
+
+
+def test_each_of_several_inputs_is_an_argument(sanitized: Probe, python_client: Any) -> None:
+    """Pixels, rows and texts, all at once or in a batch; what does not fit is said of the input that it is of."""
+    folder = sanitized.kits / SEVERAL
+    done = sanitized.ask(SEVERAL, folder, "predict")
+    assert done.returncode == 0, done.stderr
+    samples = {
+        "image": (7 * np.arange(18)).astype(np.uint8).reshape(2, 1, 3, 3),
+        "the row": [{"age": 41.5, "the city": "Bern", "class": None}, {"age": -3, "the city": None, "class": 2}],
+        "note": ["my parcel ISN'T here", ""],
+    }
+    wanted = [answer["total"].value for answer in python_client.Model(folder / "model.onnx").predict(samples)]
+    *answers, none, notes, image, rows, width, sizes = done.stdout.splitlines()
+    assert [float(line.split()[-1]) for line in answers] == pytest.approx([*wanted, *wanted], rel=1e-6)
+    assert none == "0"
+    assert notes == "samples: each input must have as many as the others, found 2, 2, 1"
+    assert image == "input 'image': must hold a multiple of 9 values, of samples (1, 1, 3, 3), found 17"
+    assert rows == "input 'the row': must hold 2 samples, which (2, 3) has, found 1"
+    assert width == "input 'the row': the shape must be (any, 3), found (1, 4)"
+    assert sizes == "samples: each input must have as many as the others, found 1, 2, 1"
 
 
 @pytest.mark.parametrize("kit", ["mnist-pairs", EVERY_KIND])
@@ -386,7 +407,7 @@ def test_the_example_prints_what_python_answers(built: tuple[Path, str], python_
     """The two commands of the README build it without a warning, and it verifies the model before it answers."""
     kit, printed = built
     (source,) = manifest(kit).inputs
-    samples = python_client.Model(kit / "model.onnx").predict(golden_samples([source], 4))
+    samples = python_client.Model(kit / "model.onnx").predict(golden_samples([source], 4)[source.array])
     lines = [
         f"sample {index}: " + ", ".join(f"{task} {answer}" for task, answer in sample.items())
         for index, sample in enumerate(samples)
@@ -400,7 +421,7 @@ def test_the_example_prints_what_python_answers(built: tuple[Path, str], python_
 def test_the_example_reads_samples_of_its_user(built: tuple[Path, str], python_client: Any, tmp_path: Path) -> None:
     """A file of raw samples; one that was cut off is an error."""
     kit, _ = built
-    raw = golden_samples(manifest(kit).inputs, 7)
+    (raw,) = golden_samples(manifest(kit).inputs, 7).values()
     raw.tofile(tmp_path / "raw.bin")
     done = ask([kit / "build" / "example", tmp_path / "raw.bin"], cwd=kit)
     answers = python_client.Model(kit / "model.onnx").predict(raw)

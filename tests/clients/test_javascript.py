@@ -23,10 +23,12 @@ from clients.trials import (
     SMALL,
     TEXTS,
     WRONG_ROWS,
+    WRONG_SAMPLES,
     assert_answers_are_those_of_python,
     assert_pictures_are_as_in_training,
     golden_outputs,
     python_client,
+    samples_in_python,
     write_kits,
 )
 from PIL import Image
@@ -152,7 +154,7 @@ def test_outputs_are_those_of_python(answers: dict[str, Any], name: str) -> None
             assert found["shape"] == list(entry.shape)
             apart = np.abs(np.array(found["data"], np.float64) - output.ravel()).max()
             bound = {"int8": 0, "every-kind": 0, "raw": 0, "tokens": 0}
-            bound |= dict.fromkeys(("table", *ENCODING), 1e-6 * np.abs(output).max())
+            bound |= dict.fromkeys(("several", "table", *ENCODING), 1e-6 * np.abs(output).max())
             assert apart <= bound.get(name, entry.atol)
 
 
@@ -176,7 +178,8 @@ def test_pictures_become_samples_as_in_training(answers: dict[str, Any], picture
 
 def test_rows_and_texts_are_encoded_as_in_training(answers: dict[str, Any]) -> None:
     """Whatever form numbers and categories have, and whatever is missing."""
-    for name, samples in (("table", ROWS), ("tokens", TEXTS), *((name, ROWS) for name in ENCODING)):
+    given = {"table": ROWS, "tokens": TEXTS, **dict.fromkeys(ENCODING, ROWS), "several": samples_in_python()}
+    for name, samples in given.items():
         wanted = python_client().Model(answers["folder"] / name / MODEL_FILE).predict(samples)
         found = [float(answer["total"]["value"]) for answer in answers[name]["given"]]
         np.testing.assert_allclose(found, [answer["total"].value for answer in wanted], rtol=1e-6)
@@ -190,6 +193,7 @@ def test_samples_that_the_model_does_not_read_are_refused(answers: dict[str, Any
         *(rule for _, rule in WRONG_ROWS[:-1]),
         "SampleError: x: samples must be a list of rows, found something else",
     ]
+    assert answers["several"]["wrong"] == [rule for _, rule in WRONG_SAMPLES]
     assert answers["tokens"]["wrong"] == [
         "SampleError: x: samples must be in a list or an array, found one alone",
         "SampleError: samples must be texts, found 3",
@@ -235,6 +239,11 @@ def test_the_readme_of_the_node_kit_is_true(node: dict[str, Any]) -> None:
         ),
         ("adult-mmoe", "passed", ['name="educational-num"', "Self-emp-not-inc", "--share:"]),
         ("rows-in-graph", "passed", ['name="the city"', "Lyon", 'data-task="total"']),
+        (
+            "several",
+            "passed",
+            ["<legend>image</legend>", "Drop an image", 'name="the city"', "a text", 'data-task="total"'],
+        ),
         ("every-kind", "passed", ['data-kind="multilabel"', 'data-task="constructor"', 'data-kind="ordinal"']),
         ("in-graph", "passed", ["what the model sees: ", 'data-task="right"']),
         ("tampered-golden", "failed", ["This model must not be used here", "case 1: output 'sum'"]),
@@ -307,7 +316,7 @@ def test_a_chosen_picture_is_answered_as_python_answers_it(web: dict[str, Any], 
 def test_types_know_the_tasks(models: Path, tmp_path: Path, destination: str) -> None:
     """An app in strict TypeScript compiles, and so does the client; one with a misspelt task or column does not."""
     modules = packages(JAVASCRIPT)
-    for name in ("every-kind", "rows-in-graph", "table", "tokens"):
+    for name in ("every-kind", "rows-in-graph", "several", "table", "tokens"):
         write_kit(models / name / MODEL_FILE, destination, tmp_path / name)
     (tmp_path / "node_modules").symlink_to(modules)
     library = json.dumps(["es2022", "dom", "dom.iterable"])
@@ -326,6 +335,7 @@ def test_types_know_the_tasks(models: Path, tmp_path: Path, destination: str) ->
         import * as kind from "./every-kind/kit.js";
         import * as tokens from "./tokens/kit.js";
         import * as rows from "./rows-in-graph/kit.js";
+        import * as several from "./several/kit.js";
         const model = await openKit({ threads: 2 });
         const row: Row = { age: 41, "the city": "Bern", class: null };
         const [answers] = await model.predict([row]);
@@ -335,7 +345,9 @@ def test_types_know_the_tasks(models: Path, tmp_path: Path, destination: str) ->
         const grade: number = all!.grade.rank + all!.constructor.value + all!["class"].label + total;
         const text: number = (await (await tokens.openKit()).predict(["my parcel", null]))[0]!.total.value;
         const found: number = (await (await rows.openKit()).predict([row]))[0]!.total.value;
-        export { place, grade, text, found, imageSample };
+        const together: several.Samples = { image: [new Uint8Array(9)], "the row": [row], note: [null] };
+        const sum: number = (await (await several.openKit()).predict(together))[0]!.total.value;
+        export { sum, place, grade, text, found, imageSample };
     """
     (tmp_path / "package.json").write_text('{"type": "module"}')
     command = [
@@ -356,6 +368,7 @@ def test_types_know_the_tasks(models: Path, tmp_path: Path, destination: str) ->
         "answer": ("total.value", "totl.value"),
         "column": ('"the city"', '"the town"'),
         "field": (".rank", ".label"),
+        "input": ("note: [null]", "notes: [null]"),
     }
     found = faults(**{name: app.replace(right, wrong) for name, (right, wrong) in mistakes.items()})
     assert all(any(f"{name}.ts(" in line for line in found) for name in mistakes), found

@@ -17,6 +17,7 @@ import pytest
 from clients.npm import KOTLIN, packages
 from clients.tools import program
 from clients.trials import (
+    ENCODING,
     REFERENCE,
     ROWS,
     SMALL,
@@ -24,6 +25,7 @@ from clients.trials import (
     assert_answers_are_those_of_python,
     assert_pictures_are_as_in_training,
     python_client,
+    samples_in_python,
     write_kits,
 )
 
@@ -81,7 +83,7 @@ def compile_kotlin(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def class_path(kits: Path, compile_kotlin: Any, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The client and the views of three models, compiled."""
     views = tmp_path_factory.mktemp("views")
-    for name in ("every-kind", "table", "tokens"):
+    for name in ("every-kind", "several", "table", "tokens", *ENCODING):
         package = name.replace("-", "")
         view = (kits / name / CLIENT / "Kit.kt").read_text()
         (views / f"{package}.kt").write_text(
@@ -96,7 +98,9 @@ def class_path(kits: Path, compile_kotlin: Any, tmp_path_factory: pytest.TempPat
 @pytest.fixture(scope="module")
 def found(kits: Path, class_path: str) -> dict[str, Any]:
     """What the client makes of each kit."""
-    pairs = {name: f"{kits / name}:{kits / name / 'goldens'}" for name in (*REFERENCE, *SMALL, "tampered-model")}
+    pairs = {
+        name: f"{kits / name}:{kits / name / 'goldens'}" for name in (*REFERENCE, *SMALL, *ENCODING, "tampered-model")
+    }
     for name in ("tampered-golden", "other-goldens"):
         pairs[name] = f"{kits / 'mnist-pairs'}:{kits / name / 'goldens'}"
     command = ["java", "-cp", class_path, "CheckKt", *pairs.values()]
@@ -106,7 +110,7 @@ def found(kits: Path, class_path: str) -> dict[str, Any]:
     return {name: by_pair[pair] for name, pair in pairs.items()}
 
 
-@pytest.mark.parametrize("name", [*REFERENCE, *SMALL])
+@pytest.mark.parametrize("name", [*REFERENCE, *SMALL, *ENCODING])
 def test_preprocessing_and_decoding_are_those_of_the_python_client(
     found: dict[str, Any], kits: Path, name: str
 ) -> None:
@@ -117,9 +121,14 @@ def test_preprocessing_and_decoding_are_those_of_the_python_client(
 
 def test_rows_and_texts_are_encoded_as_in_training(found: dict[str, Any], kits: Path) -> None:
     """Whatever form numbers and categories have, and whatever is missing."""
-    for name, samples in (("table", ROWS), ("tokens", TEXTS)):
-        wanted = python_client().Model(kits / name / MODEL_FILE).input.preprocess(samples)
-        np.testing.assert_array_equal(np.array(found[name]["encoded"], np.float64).reshape(wanted.shape), wanted)
+    given = {"table": {"x": ROWS}, "tokens": {"x": TEXTS}, **{key: {"x": ROWS} for key in ENCODING}}
+    for name, samples in {**given, "several": samples_in_python()}.items():
+        inputs = python_client().Model(kits / name / MODEL_FILE).inputs
+        wanted = {key: array for part in samples for key, array in inputs[part].feeds(samples[part]).items()}
+        assert found[name]["encoded"].keys() == wanted.keys()
+        for part, array in wanted.items():
+            made = np.array(found[name]["encoded"][part], object if array.dtype == object else np.float64)
+            np.testing.assert_array_equal(made.reshape(array.shape), array)
 
 
 def test_rows_that_the_model_does_not_read_are_refused(found: dict[str, Any]) -> None:
@@ -129,6 +138,8 @@ def test_rows_that_the_model_does_not_read_are_refused(found: dict[str, Any]) ->
         "SampleException: row 0: 'age' must be a finite number, found 'old'",
         "SampleException: row 0: 'age' must be a finite number, found '1.0E39'",
     ]
+    assert found["rows-in-graph"]["wrong"][:3] == found["table"]["wrong"][:3]
+    assert found["several"]["wrong"][0] == "SampleException: the row: must be given, found image, note"
     assert found["int8"]["wrong"] == ["SampleException: x: dtype must be uint8, found float32"]
 
 
@@ -154,6 +165,14 @@ def test_types_know_the_tasks(class_path: str, compile_kotlin: Any, tmp_path: Pa
         fun grade(kit: mtledge.everykind.Kit, raw: mtledge.NdArray): Int = kit.predict(raw).first().run {
             grade.rank + the_class.label + Ma_1.labels.size + ma_1_2.values.size
         }
+        fun inGraph(kit: mtledge.rowsingraph.Kit): Float = kit.predict(
+            listOf(mtledge.rowsingraph.Row(age = 41, the_city = "Bern", the_class = null))
+        ).first().total.value
+        fun several(kit: mtledge.several.Kit, image: mtledge.NdArray): Float = kit.predict(
+            image = image,
+            the_row = listOf(mtledge.several.The_rowRow(age = null, the_city = "Bern", the_class = 2)),
+            note = listOf("my parcel"),
+        ).first().total.value
         fun text(kit: mtledge.tokens.Kit): Float = kit.predict(listOf("my parcel", null)).first().total.value
     """
     app.write_text(right)

@@ -11,19 +11,18 @@ from typing import Any
 import msgspec
 import numpy as np
 from click.testing import CliRunner
-from clients.small_models import TABLE, TOKENS, every_kind, int8, raw, sum_of
+from clients.small_models import TABLE, TOKENS, every_kind, int8, raw, several, sum_of
 from PIL import Image
 
 from mtl_edge.artifact import MODEL_FILE, write_artifact
 from mtl_edge.cli import main
 from mtl_edge.export.preprocess import preprocess_in_graph
-from mtl_edge.kits.destinations import ENCODES_NO_ROWS
 from mtl_edge.kits.goldens import GOLDENS_FOLDER, Goldens
 from mtl_edge.kits.kit import write_kit
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ("mnist-pairs", "adult-mmoe", "reviews", "fashion-scenes")  # pixels, a table, tokens, dense outputs
-SMALL = ("every-kind", "in-graph", "int8", "raw", "table", "tokens")
+SMALL = ("every-kind", "in-graph", "int8", "raw", "several", "table", "tokens")
 ENCODING = ("categories-in-graph", "rows-in-graph")
 """Models whose graphs encode rows: of categories alone, and of numbers too."""
 
@@ -40,6 +39,19 @@ WRONG_ROWS = [
     (ROWS[0], "SampleError: x: samples must be in a list or an array, found one alone"),
 ]
 TEXTS = ["My parcel ISN'T here, my dear!", "", None, "parcel?", "\u00e9t\u00e9 my"]
+SAMPLES = {"image": [[*range(9)], [*range(247, 256)]], "the row": ROWS[:2], "note": TEXTS[:2]}
+"""Two samples of a model that reads several things."""
+WRONG_SAMPLES = [
+    (
+        {"image": [], "note": []},
+        "SampleError: samples must be by the names of inputs, image, the row, note, found image, note",
+    ),
+    (
+        {**SAMPLES, "note": ["my"]},
+        "SampleError: each input must have as many samples as the others, found image 2, the row 2, note 1",
+    ),
+    ([], "SampleError: samples must be by the names of inputs, image, the row, note, found something else"),
+]
 IMAGES = ((40, 30, (1, 9, 12)), (7, 5, (3, 16, 16)), (12, 9, (3, 9, 12)), (33, 50, (1, 50, 20)))
 """Width and height of a picture, and channels, height and width of what the model reads."""
 
@@ -56,6 +68,7 @@ def write_models(folder: Path) -> None:
         "every-kind": every_kind(),
         "int8": int8(),
         "raw": raw(),
+        "several": several(),
         "table": sum_of(TABLE, 3),
         "tokens": sum_of(TOKENS, 4),
     }
@@ -75,8 +88,6 @@ def write_models(folder: Path) -> None:
 def write_kits(models: Path, destination: str, folder: Path, pictures: list[np.ndarray]) -> None:
     """A kit of each model, with what the probe is to try on it."""
     for model in sorted(models.iterdir()):
-        if model.name in ENCODING and destination in ENCODES_NO_ROWS:
-            continue
         kit = write_kit(model / MODEL_FILE, destination, folder / model.name).folder
         request: dict[str, object] = {}
         match model.name:
@@ -84,6 +95,8 @@ def write_kits(models: Path, destination: str, folder: Path, pictures: list[np.n
                 request = {"samples": ROWS, "wrong": [samples for samples, _ in WRONG_ROWS]}
             case "tokens":
                 request = {"samples": TEXTS, "wrong": ["my parcel", ["my", 3]]}
+            case "several":
+                request = {"samples": SAMPLES, "wrong": [samples for samples, _ in WRONG_SAMPLES]}
             case "int8":
                 images = [
                     {"data": image.ravel().tolist(), "width": width, "height": height, "shape": shape}
@@ -109,6 +122,11 @@ def python_client() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def samples_in_python() -> dict[str, Any]:
+    """The two samples of several things, for the Python client."""
+    return {**SAMPLES, "image": np.array(SAMPLES["image"], np.uint8).reshape(2, 1, 3, 3)}
 
 
 def golden_outputs(kit: Path) -> tuple[Goldens, list[list[np.ndarray]]]:

@@ -50,5 +50,5 @@ def test_the_line_says_what_came_of_a_target() -> None:
     near = msgspec.structs.replace(REACHED, holds=False, ratio=0.7, of="size", target="0.1x size", dense_ms=None)
     assert target_line(near) == "no shape reaches the target of 0.1x size: this is the nearest, 0.70x size"
     assert target_line(msgspec.structs.replace(near, ratio=1.0)).endswith(
-        "none is better than dense: no channel is removed"
+        "none is better than the unpruned network: no channel is removed"
     )

@@ -1,5 +1,7 @@
 """A graph from elsewhere is given the outputs of tasks and a manifest, or a line that says why not."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,12 +10,13 @@ import onnx
 import onnxruntime
 import pytest
 from click.testing import CliRunner, Result
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from mtl_edge.artifact import Manifest, write_artifact
 from mtl_edge.cli import main
+from mtl_edge.errors import DataError
 from mtl_edge.preprocessing import Pixels, RawPixels, Table, Tokens
-from mtl_edge.runtime import manifest_of, open_session
+from mtl_edge.runtime import evaluate, manifest_of, open_session
 from mtl_edge.storage import sha256_of_file
 
 Build = Callable[..., bytes]
@@ -123,7 +126,9 @@ def test_names_may_be_swapped(tmp_path: Path) -> None:
         ("mean = 1.0", "means = 1.0", "input: unknown key 'means'; did you mean 'mean'?"),
         ('raw_dtype = "uint8"', "", "input: the key 'raw_dtype' is required, found none"),
         ('raw_dtype = "uint8"', 'kind = "picture"', "input.kind: must be one of 'pixels', 'table', 'tokens'"),
-        ("[input]", "[inputs]", "unknown key 'inputs'; known are input, tasks"),
+        ("[input]", "[inputs.x]", "inputs.x: must be an input of the graph (pixels)"),
+        ("[input]", "[inputs]", "inputs.raw_dtype: must be a table, found 'uint8'"),
+        ("[input]", "[in]", "unknown key 'in'; known are input, inputs, tasks"),
     ],
 )
 def test_a_description_that_does_not_fit_is_one_line(
@@ -144,13 +149,87 @@ def test_an_output_without_a_task_is_one_line(foreign: Build, tmp_path: Path) ->
     assert "every output must have a table, found none of 'dense_2'" in done.output
 
 
-def test_several_inputs_are_one_line(tmp_path: Path) -> None:
-    """They are named."""
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 1]) for name in ("a", "b", "sum")]
-    graph = helper.make_graph([helper.make_node("Add", ["a", "b"], ["sum"], "add")], "two", values[:2], values[2:])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
-    done = _describe(tmp_path, model, '[tasks.sum]\nkind = "regression"\n')
-    assert (done.exit_code, "must have one input to be described, found a, b" in done.output) == (2, True)
+def _two_inputs(first: list[int | str], second: list[int | str]) -> bytes:
+    """``sum``, ``(n, 1)``, is that of the values of ``image`` and of ``state``."""
+    shapes = {"image": first, "state": second, "sum": [first[0], 1]}
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in shapes.items()]
+    nodes = [helper.make_node("Flatten", [name], [f"{name}.flat"]) for name in ("image", "state")]
+    nodes += [
+        helper.make_node("Concat", ["image.flat", "state.flat"], ["all"], axis=1),
+        helper.make_node("ReduceSum", ["all", "axis"], ["sum"]),
+    ]
+    axis = [numpy_helper.from_array(np.array([1]), "axis")]
+    graph = helper.make_graph(nodes, "two", values[:2], values[2:], axis)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+def test_each_of_several_inputs_has_steps_of_its_own(tmp_path: Path) -> None:
+    """They are named in the manifest; metrics and golden vectors are made of an array each, and a client reads both."""
+    steps = '[inputs.image]\nraw_dtype = "uint8"\nscale = 0.5\nmean = [1, 2]\nstd = 2\n'
+    done = _describe(tmp_path, _two_inputs(["n", 2, 2, 2], ["n", 3]), f'[tasks.sum]\nkind = "regression"\n{steps}')
+    assert done.exit_code == 0, done.output
+    manifest = _said(tmp_path)
+    kinds = {item.name: item.preprocessing for item in manifest.inputs}
+    assert kinds["image"] == Pixels(raw_dtype="uint8", scale=0.5, mean=(1.0, 2.0), std=(2.0, 2.0))
+    assert kinds["state"] == Pixels(raw_dtype="float32", scale=1.0, mean=(0.0,) * 3, std=(1.0,) * 3)
+
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (300, 2, 2, 2), np.uint8)
+    states = rng.standard_normal((300, 3)).astype(np.float32)
+    wanted = (images * 0.25).sum((1, 2, 3)) - 4 * (1 + 2) / 2 + states.sum(1)
+    arrays = {"image": images, "state": states, "sum": wanted.astype(np.float32)}
+    metrics = evaluate(open_session(tmp_path / "out.onnx"), manifest.tasks, manifest.inputs, arrays)
+    assert metrics["sum"]["mae"] < 1e-4
+    with pytest.raises(DataError, match="'state' must have one entry per sample, found 299"):
+        evaluate(open_session(tmp_path / "out.onnx"), manifest.tasks, manifest.inputs, arrays | {"state": states[1:]})
+
+    np.savez(tmp_path / "data.npz", **arrays)
+    for data in ([], ["--data", str(tmp_path / "data.npz")]):
+        command = ["export", str(tmp_path / "out.onnx"), "--for", "python", "-o", str(tmp_path / "kit"), *data]
+        kit = CliRunner().invoke(main, [*command, "--overwrite"])
+        assert kit.exit_code == 0, kit.output
+        verified = CliRunner().invoke(main, ["verify", str(tmp_path / "kit")])
+        assert verified.exit_code == 0, verified.output
+    client = [sys.executable, "mtl_edge_client.py", "model.onnx", str(tmp_path / "data.npz"), "-n", "2"]
+    ran = subprocess.run(
+        [*client, "--check", "goldens"], cwd=tmp_path / "kit", capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    said = ran.stdout.splitlines()
+    assert said[0].endswith("4 golden vectors agree on this device")
+    assert said[1].endswith("reads image, uint8 (n, 2, 2, 2); state, float32 (n, 3)")
+    assert said[2:] == [f"sample {index}: sum {wanted[index]:.4g}" for index in range(2)]
+    raw = np.fromfile(tmp_path / "kit" / "goldens" / "1-raw-1.bin", np.float32)
+    np.testing.assert_array_equal(raw, states[1])
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "steps", "said"),
+    [
+        (["n", 1], ["n", 1], "[input]\nscale = 2.0", "input: must be inputs.NAME for each of several inputs, found "),
+        (
+            ["n", 1],
+            ["n", 1],
+            "[inputs.other]\nscale = 2.0",
+            "inputs.other: must be an input of the graph (image, st",
+        ),
+        (
+            ["n", 1],
+            ["n", 1],
+            "[inputs.state]\nscales = 2.0",
+            "inputs.state: unknown key 'scales'; did you mean 'scal",
+        ),
+        (["n", 1], ["n", 1], "[inputs.state]\n[input]\n", "input: must not stand beside inputs.NAME, found both"),
+        ([2, 1], [2, 1], "", ""),
+    ],
+)
+def test_what_does_not_fit_several_inputs_is_one_line(
+    first: list[int | str], second: list[int | str], steps: str, said: str, tmp_path: Path
+) -> None:
+    """It names the table and the inputs that there are."""
+    done = _describe(tmp_path, _two_inputs(first, second), f'[tasks.sum]\nkind = "regression"\n{steps}')
+    assert (done.exit_code, said in done.output) == (2 if said else 0, True), done.output
 
 
 def test_a_model_with_a_manifest_is_not_described_again(

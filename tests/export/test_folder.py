@@ -268,15 +268,3 @@ def test_what_does_all_by_itself_is_quantized_before(artifact: Path, tmp_path: P
     np.savez(tmp_path / "calib.npz", image=np.arange(16, dtype=np.uint8).reshape(8, 2))
     with pytest.raises(ModelError, match=r"must be quantized before it preprocesses or decodes in the graph"):
         quantize_file(tmp_path / "out" / "model.onnx", tmp_path / "calib.npz", tmp_path / "int8.onnx")
-
-
-def test_clients_that_read_one_input_get_no_graph_with_two(tmp_path: Path) -> None:
-    """Phones' kits: a table that the graph encodes has numbers and texts, and the message says so."""
-    arguments = ["export", str(MODELS / "adult" / "model.onnx"), "--for", "android", "-o", str(tmp_path / "kit")]
-    done = CliRunner().invoke(main, [*arguments, "--preprocess"])
-    assert done.exit_code == 2
-    assert (
-        "for android, it must read one input of pixels, a table or texts, found RawNumbers, RawCategories"
-        in done.output
-    )
-    assert not (tmp_path / "kit").exists()

@@ -124,9 +124,10 @@ def test_outputs_have_the_names_of_the_tree_that_they_stand_in(name: str, output
 
 
 def test_inputs_are_given_by_name(export: Export) -> None:
-    """In any order; names that are not there, and inputs beyond those of ``forward``, are refused."""
+    """In any order, as many samples of each; names that are not there, and inputs beyond ``forward``'s, are refused."""
     both = export("Dict", "weight=2x1", "row=2x6")
     assert list(both.inputs) == ["row", "weight"]
+    assert [item.shape for item in open_session(both.model).get_inputs()] == [["batch", 6], ["batch", 1]]
     with pytest.raises(DataError, match=r"must name inputs of own_nets:Dict \(row, weight\), found 'rows'"):
         export("Dict", "row=2x6", "rows=2x1")
     with pytest.raises(DataError, match="reads 1 inputs"):

@@ -3,15 +3,18 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 import onnx
 import pytest
+from clients.small_models import several
 from onnx import TensorProto, helper
 from PIL import Image
 
 from mtl_edge.artifact import ModelInput
 from mtl_edge.errors import ModelError
-from mtl_edge.export.preprocess import preprocess_in_graph
+from mtl_edge.export.preprocess import preprocess_all_in_graph, preprocess_in_graph
+from mtl_edge.kits.goldens import golden_samples
 from mtl_edge.preprocessing import (
     CategoricalColumn,
     ChannelOrder,
@@ -216,3 +219,23 @@ def test_what_cannot_be_put_in_is_said(
     """With the rule that it breaks."""
     with pytest.raises(ModelError, match=message):
         preprocess_in_graph(echo("x", shape, ["y"], opset=opset), _source(preprocessing, shape))
+
+
+def test_each_of_several_inputs_is_preprocessed() -> None:
+    """A picture and a row; what goes in as it is stays so, and a text is left to the client."""
+    model, manifest = several()
+    picture, row, note = manifest.inputs
+    with pytest.raises(ModelError, match="'note' reads text"):
+        preprocess_all_in_graph(model, manifest.inputs)
+    ids = RawPixels(pixels=Pixels(raw_dtype="int64", scale=1.0, mean=(0.0,), std=(1.0,)))
+    inputs = (picture, row, msgspec.structs.replace(note, preprocessing=ids))
+    made, found = preprocess_all_in_graph(model, inputs, order="rgb")
+    assert [item.name for item in found] == ["image", "the row.numbers", "the row.categories", "note"]
+    assert found[0].shape == ("batch", "image.height", "image.width", 3)
+    raw = golden_samples(inputs, 5)
+    before, after = (predict(open_session(proto), read, raw) for proto, read in ((model, inputs), (made, found)))
+    np.testing.assert_allclose(after["total"], before["total"], rtol=1e-6)
+    with pytest.raises(ModelError, match="in the graph already"):
+        preprocess_all_in_graph(made, found)
+    with pytest.raises(ModelError, match=r"the order of channels \(bgr\) is of images of uint8, found none"):
+        preprocess_all_in_graph(model, inputs[1:], order="bgr")

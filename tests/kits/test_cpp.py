@@ -26,12 +26,15 @@ from mtl_edge.preprocessing import (
 
 
 def _goldens(manifest: Manifest) -> Goldens:
-    array = GoldenArray(name="image", dtype="uint8", shape=(1, 2), file="0-raw.bin")
+    arrays = tuple(
+        GoldenArray(name=item.name, dtype=item.dtype, shape=(1, 2), file=f"{at}.bin")
+        for at, item in enumerate(manifest.inputs)
+    )
     outputs = tuple(
         GoldenOutput(name=task.name, dtype="float32", shape=(1, task.width), file=f"0-output-{at}.bin", atol=0.01)
         for at, task in enumerate(manifest.tasks)
     )
-    return Goldens(model_sha256="", cases=(GoldenCase(raw=(array,), inputs=(array,), outputs=outputs),))
+    return Goldens(model_sha256="", cases=(GoldenCase(raw=arrays, inputs=arrays, outputs=outputs),))
 
 
 def _with_input(manifest: Manifest, **changes: object) -> Manifest:
@@ -125,12 +128,22 @@ def test_a_graph_that_preprocesses_gets_samples_as_they_are(tiny_manifest: Manif
             _header(_with_input(tiny_manifest, preprocessing=other))
 
 
-def test_a_model_of_several_inputs_is_refused(tiny_manifest: Manifest) -> None:
-    """The client feeds one, or the two that rows become."""
+def test_each_of_several_inputs_has_a_struct_of_its_own(tiny_manifest: Manifest) -> None:
+    """Whatever they are called; the shapes of golden vectors have as many axes as that with the most."""
     (source,) = tiny_manifest.inputs
-    second: ModelInput = msgspec.structs.replace(source, name="other")
-    with pytest.raises(ModelError, match="one input, or of rows that its graph encodes, found 2 inputs"):
-        _header(msgspec.structs.replace(tiny_manifest, inputs=(source, second)))
+    names = ("class", "Row", "x", "X", 'a"; int main() {')
+    table = Table(columns=(NumericColumn(name="a", mean=0.0, std=1.0),))
+    inputs = tuple(
+        msgspec.structs.replace(source, name=name, preprocessing=table if name in ("x", "X") else source.preprocessing)
+        for name in names
+    )
+    header = _header(msgspec.structs.replace(tiny_manifest, inputs=inputs))
+    structs = re.findall(r"^struct (\w+) \{\n  static constexpr const char\* kInput", header, re.MULTILINE)
+    assert f"std::tuple<{', '.join(f'reads::{name}' for name in structs)}>" in header
+    assert len(set(structs)) == len(names)
+    rows = re.findall(r"^struct (\w*Row\w*) \{\n  float", header, re.MULTILINE)
+    assert len(set(rows)) == 2
+    assert "int main() {" not in header.replace(literal(names[-1]), "")
 
 
 def test_rows_that_the_graph_encodes_are_structs(tiny_manifest: Manifest) -> None:
@@ -138,10 +151,10 @@ def test_rows_that_the_graph_encodes_are_structs(tiny_manifest: Manifest) -> Non
     (source,) = tiny_manifest.inputs
     columns = tuple(CategoricalColumn(name=name, categories=("x",)) for name in ("a", "c"))
     texts: ModelInput = msgspec.structs.replace(
-        source, name="t", dtype="string", preprocessing=RawCategories(columns=columns, places=(0, 2), of=3)
+        source, name="t", reads="x", dtype="string", preprocessing=RawCategories(columns=columns, places=(0, 2), of=3)
     )
     numbers: ModelInput = msgspec.structs.replace(
-        source, name="n", preprocessing=RawNumbers(columns=("b",), places=(1,), of=3)
+        source, name="n", reads="x", preprocessing=RawNumbers(columns=("b",), places=(1,), of=3)
     )
     both = _header(msgspec.structs.replace(tiny_manifest, inputs=(numbers, texts)))
     assert "  std::string_view a;\n  float b = std::numeric_limits<float>::quiet_NaN();\n  std::string_view c;" in both

@@ -7,20 +7,21 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-import onnx
 import pytest
+import tree_sitter
+import tree_sitter_swift
 from click.testing import CliRunner
+from clients.small_models import several
 
 from mtl_edge.artifact import MODEL_FILE, Manifest, write_artifact
 from mtl_edge.cli import main
 from mtl_edge.errors import DataError, ModelError, WorkdirError
 from mtl_edge.export.preprocess import preprocess_in_graph
 from mtl_edge.kits import kit as kit_module
-from mtl_edge.kits.destinations import DESTINATIONS, ENCODES_NO_ROWS, READS_ONE
-from mtl_edge.kits.goldens import Goldens
+from mtl_edge.kits.destinations import DESTINATIONS
+from mtl_edge.kits.goldens import Goldens, golden_samples
 from mtl_edge.kits.kit import KIT_FILE, KitRecord, write_kit
 from mtl_edge.preprocessing import Features
-from mtl_edge.runtime import manifest_of, open_session
 from mtl_edge.storage import sha256_of_file
 
 ROOT = Path(__file__).parents[2]
@@ -143,32 +144,44 @@ def test_the_command_writes_a_kit(tmp_path: Path) -> None:
     assert (tmp_path / "kit" / KIT_FILE).is_file()
 
 
-@pytest.mark.parametrize("destination", READS_ONE)
+@pytest.mark.parametrize("destination", DESTINATIONS)
 def test_what_a_client_cannot_read_is_refused_when_the_kit_is_written(
     destination: str, tiny_model: bytes, tiny_manifest: Manifest, tmp_path: Path
 ) -> None:
     """A kit whose client would refuse its own model is not written."""
     inputs = (msgspec.structs.replace(tiny_manifest.inputs[0], preprocessing=Features(dtype="float32")),)
     artifact = write_artifact(tmp_path / "model", tiny_model, msgspec.structs.replace(tiny_manifest, inputs=inputs))
-    with pytest.raises(ModelError, match=f"for {destination}, it must read one input of pixels, a table or texts"):
+    with pytest.raises(ModelError, match="'image' must be of pixels, a table or texts, found features"):
         write_kit(artifact.path, destination, tmp_path / "kit")
     assert not (tmp_path / "kit").exists()
 
 
-@pytest.mark.parametrize("destination", ENCODES_NO_ROWS)
-def test_rows_that_a_graph_encodes_are_refused_where_the_client_feeds_one_input(
-    destination: str, tmp_path: Path
-) -> None:
-    """On phones, rows are encoded by the client, or the kit is not written."""
-    source = ROOT / "models" / "adult" / MODEL_FILE
-    manifest = manifest_of(source, open_session(source))
-    assert manifest is not None
-    proto = onnx.load(source)
-    del proto.metadata_props[:]
-    model, inputs = preprocess_in_graph(proto.SerializeToString(), manifest.inputs[0])
-    artifact = write_artifact(tmp_path / "model", model, msgspec.structs.replace(manifest, inputs=inputs))
-    with pytest.raises(ModelError, match=f"for {destination}, .* found (RawNumbers|RawCategories), "):
-        write_kit(artifact.path, destination, tmp_path / "kit")
+@pytest.mark.parametrize("destination", DESTINATIONS)
+def test_several_inputs_of_all_kinds_have_a_kit(destination: str, tmp_path: Path) -> None:
+    """Pixels, a row whose categories the graph looks up, and a text; Python's client reads them, and Swift is Swift."""
+    model, manifest = several()
+    made, rows = preprocess_in_graph(model, manifest.inputs[1])
+    inputs = (manifest.inputs[0], *rows, manifest.inputs[2])
+    artifact = write_artifact(tmp_path / "model", made, msgspec.structs.replace(manifest, inputs=inputs))
+    kit = write_kit(artifact.path, destination, tmp_path / "kit").folder
+    goldens = msgspec.json.decode((kit / "goldens" / "goldens.json").read_bytes(), type=Goldens)
+    assert [array.name for array in goldens.cases[0].raw] == ["image", "the row.numbers", "the row.categories", "note"]
+    if destination == "python":
+        done = _check(kit)
+        assert done.returncode == 0, done.stderr
+    if destination == "ios":
+        parser = tree_sitter.Parser(tree_sitter.Language(tree_sitter_swift.language()))
+        for source in kit.rglob("*.swift"):
+            assert not parser.parse(source.read_bytes()).root_node.has_error, source
+
+
+def test_inputs_that_differ_in_their_samples_are_refused(tiny_manifest: Manifest) -> None:
+    """A batch has as many of each; where one input has a size of its own, so have all."""
+    (source,) = tiny_manifest.inputs
+    two, open_, three = (msgspec.structs.replace(source, name=str(size), shape=(size, 2)) for size in (2, "n", 3))
+    assert {name: len(array) for name, array in golden_samples([two, open_], 3).items()} == {"2": 6, "n": 6}
+    with pytest.raises(ModelError, match="must read the same number of samples at a time, found 2 2, n n, 3 3"):
+        golden_samples([two, open_, three], 1)
 
 
 @pytest.mark.parametrize(

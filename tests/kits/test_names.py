@@ -39,17 +39,19 @@ HOSTILE = (
 )
 
 
-def _manifest(names: tuple[str, ...]) -> Manifest:
+def _manifest(names: tuple[str, ...], inputs: tuple[str, ...] = ("x",)) -> Manifest:
     columns = tuple(
         CategoricalColumn(name=name, categories=("x",)) if place % 2 else NumericColumn(name=name, mean=0.0, std=1.0)
         for place, name in enumerate(names)
     )
-    source = ModelInput(name="x", dtype="float32", shape=("batch", len(names)), preprocessing=Table(columns=columns))
+    table = Table(columns=columns)
     return Manifest(
         name="*/ evil",
         variant="dense",
         tasks=tuple(Regression(name=name, target="y") for name in names),
-        inputs=(source,),
+        inputs=tuple(
+            ModelInput(name=name, dtype="float32", shape=("batch", len(names)), preprocessing=table) for name in inputs
+        ),
         lineage=Lineage(recipe_sha256="", data_sha256="", seed=0, steps=()),
         parameters=0,
         opset=20,
@@ -94,10 +96,25 @@ def test_kotlin_interpolates_nothing() -> None:
     assert text.isascii()
 
 
+def test_inputs_of_any_name_are_arguments_of_their_own() -> None:
+    """Names stand in quotes where the graph's are meant, and each input has a parameter and a class of rows."""
+    manifest = _manifest(("left",), HOSTILE)
+    kotlin, typescript = kotlin_types(manifest), typescript_types(manifest)
+    members = re.findall(r'^  readonly (".*"): readonly \w+Row\[\] \| client\.NdArray;$', typescript, re.MULTILINE)
+    fed = re.findall(r'^ +("(?:[^"\\]|\\.)*") to \(model\.steps', kotlin, re.MULTILINE)
+    assert [json.loads(member) for member in members] == list(HOSTILE)
+    assert [json.loads(literal.replace("\\$", "$")) for literal in fed] == list(HOSTILE)
+    for text, row in ((kotlin, r"^class (\w+Row)\("), (typescript, r"^export interface (\w+Row) \{")):
+        rows = re.findall(row, text, re.MULTILINE)
+        assert len({name.lower() for name in rows}) == len(rows) == len(HOSTILE)
+        assert text.isascii()
+
+
+@pytest.mark.parametrize("inputs", [("x",), HOSTILE])
 @pytest.mark.parametrize("names", [HOSTILE, ("left", "right")])
-def test_swift_can_be_parsed(names: tuple[str, ...]) -> None:
+def test_swift_can_be_parsed(names: tuple[str, ...], inputs: tuple[str, ...]) -> None:
     """What is generated has no error for a Swift parser, and interpolates nothing."""
-    text = swift_types(_manifest(names))
+    text = swift_types(_manifest(names, inputs))
     parser = tree_sitter.Parser(tree_sitter.Language(tree_sitter_swift.language()))
     tree = parser.parse(text.encode())
     assert not tree.root_node.has_error

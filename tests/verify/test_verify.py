@@ -9,10 +9,12 @@ import numpy as np
 import onnx
 import pytest
 from click.testing import CliRunner, Result
+from clients.small_models import TABLE, several, sum_of
 
 from mtl_edge.artifact import Manifest, write_artifact
 from mtl_edge.cli import main
 from mtl_edge.errors import ModelError, MtlEdgeError, SignatureError
+from mtl_edge.export.preprocess import preprocess_in_graph
 from mtl_edge.kits.destinations import DESTINATIONS
 from mtl_edge.kits.goldens import Goldens
 from mtl_edge.kits.kit import KIT_FILE, KitRecord, write_kit
@@ -256,3 +258,22 @@ def test_a_rewritten_model_does_not_pass(tmp_path: Path, tiny_model: bytes, tiny
     onnx.save(proto, path)
     with pytest.raises(MtlEdgeError, match="it was changed after export"):
         verify(path)
+
+
+@pytest.mark.parametrize("name", ["rows", "pictures"])
+def test_golden_vectors_of_a_graph_that_preprocesses_are_its_inputs(name: str, tmp_path: Path) -> None:
+    """Numbers and texts of rows, pictures with channels last; what is another one is found."""
+    model, manifest = sum_of(TABLE, 3) if name == "rows" else several()
+    source = manifest.inputs[0]
+    made, inputs = preprocess_in_graph(model, source)
+    changed = msgspec.structs.replace(manifest, inputs=(*inputs, *manifest.inputs[1:]))
+    kit = write_kit(write_artifact(tmp_path / "made", made, changed).path, "python", tmp_path / "kit").folder
+    assert _run("verify", kit).exit_code == 0
+    golden = kit / "goldens" / ("0-raw-1.bin" if name == "rows" else "0-raw.bin")
+    content = bytearray(golden.read_bytes())
+    content[next(at for at, byte in enumerate(content) if byte > 1)] ^= 1
+    golden.write_bytes(content)
+    _list_anew(kit)
+    found = _run("verify", kit).output
+    assert f"preprocessed {inputs[-1].name!r}" in found
+    assert ("must be the texts that the golden vectors hold" in found) == (name == "rows")

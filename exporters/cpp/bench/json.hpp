@@ -91,10 +91,13 @@ inline std::string cold_start_json(const ColdStart& start) {
 
 inline std::string latency_json(const Latency& latency, const Settings& settings) {
   const auto each = [&latency](auto show) { return listed(latency.turns, show); };
+  std::int64_t samples = 0;
+  for_each_shape(kit::Spec::Inputs(), kit::Batch::Places(), settings.batch,
+                 [&samples](auto, const auto& shape) { samples = shape[0]; });
   return "{\"threads\":" + std::to_string(latency.threads) + ",\"rounds_ms\":" +
          each([](const Turn& turn) { return listed(turn.samples_ms, number); }) +
          ",\"base_ms\":" + each([](const Turn& turn) { return number(median(turn.samples_ms)); }) +
-         ",\"batch\":" + std::to_string(shape_of(settings.batch)[0]) +
+         ",\"batch\":" + std::to_string(samples) +
          ",\"runs\":" + each([](const Turn& turn) { return std::to_string(turn.samples_ms.size()); }) +
          ",\"warm_up_runs\":" + each([](const Turn& turn) { return whole(turn.warm_up_runs); }) +
          ",\"resident_bytes\":" + each([](const Turn& turn) { return whole(turn.resident_bytes); }) + "}";
@@ -102,14 +105,17 @@ inline std::string latency_json(const Latency& latency, const Settings& settings
 
 inline std::string benchmark_json(const Settings& settings, const std::string& runtime_version,
                            const std::vector<ColdStart>& cold_starts, const std::vector<Latency>& latencies) {
-  const auto shape = shape_of(settings.batch);
-  const std::string sizes = listed(shape, [](std::int64_t size) { return std::to_string(size); });
+  std::string inputs;
+  for_each_shape(kit::Spec::Inputs(), kit::Batch::Places(), settings.batch, [&inputs](auto input, const auto& shape) {
+    inputs += (inputs.empty() ? "" : ", ") + std::string(input.kInput) + " " + input.kInputType +
+              listed(shape, [](std::int64_t size) { return std::to_string(size); });
+  });
   std::error_code ignored;
   const auto bytes = static_cast<double>(std::filesystem::file_size(settings.model, ignored));
   return "{\"machine\":" + machine(runtime_version) + ",\"base\":" + quoted(kit::Spec::kVariant) +
          ",\"results\":[{\"name\":" + quoted(kit::Spec::kVariant) + ",\"paths\":[" + quoted(settings.model) +
          "],\"file_bytes\":" + whole(bytes) + ",\"manifests\":[" + manifest(settings.model) +
-         "],\"inputs\":" + quoted(std::string(kit::Spec::kInput) + " " + kit::Spec::kInputType + sizes) +
+         "],\"inputs\":" + bench::quoted(inputs) +
          ",\"cold_starts\":" + listed(cold_starts, cold_start_json) + ",\"latencies\":" +
          listed(latencies, [&settings](const Latency& latency) { return latency_json(latency, settings); }) + "}]}\n";
 }

@@ -8,13 +8,16 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <random>
 #include <string>
+#include <tuple>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "../kit.hpp"
@@ -99,10 +102,22 @@ Result<std::vector<double>> in_child(Work work) {
   return numbers;
 }
 
-inline kit::Batch::Shape shape_of(std::size_t samples) {
-  auto shape = kit::Spec::kGoldens[0].shape;  // sizes that the model leaves open are those of its golden vectors
-  if (kit::Spec::kShape[0] < 0) shape[0] = static_cast<std::int64_t>(samples);
-  return shape;
+/// Calls `f(input, shape)` for each thing that the model reads, with the shape of so many samples.
+template <class... In, std::size_t... kAt, class F>
+void for_each_shape(const std::tuple<In...>&, std::index_sequence<kAt...>, std::size_t samples, F f) {
+  const auto& golden = kit::Spec::kGoldens[0];
+  (f(In(), mtl_edge::detail::shape_of<In>(golden.inputs[kAt], static_cast<std::int64_t>(samples))), ...);
+}
+
+/// Calls `f(values)` for each input of a batch.
+template <std::size_t... kAt, class F>
+void for_each_input(kit::Batch& batch, std::index_sequence<kAt...>, F f) {
+  (f(batch.input<kAt>()), ...);
+}
+
+/// Memory for so many samples; sizes that the model leaves open are those of its golden vectors.
+inline Result<kit::Batch> batch_of(const kit::Model& model, std::size_t samples) {
+  return model.batch(kit::Spec::kGoldens[0], samples);
 }
 
 inline Result<kit::Model> load(const Settings& settings, int threads) {
@@ -113,16 +128,19 @@ inline Result<kit::Model> load(const Settings& settings, int threads) {
 
 /// Inputs that are always the same: normal numbers, or integers of 0 and 1.
 inline Result<kit::Batch> ready(const kit::Model& model, const Settings& settings) {
-  auto batch = model.batch(shape_of(settings.batch));
+  auto batch = batch_of(model, settings.batch);
   if (!batch) return batch.error();
   std::mt19937 generator;
   std::normal_distribution<> normal;
-  for (auto& value : batch->input()) {
-    if constexpr (std::is_floating_point_v<kit::Spec::Value>)
-      value = static_cast<kit::Spec::Value>(normal(generator));
-    else
-      value = static_cast<kit::Spec::Value>(generator() & 1u);
-  }
+  for_each_input(*batch, kit::Batch::Places(), [&](auto& values) {
+    for (auto& value : values) {
+      using Value = std::decay_t<decltype(value)>;
+      if constexpr (std::is_floating_point_v<Value>)
+        value = static_cast<Value>(normal(generator));
+      else
+        value = static_cast<Value>(generator() & 1u);
+    }
+  });
   return batch;
 }
 

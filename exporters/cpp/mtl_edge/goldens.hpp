@@ -2,6 +2,7 @@
 #ifndef MTL_EDGE_GOLDENS_HPP
 #define MTL_EDGE_GOLDENS_HPP
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
@@ -12,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "answers.hpp"
@@ -27,15 +29,21 @@ struct GoldenOutput {
   double tolerance;
 };
 
-/// One run of the model: files of raw samples, of what preprocessing makes of them, of all outputs, and of texts. Where
-/// a graph reads no numbers, or no texts, there is none.
-template <std::size_t kRank, std::size_t kOutputs>
-struct Golden {
+/// Files of what one input was given: of raw samples, of what preprocessing makes of them, and of texts. Where a graph
+/// reads no numbers, or no texts, there is none. The shape has as many axes as that of any input; the last ones may be 0.
+template <std::size_t kRank>
+struct GoldenInput {
   std::array<std::int64_t, kRank> shape;
   const char* raw;
   const char* input;
-  std::array<GoldenOutput, kOutputs> outputs;
   const char* texts = nullptr;
+};
+
+/// One run of the model.
+template <std::size_t kRank, std::size_t kReads, std::size_t kOutputs>
+struct Golden {
+  std::array<GoldenInput<kRank>, kReads> inputs;
+  std::array<GoldenOutput, kOutputs> outputs;
 };
 
 namespace detail {
@@ -91,32 +99,68 @@ Result<void> compare(const std::string& place, const Value* found, const Shape& 
                printed("%.9g", static_cast<double>(found[worst]))};
 }
 
+/// The shape of a golden vector's input; with another number of samples, where it is given and open.
+template <class In, class Given>
+typename Input<In>::Shape shape_of(const Given& golden, std::int64_t samples) noexcept {
+  typename Input<In>::Shape shape{};
+  std::copy_n(golden.shape.begin(), shape.size(), shape.begin());
+  if (samples > 0 && In::kShape[0] < 0) shape[0] = samples;
+  return shape;
+}
+
 /// A file of texts, a zero byte behind each.
-template <class Batch>
-Result<void> prepare_texts(Batch& batch, std::size_t count, const std::filesystem::path& path) {
+template <std::size_t kAt, class Batch>
+Result<void> prepare_texts(Batch& batch, const std::filesystem::path& path) {
   const auto content = read_file(path);
   if (!content) return content.error();
   std::vector<std::string_view> texts;
   std::string_view rest(content->data(), content->size());
   for (std::size_t end; (end = rest.find('\0')) != std::string_view::npos; rest.remove_prefix(end + 1))
     texts.push_back(rest.substr(0, end));
+  const std::size_t count = batch.template texts<kAt>();
   if (texts.size() != count || !rest.empty())
     return Error{path.string(), "must have " + std::to_string(count) + " texts, a zero byte behind each",
                  std::to_string(texts.size())};
-  return batch.prepare_texts(texts);
+  return batch.template prepare_texts<kAt>(texts);
+}
+
+/// Raw samples of a golden vector's input.
+template <std::size_t kAt, class Batch, class Given>
+Result<void> prepare(Batch& batch, const Given& golden, const std::filesystem::path& folder) {
+  if (golden.texts != nullptr)
+    if (auto done = prepare_texts<kAt>(batch, folder / golden.texts); !done) return done;
+  if (golden.raw == nullptr) return {};
+  using Raw = typename Batch::template Raw<kAt>;
+  const auto raw = read_values<Raw>(folder / golden.raw, count(batch.template shape<kAt>()));
+  if (!raw) return raw.error();
+  return batch.template prepare<kAt>(View<Raw>(*raw));
+}
+
+template <std::size_t kAt, class Batch, class Given>
+Result<void> check_input(Batch& batch, const Given& golden, const std::filesystem::path& folder,
+                         const std::string& place, double share) {
+  if (golden.input == nullptr) return {};
+  const std::string name = place + "input '" + Batch::template input_name<kAt>() + "'";
+  return compare(name, batch.template input<kAt>().data(), batch.template shape<kAt>(), folder / golden.input,
+                 share * kInputTolerance);
+}
+
+/// A step for each input, as long as nothing goes wrong.
+template <class Step, std::size_t... kAt>
+Result<void> for_each_input(std::index_sequence<kAt...>, Step step) {
+  Result<void> done;
+  static_cast<void>((static_cast<bool>(done = step(std::integral_constant<std::size_t, kAt>())) && ...));
+  return done;
 }
 
 }  // namespace detail
 
-/// The raw samples of a golden vector -> the network's input.
+/// The raw samples of a golden vector -> the network's inputs.
 template <class Batch, class Golden>
 Result<void> prepare(Batch& batch, const Golden& golden, const std::filesystem::path& folder) {
-  if (golden.texts != nullptr)
-    if (auto done = detail::prepare_texts(batch, batch.texts(), folder / golden.texts); !done) return done;
-  if (golden.raw == nullptr) return {};
-  const auto raw = detail::read_values<typename Batch::Raw>(folder / golden.raw, detail::count(golden.shape));
-  if (!raw) return raw.error();
-  return batch.prepare(View<typename Batch::Raw>(*raw));
+  return detail::for_each_input(typename Batch::Places(), [&](auto at) {
+    return detail::prepare<at>(batch, golden.inputs[at], folder);
+  });
 }
 
 namespace detail {
@@ -125,12 +169,11 @@ namespace detail {
 template <class Batch, class Golden>
 Result<void> check(Batch& batch, const Golden& golden, const std::filesystem::path& folder, const std::string& place,
                    double share) {
-  if (auto done = prepare(batch, golden, folder); !done) return done;
-  if (golden.input != nullptr)
-    if (auto done = compare(place + "input", batch.input().data(), golden.shape, folder / golden.input,
-                            share * kInputTolerance);
-        !done)
-      return done;
+  if (auto done = mtl_edge::prepare(batch, golden, folder); !done) return done;
+  auto same = for_each_input(typename Batch::Places(), [&](auto at) {
+    return check_input<at>(batch, golden.inputs[at], folder, place, share);
+  });
+  if (!same) return same;
   if (auto done = batch.infer(); !done) return done;
   for (std::size_t at = 0; at < golden.outputs.size(); ++at) {
     const auto& [file, tolerance] = golden.outputs[at];

@@ -79,7 +79,7 @@ export interface TaskInfo {
   readonly classes?: number | undefined;
 }
 
-/** What the model reads: raw samples of this dtype and shape, of which a name is a size of your choice. */
+/** What the model reads, or part of it: raw samples of this dtype and shape, of which a name is a size of your choice. */
 export interface ModelInput {
   readonly name: string;
   readonly dtype: string;
@@ -96,21 +96,26 @@ export interface LoadOptions {
   readonly readGolden?: ((file: string) => Promise<Uint8Array>) | undefined;
 }
 
-/** A model that is loaded and verified; `A` is what it answers for one sample, `S` one raw sample. */
-export class Model<A = Record<string, Answer>, S = unknown> {
+/**
+ * A model that is loaded and verified; `A` is what it answers for one sample, `S` one raw sample, and `B` some of them:
+ * where it reads several inputs, those of each by its name.
+ */
+export class Model<A = Record<string, Answer>, S = unknown, B = readonly S[] | NdArray> {
   private constructor();
 
   /**
    * Verify a model's file, then load it.
    * @throws {ModelFileError} it has no manifest, or is not the one that was exported, or the runtime refuses it
    */
-  static load<A = Record<string, Answer>, S = unknown>(
+  static load<A = Record<string, Answer>, S = unknown, B = readonly S[] | NdArray>(
     runtime: Runtime, content: Uint8Array, options?: LoadOptions,
-  ): Promise<Model<A, S>>;
+  ): Promise<Model<A, S, B>>;
 
   readonly name: string;
   readonly variant: string;
   readonly sha256: string;
+  readonly inputs: readonly ModelInput[];
+  /** What it reads, where that is one thing. */
   readonly input: ModelInput;
   readonly tasks: readonly TaskInfo[];
 
@@ -118,10 +123,10 @@ export class Model<A = Record<string, Answer>, S = unknown> {
    * Raw samples -> for each of them its answers, task name -> answer.
    * @throws {SampleError} the samples are not what the model reads
    */
-  predict(samples: readonly S[] | NdArray): Promise<A[]>;
+  predict(samples: B): Promise<A[]>;
 
   /** The same without decoding: task name -> output of the whole batch. */
-  run(samples: readonly S[] | NdArray): Promise<Map<string, NdArray>>;
+  run(samples: B): Promise<Map<string, NdArray>>;
 
   /**
    * Compare what this device answers with the golden vectors; do so once before you trust it. Gives their number.
@@ -130,7 +135,7 @@ export class Model<A = Record<string, Answer>, S = unknown> {
   selfCheck(): Promise<number>;
 
   /** The raw batch of a golden vector, to try the model with; rows, where the graph encodes them. */
-  goldenSample(index: number): Promise<readonly S[] | NdArray>;
+  goldenSample(index: number): Promise<B>;
 }
 
 /** Red, green, blue and alpha of each pixel, row by row, as a canvas gives them. */

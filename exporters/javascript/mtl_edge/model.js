@@ -2,10 +2,10 @@
 
 import { dtypeOf } from "./arrays.js";
 import { DECODERS, decode } from "./decoding.js";
-import { ModelFileError } from "./errors.js";
+import { ModelFileError, SampleError } from "./errors.js";
 import { compare, goldenArray, goldenCases } from "./goldens.js";
 import { verifiedManifest } from "./manifest.js";
-import { feedsOf, inputOf } from "./preprocessing.js";
+import { feedsOf, inputsOf } from "./preprocessing.js";
 import { rowsOf } from "./table.js";
 
 /** @import { ModelInput, NdArray, Runtime, Session, TaskInfo, Texts, Tensor } from "./index.d.ts" */
@@ -32,8 +32,8 @@ export class Model {
     this.name = manifest.name;
     this.variant = manifest.variant;
     this.sha256 = manifest.sha256;
-    /** @type {ModelInput} */
-    this.input = inputOf(manifest.inputs, place);
+    /** @type {readonly ModelInput[]} */
+    this.inputs = inputsOf(manifest.inputs, place);
     /** @type {readonly TaskInfo[]} */
     this.tasks = manifest.tasks.map(({ name, kind, classes }) => ({ name, kind: /** @type {any} */ (kind), classes }));
     for (const { name, kind } of this.tasks) {
@@ -64,7 +64,14 @@ export class Model {
     return new Model(runtime, session, manifest, place, readGolden ?? none);
   }
 
-  /** @param {readonly unknown[] | NdArray} samples */
+  /** @returns {ModelInput} */
+  get input() {
+    const [only, ...others] = this.inputs;
+    if (only === undefined || others.length > 0) throw new SampleError(`${this.name} reads several inputs: see inputs`);
+    return only;
+  }
+
+  /** @param {unknown} samples */
   async predict(samples) {
     const outputs = await this.run(samples);
     const names = this.tasks.map(({ name }) => name);
@@ -74,9 +81,9 @@ export class Model {
       Object.fromEntries(names.map((name, column) => [name, columns[column]?.[row]])));
   }
 
-  /** @param {readonly unknown[] | NdArray} samples */
+  /** @param {unknown} samples */
   async run(samples) {
-    const feeds = feedsOf(this.input, samples);
+    const feeds = feedsOf(this.inputs, samples);
     if ([...feeds.values()].some(({ shape }) => shape[0] === 0)) {
       return new Map(this.tasks.map(({ name }) => [name, { data: new Float32Array(0), shape: [0] }]));
     }
@@ -86,7 +93,7 @@ export class Model {
   async selfCheck() {
     const cases = await goldenCases(this.#readGolden, this.sha256);
     for (const [number, { raw, inputs, outputs }] of cases.entries()) {
-      const feeds = feedsOf(this.input, await this.#samples(raw));
+      const feeds = feedsOf(this.inputs, await this.#samples(raw));
       const place = `goldens: case ${number}`;
       for (const entry of inputs) {
         const input = feeds.get(entry.name);
@@ -112,14 +119,15 @@ export class Model {
 
   /**
    * @param {readonly import("./goldens.js").Entry[]} raw
-   * @returns {Promise<readonly unknown[] | NdArray>}
+   * @returns {Promise<any>}
    */
   async #samples(raw) {
     /** @type {[string, NdArray | Texts][]} */
     const arrays = await Promise.all(raw.map(async (entry) => [entry.name, await goldenArray(this.#readGolden, entry)]));
-    const { preprocessing } = this.input;
-    if (preprocessing.kind === "raw-rows") return rowsOf(preprocessing, new Map(arrays));
-    return /** @type {NdArray} */ (arrays[0]?.[1]);
+    const byName = new Map(arrays);
+    const samples = this.inputs.map(({ name, preprocessing }) =>
+      [name, preprocessing.kind === "raw-rows" ? rowsOf(preprocessing, byName) : byName.get(name)]);
+    return samples.length === 1 ? samples[0]?.[1] : Object.fromEntries(samples);
   }
 
   /**

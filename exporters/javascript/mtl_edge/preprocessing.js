@@ -11,11 +11,29 @@ const KINDS = ["pixels", "raw-pixels", "table", "tokens"];
 
 /**
  * What a model reads, by its manifest; of rows that the graph encodes, numbers and categories are an input each.
+ * @param {readonly ManifestInput[]} entries
+ * @param {string} place
+ * @returns {ModelInput[]}
+ */
+export function inputsOf(entries, place) {
+  /** @type {Map<string, [ManifestInput, ...ManifestInput[]]>} */
+  const parts = new Map();
+  for (const entry of entries) {
+    const ofRows = ["raw-numbers", "raw-categories"].includes(entry.preprocessing.kind);
+    const name = (ofRows ? entry.reads : null) ?? entry.name;
+    const known = parts.get(name);
+    if (known === undefined) parts.set(name, [entry]);
+    else known.push(entry);
+  }
+  return [...parts.values()].map((part) => inputOf(part, place));
+}
+
+/**
  * @param {readonly [ManifestInput, ...ManifestInput[]]} entries
  * @param {string} place
  * @returns {ModelInput}
  */
-export function inputOf(entries, place) {
+function inputOf(entries, place) {
   const rows = rowsInput(entries);
   if (rows !== null) return rows;
   const [entry] = entries;
@@ -51,12 +69,43 @@ function rowsInput(entries) {
 }
 
 /**
- * Samples -> what the graph reads, by the names of its inputs.
+ * Samples, those of each input by its name where there are several -> what the graph reads, by the names of its inputs.
+ * @param {readonly ModelInput[]} inputs
+ * @param {unknown} samples
+ * @returns {Map<string, NdArray | Texts>}
+ */
+export function feedsOf(inputs, samples) {
+  const parts = inputs.length === 1 ? [samples] : partsOf(inputs, samples);
+  const feeds = inputs.map((input, place) => feedsOfInput(input, /** @type {NdArray} */ (parts[place])));
+  const counts = feeds.map((part) => [...part.values()][0]?.shape[0] ?? 0);
+  if (new Set(counts).size > 1) {
+    const found = inputs.map(({ name }, place) => `${name} ${counts[place]}`).join(", ");
+    throw new SampleError(`each input must have as many samples as the others, found ${found}`);
+  }
+  return new Map(feeds.flatMap((part) => [...part]));
+}
+
+/**
+ * @param {readonly ModelInput[]} inputs
+ * @param {unknown} samples
+ */
+function partsOf(inputs, samples) {
+  const names = inputs.map(({ name }) => name);
+  const plain = typeof samples === "object" && samples !== null && !Array.isArray(samples) && !isNdArray(samples);
+  const given = plain ? Object.keys(samples) : [];
+  if (given.length !== names.length || !names.every((name) => given.includes(name))) {
+    const found = plain ? given.join(", ") : "something else";
+    throw new SampleError(`samples must be by the names of inputs, ${names.join(", ")}, found ${found}`);
+  }
+  return names.map((name) => /** @type {Record<string, unknown>} */ (samples)[name]);
+}
+
+/**
  * @param {ModelInput} input
  * @param {readonly unknown[] | NdArray} samples
  * @returns {Map<string, NdArray | Texts>}
  */
-export function feedsOf(input, samples) {
+function feedsOfInput(input, samples) {
   if (input.preprocessing.kind !== "raw-rows") return new Map([[input.name, preprocess(input, samples)]]);
   if (!Array.isArray(samples)) throw new SampleError(`${input.name}: samples must be a list of rows, found something else`);
   const feeds = encodeRows(input.preprocessing, samples);

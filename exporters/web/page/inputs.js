@@ -4,17 +4,42 @@ import { bytesOfPicture, sampleOfPicture } from "../browser.js";
 import { drawing, element } from "./elements.js";
 
 /**
- * The input for a model: its element, and `show`, which fills it with a golden vector's first raw sample and answers it.
- * @param {import("../mtl_edge/index.js").ModelInput} input
+ * What a model is given samples by, one part for each of its inputs: its element, and `show`, which fills it with a golden
+ * vector's first raw sample and answers it.
+ * @param {readonly import("../mtl_edge/index.js").ModelInput[]} inputs
  * @param {(samples: any) => Promise<void>} answer
  * @param {(error: Error | null) => void} fail
  */
-export function inputFor(input, answer, fail) {
+export function inputsFor(inputs, answer, fail) {
+  if (inputs.length === 1) return inputFor(inputs[0], answer, fail, true);
+  const given = {};
+  let filling = false;
+  const parts = inputs.map((input) => {
+    const take = async (samples) => {
+      given[input.name] = samples;
+      if (!filling) await answer({ ...given });
+    };
+    return { name: input.name, ...inputFor(input, take, fail, false) };
+  });
+  const show = async (golden) => {
+    filling = true; // one answer, when all of them are there
+    try {
+      for (const part of parts) await part.show(golden[part.name]);
+    } finally {
+      filling = false;
+    }
+    await answer({ ...given });
+  };
+  const titled = parts.map((part) => element("fieldset", {}, element("legend", {}, part.name), part.element));
+  return { element: element("div", { className: "inputs" }, ...titled), show };
+}
+
+function inputFor(input, answer, fail, alone) {
   const { preprocessing } = input;
   if (preprocessing.kind === "table" || preprocessing.kind === "raw-rows") return rowForm(preprocessing.columns, answer);
   if (preprocessing.kind === "tokens") return textBox(preprocessing.vocabulary, answer);
   const pictures = pictureLayout(input);
-  return pictures === null ? numbers(input, answer) : dropZone(pictures, answer, fail);
+  return pictures === null ? numbers(input, answer) : dropZone(pictures, answer, fail, alone);
 }
 
 /** How a model that reads pictures has their values: channels first and of one size, or last and of any size. */
@@ -29,11 +54,11 @@ function pictureLayout({ shape, dtype, preprocessing }) {
   return { channels, last, read: async (file) => ({ data: await sampleOfPicture(file, sizes), shape: [1, ...sizes] }) };
 }
 
-function dropZone({ channels, last, read }, answer, fail) {
+function dropZone({ channels, last, read }, answer, fail, alone) {
   const seen = element("figure");
   const chooser = element("input", { type: "file", accept: "image/*" });
   const zone = element("label", { className: "drop" }, seen,
-    element("span", {}, element("b", {}, "Drop an image"), " here, paste one, or choose one"), chooser);
+    element("span", {}, element("b", {}, "Drop an image"), alone ? " here, paste one, or choose one" : " here, or choose one"), chooser);
   const show = async ({ data, shape }) => {
     const [height, width] = last ? shape.slice(1) : shape.slice(2);
     const value = (pixel, channel) => data[last ? pixel * channels + channel : channel * height * width + pixel];
@@ -52,7 +77,7 @@ function dropZone({ channels, last, read }, answer, fail) {
   }
   for (const name of ["dragleave", "drop"]) zone.addEventListener(name, () => zone.classList.remove("over"));
   zone.addEventListener("drop", (event) => { event.preventDefault(); given(event.dataTransfer.files); });
-  document.addEventListener("paste", (event) => given(event.clipboardData.files));
+  if (alone) document.addEventListener("paste", (event) => given(event.clipboardData.files)); // else, for which of them?
   return { element: zone, show };
 }
 

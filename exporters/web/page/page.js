@@ -1,7 +1,7 @@
 // The page: load, check, then answer whatever is given.
 
 import { openKit } from "../kit.js";
-import { inputFor } from "./inputs.js";
+import { inputsFor } from "./inputs.js";
 import { card } from "./results.js";
 
 const at = (id) => document.getElementById(id);
@@ -40,7 +40,7 @@ async function main() {
       showFault(error);
     }
   };
-  const input = inputFor(model.input, answer, showFault);
+  const input = inputsFor(model.inputs, answer, showFault);
   at("input").replaceChildren(input.element);
   const show = async (number) => {
     for (const [place, button] of [...at("samples").children].entries()) {

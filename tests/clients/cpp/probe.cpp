@@ -11,6 +11,7 @@
 #include <new>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <type_traits>
 #include <vector>
 
@@ -22,6 +23,7 @@
 #include "mtl_edge/throwing.hpp"
 #include "reviews/model.hpp"
 #include "rows-in-graph/model.hpp"
+#include "several/model.hpp"
 
 namespace {
 
@@ -103,7 +105,7 @@ void write(std::ofstream& stream, const Value* values, std::size_t count) {
 template <class Spec>
 void run(const mtl_edge::Model<Spec>& model, const std::string& samples, const std::string& out) {
   const auto raw = read<typename Spec::Raw>(samples);
-  auto shape = Spec::kGoldens[0].shape;
+  auto shape = Spec::kGoldens[0].inputs[0].shape;
   shape[0] = static_cast<std::int64_t>(raw.size() / mtl_edge::detail::count(shape));
   auto batch = or_throw(model.batch(shape));
   const auto answers = or_throw(batch.run(raw));
@@ -130,7 +132,7 @@ void count_allocations(const std::string& folder) {
     return status;
   };
   const_cast<mtl_edge::detail::Session&>(*session).runtime.api = &api;
-  auto shape = Spec::kGoldens[0].shape;
+  auto shape = Spec::kGoldens[0].inputs[0].shape;
   shape[0] = 2;
   auto batch = or_throw(mtl_edge::Batch<Spec>::make(session, shape));
   const std::vector<typename Spec::Raw> raw(batch.input().size());
@@ -210,11 +212,35 @@ void predict_rows(const mtl_edge::Model<Spec>& model) {
   print_error(batch.prepare_texts(std::vector<std::string_view>(1)));
 }
 
+/// Answers for two samples of three inputs; then what is said of others.
+void predict_several(const several::Model& model) {
+  std::vector<std::uint8_t> image(2 * 9);
+  for (std::size_t at = 0; at < image.size(); ++at) image[at] = static_cast<std::uint8_t>(7 * at);
+  std::vector<several::The_rowRow> rows(2);
+  rows[0].age = 41.5f, rows[0].the_city = "Bern", rows[1].age = -3, rows[1].class_ = "2";
+  const std::vector<std::string_view> notes{"my parcel ISN'T here", ""};
+  show_all(or_throw(model.predict(image, rows, notes)));
+  auto batch = or_throw(model.batch(2));
+  const auto again = or_throw(batch.run(image, rows, notes));
+  show_all(std::vector<several::Answers>(again.begin(), again.end()));
+  std::printf("%zu\n", or_throw(model.predict(std::vector<std::uint8_t>(), mtl_edge::View<several::The_rowRow>(),
+                                              mtl_edge::View<std::string_view>())).size());
+  print_error(model.predict(image, rows, mtl_edge::View<std::string_view>(notes.data(), 1)));
+  print_error(model.predict(mtl_edge::View<std::uint8_t>(image.data(), 17), rows, notes));
+  print_error(batch.run(image, mtl_edge::View<several::The_rowRow>(rows.data(), 1), notes));
+  print_error(model.batch({{1, 1, 3, 3}}, {{1, 4}}, {{1, 4}}));
+  print_error(model.batch({{1, 1, 3, 3}}, {{2, 3}}, {{1, 4}}));
+}
+
+template <class Spec>
+constexpr bool kAlone = std::tuple_size_v<typename Spec::Inputs> == 1;
+
 template <class Spec>
 int probe(const std::vector<std::string>& words) {
   const std::string &folder = words[1], &command = words[2];
-  if constexpr (Spec::kEncodes && Spec::kTexts.columns == 0)
-    if (command == "encode") return encode<Spec>(), 0;
+  if constexpr (kAlone<Spec>)
+    if constexpr (Spec::kEncodes && Spec::kTexts.columns == 0)
+      if (command == "encode") return encode<Spec>(), 0;
   mtl_edge::Options options;
   options.threads = command == "threads" ? 2 : 1;
   options.spin = options.arena = command != "threads";
@@ -223,7 +249,9 @@ int probe(const std::vector<std::string>& words) {
     const std::size_t cases = or_throw(model.self_check(folder + "/goldens", std::stod(words[3])));
     std::printf("%zu golden vectors, ONNX Runtime %s\n", cases, model.runtime_version().c_str());
   }
-  if constexpr (Spec::kTexts.columns == 0) {
+  if constexpr (!kAlone<Spec>) {
+    if (command == "predict") predict_several(model);
+  } else if constexpr (Spec::kTexts.columns == 0) {
     if (command == "run") run(model, words[3], words[4]);
     if (command == "allocations") count_allocations<Spec>(folder);
     if (command == "misuse") misuse(model, folder);
@@ -250,6 +278,7 @@ int main(int count, char** arguments) {
     if (words[0] == "in-graph") return probe<in_graph::Spec>(words);
     if (words[0] == "mnist-pairs") return probe<mnist_pairs::Spec>(words);
     if (words[0] == "rows-in-graph") return probe<rows_in_graph::Spec>(words);
+    if (words[0] == "several") return probe<several::Spec>(words);
     return probe<reviews::Spec>(words);
   } catch (const mtl_edge::Failure& failure) {
     std::fprintf(stderr, "%s\n", failure.what());

@@ -19,6 +19,17 @@ public struct Manifest: Decodable {
         let name: String
         let shape: [Size]
         let preprocessing: Preprocessing
+
+        /// The dtype of raw samples, which the network reads where nothing is done to them.
+        var rawDtype: String {
+            switch preprocessing.kind {
+            case "pixels": return preprocessing.raw_dtype ?? ""
+            case "raw-pixels": return preprocessing.pixels?.raw_dtype ?? ""
+            case "raw-categories": return "string"
+            case "tokens": return "int64"
+            default: return "float32"
+            }
+        }
     }
 
     /// A size that is open has a name in the manifest, and is nil here.
@@ -29,9 +40,23 @@ public struct Manifest: Decodable {
     }
 
     struct Preprocessing: Decodable {
+        /// A column of a table; one of numbers may be its name alone.
         struct Column: Decodable {
             let name: String
             let categories: [String]?
+
+            private enum Key: String, CodingKey { case name, categories }
+
+            init(from decoder: Decoder) throws {
+                if let alone = try? decoder.singleValueContainer().decode(String.self) {
+                    name = alone
+                    categories = nil
+                } else {
+                    let fields = try decoder.container(keyedBy: Key.self)
+                    name = try fields.decode(String.self, forKey: .name)
+                    categories = try fields.decodeIfPresent([String].self, forKey: .categories)
+                }
+            }
         }
 
         /// What the graph itself does, where it reads raw pixels.
@@ -72,8 +97,8 @@ public struct Manifest: Decodable {
         } catch {
             throw KitError("model: the manifest cannot be understood: \(error)")
         }
-        guard manifest.format == 1, manifest.inputs.count == 1 else {
-            throw KitError("model: the manifest's format must be 1 with one input, found \(manifest.format): update this client")
+        guard manifest.format == 1 else {
+            throw KitError("model: the manifest's format must be 1, found \(manifest.format): update this client")
         }
         var hash = SHA256()
         hash.update(data: content.dropLast(digits + 2))

@@ -18,14 +18,20 @@ public final class Model {
         outputs = Set(manifest.tasks.map(\.name))
     }
 
-    /// Raw samples -> their answers.
-    public func predict(_ raw: RawSamples) throws -> [Answers] {
-        let found = try run(manifest.preprocess(raw), raw.shape)
-        return try (0..<raw.shape[0]).map { row in
+    /// Raw samples of each input, by its name -> their answers.
+    public func predict(_ raw: [String: RawSamples]) throws -> [Answers] {
+        let inputs = try manifest.preprocess(raw)
+        let counts = Set(inputs.values.map { $0.shape[0] })
+        guard counts.count == 1, let count = counts.first else {
+            throw KitError("each input must have as many samples as the others, found \(counts.sorted())")
+        }
+        if count == 0 { return [] }
+        let found = try run(inputs)
+        return try (0..<count).map { row in
             var answers: [String: Answer] = [:]
             for task in manifest.tasks {
                 guard let output = found[task.name] else { throw KitError("the model must have an output \(task.name)") }
-                let size = output.values.count / raw.shape[0]
+                let size = output.values.count / count
                 let values = Array(output.values[row * size..<(row + 1) * size])
                 answers[task.name] = try decode(task.kind, values, Array(output.shape.dropFirst()))
             }
@@ -43,11 +49,17 @@ public final class Model {
         }
         for (number, golden) in goldens.cases.enumerated() {
             let place = "goldens: case \(number)"
-            let input = try manifest.preprocess(golden.raw[0].load(folder))
-            let wanted = golden.inputs[0]
-            let made = RawSamples(dtype: wanted.dtype, shape: wanted.shape, bytes: input)
-            try compare("\(place): input", floats(made), floats(wanted.load(folder)), 1e-5, wanted.shape)
-            let found = try run(input, golden.raw[0].shape)
+            var raw: [String: RawSamples] = [:]
+            for entry in golden.raw { raw[entry.name] = try entry.load(folder) }
+            let inputs = try manifest.preprocess(raw)
+            for entry in golden.inputs {
+                let wanted = try entry.load(folder)
+                guard let made = inputs[entry.name], made.texts == wanted.texts else {
+                    throw KitError("\(place): input '\(entry.name)': must be that of the golden vector")
+                }
+                try compare("\(place): input '\(entry.name)'", floats(made), floats(wanted), 1e-5, made.texts.isEmpty ? entry.shape : [0])
+            }
+            let found = try run(inputs)
             for entry in golden.outputs where outputs.contains(entry.name) {
                 let values = found[entry.name]?.values ?? []
                 try compare("\(place): output '\(entry.name)'", values, floats(entry.load(folder)), entry.atol ?? 0, entry.shape)
@@ -56,23 +68,29 @@ public final class Model {
         return goldens.cases.count
     }
 
-    private func run(_ input: Data, _ shape: [Int]) throws -> [String: (values: [Float], shape: [Int])] {
-        let type: ORTTensorElementDataType
-        switch (manifest.inputs[0].preprocessing.kind, manifest.rawDtype) {
-        case ("tokens", _): type = .int64
-        case ("raw-pixels", "uint8"): type = .uInt8
-        default: type = .float
-        }
-        let tensor = try ORTValue(
-            tensorData: NSMutableData(data: input), elementType: type, shape: shape.map { NSNumber(value: $0) })
-        let found = try session.run(
-            withInputs: [manifest.inputs[0].name: tensor], outputNames: outputs, runOptions: nil)
+    private func run(_ inputs: [String: RawSamples]) throws -> [String: (values: [Float], shape: [Int])] {
+        let found = try session.run(withInputs: inputs.mapValues(tensor), outputNames: outputs, runOptions: nil)
         return try found.mapValues { value in
             let size = try value.tensorTypeAndShapeInfo().shape.map(\.intValue)
             let bytes = try value.tensorData() as Data
             return (try floats(RawSamples(dtype: "float32", shape: size, bytes: bytes)), size)
         }
     }
+}
+
+private func tensor(_ array: RawSamples) throws -> ORTValue {
+    let shape = array.shape.map { NSNumber(value: $0) }
+    let type: ORTTensorElementDataType
+    switch array.dtype {
+    case "string": return try ORTValue(tensorStringData: array.texts, shape: shape)
+    case "float32": type = .float
+    case "int64": type = .int64
+    case "int32": type = .int32
+    case "int8": type = .int8
+    case "uint8": type = .uInt8
+    default: throw KitError("the graph must read float32, int64, int32, int8, uint8 or texts, found \(array.dtype)")
+    }
+    return try ORTValue(tensorData: NSMutableData(data: array.bytes), elementType: type, shape: shape)
 }
 
 private struct Goldens: Decodable {
@@ -85,7 +103,10 @@ private struct Goldens: Decodable {
 
         func load(_ folder: URL) throws -> RawSamples {
             guard !file.contains("/") else { throw KitError("goldens: must name files, found \(file)") }
-            return RawSamples(dtype: dtype, shape: shape, bytes: try Data(contentsOf: folder.appendingPathComponent(file)))
+            let bytes = try Data(contentsOf: folder.appendingPathComponent(file))
+            guard dtype == "string" else { return RawSamples(dtype: dtype, shape: shape, bytes: bytes) }
+            let texts = String(decoding: bytes, as: UTF8.self).components(separatedBy: "\0").dropLast()  // a zero byte behind each
+            return RawSamples(texts: [String](texts), shape: shape)
         }
     }
 

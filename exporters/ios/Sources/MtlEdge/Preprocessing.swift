@@ -1,40 +1,47 @@
 import Foundation
 
-/// Raw samples `(N, ...)` as little-endian bytes in C order; `dtype` is numpy's name of their type.
+/// Raw samples `(N, ...)` in C order: little-endian bytes, of which `dtype` is numpy's name of their type, or texts.
 public struct RawSamples {
     public let dtype: String
     public let shape: [Int]
     public let bytes: Data
+    public let texts: [String]
 
     public init(dtype: String, shape: [Int], bytes: Data) {
         self.dtype = dtype
         self.shape = shape
         self.bytes = bytes
+        texts = []
+    }
+
+    public init(texts: [String], shape: [Int]) {
+        dtype = "string"
+        self.shape = shape
+        bytes = Data()
+        self.texts = texts
     }
 }
 
 extension Manifest {
-    /// The dtype of raw samples, which the network reads where nothing is done to them.
-    var rawDtype: String {
-        switch inputs[0].preprocessing.kind {
-        case "pixels": return inputs[0].preprocessing.raw_dtype ?? ""
-        case "raw-pixels": return inputs[0].preprocessing.pixels?.raw_dtype ?? ""
-        case "tokens": return "int64"
-        default: return "float32"
+    /// Raw samples of each input, by its name -> the network's inputs, rounded at each step as in training.
+    func preprocess(_ raw: [String: RawSamples]) throws -> [String: RawSamples] {
+        var made: [String: RawSamples] = [:]
+        for input in inputs {
+            guard let given = raw[input.name] else { throw KitError("\(input.name): must be given, found none") }
+            made[input.name] = try preprocess(given, input)
         }
+        return made
     }
 
-    /// Raw samples -> the network's input, rounded at each step as in training.
-    func preprocess(_ raw: RawSamples) throws -> Data {
-        let input = inputs[0]
+    private func preprocess(_ raw: RawSamples, _ input: Input) throws -> RawSamples {
         let fits = raw.shape.count == input.shape.count && zip(raw.shape, input.shape).allSatisfy { $1.value == nil || $0 == $1.value }
-        guard raw.dtype == rawDtype, fits else {
+        guard raw.dtype == input.rawDtype, fits else {
             let wanted = input.shape.map { $0.value.map(String.init) ?? "any" }.joined(separator: ", ")
-            throw KitError("\(input.name): must be \(rawDtype) (\(wanted)), found \(raw.dtype) \(raw.shape)")
+            throw KitError("\(input.name): must be \(input.rawDtype) (\(wanted)), found \(raw.dtype) \(raw.shape)")
         }
         let steps = input.preprocessing
         guard steps.kind == "pixels", let scale = steps.scale, let mean = steps.mean, let std = steps.std else {
-            return raw.bytes
+            return raw
         }
         let values = try floats(raw)
         let plane = raw.shape.dropFirst(2).reduce(1, *)
@@ -43,14 +50,16 @@ extension Manifest {
             let product: Float = values[at] * (scale / std[channel])
             return product - mean[channel] / std[channel]
         }
-        return found.withUnsafeBytes { Data($0) }
+        return RawSamples(dtype: "float32", shape: raw.shape, bytes: found.withUnsafeBytes { Data($0) })
     }
 
+    private func steps(of input: String) -> Preprocessing? { inputs.first { $0.name == input }?.preprocessing }
+
     /// Texts -> ids `(N, length)`: words in lower case, 0 is padding and 1 any word that the model does not know.
-    public func encode(texts: [String]) -> RawSamples {
-        let steps = inputs[0].preprocessing
-        let length = steps.length ?? 0
-        let ids = Dictionary(uniqueKeysWithValues: (steps.vocabulary ?? []).enumerated().map { ($1, Int64($0 + 2)) })
+    func encode(texts: [String], for input: String) -> RawSamples {
+        let known = steps(of: input)
+        let length = known?.length ?? 0
+        let ids = Dictionary(uniqueKeysWithValues: (known?.vocabulary ?? []).enumerated().map { ($1, Int64($0 + 2)) })
         let letters = Set("abcdefghijklmnopqrstuvwxyz0123456789'")
         let rows = texts.flatMap { text -> [Int64] in
             let found = text.lowercased().split { !letters.contains($0) }.prefix(length).map { ids[String($0)] ?? 1 }
@@ -60,8 +69,13 @@ extension Manifest {
     }
 
     /// Rows, column name -> value, as `(N, columns)`: numbers as they are, categories as 1, 2, ...; 0 and NaN are missing.
-    func encode(rows: [[String: Any?]]) -> RawSamples {
-        let columns = inputs[0].preprocessing.columns ?? []
+    /// Where the graph looks categories up by itself, they stay texts; an empty one is missing.
+    func encode(rows: [[String: Any?]], for input: String) -> RawSamples {
+        let columns = steps(of: input)?.columns ?? []
+        if steps(of: input)?.kind == "raw-categories" {
+            let texts = rows.flatMap { row in columns.map { ((row[$0.name] ?? nil) as? String) ?? "" } }
+            return RawSamples(texts: texts, shape: [rows.count, columns.count])
+        }
         let cells = rows.flatMap { row in
             columns.map { column -> Float in
                 let value = row[column.name] ?? nil
@@ -83,6 +97,7 @@ func floats(_ raw: RawSamples) throws -> [Float] {
         }
     }
     switch raw.dtype {
+    case "string": return []
     case "bool", "uint8": return read(UInt8.self) { Float($0) }
     case "int8": return read(Int8.self) { Float($0) }
     case "uint16": return read(UInt16.self) { Float($0) }

@@ -11,15 +11,16 @@ private const val METADATA_PROPS = 14L // the field of ONNX's ModelProto
 /** A task's name is that of its output. */
 class Task(val name: String, val kind: String)
 
-/** What the client reads of a model's manifest; a size that is null in [shape] is the caller's choice. */
+/** An input of the graph; a size that is null in [shape] is the caller's choice. */
+class Input(val name: String, val shape: List<Int?>, val preprocessing: Preprocessing)
+
+/** What the client reads of a model's manifest. */
 class Manifest(
     val name: String,
     val variant: String,
     val sha256: String,
     val tasks: List<Task>,
-    val inputName: String,
-    val shape: List<Int?>,
-    val preprocessing: Preprocessing,
+    val inputs: List<Input>,
 )
 
 /**
@@ -45,18 +46,19 @@ fun verifiedManifest(content: ByteArray, place: String = "model.onnx"): Manifest
     return manifest
 }
 
-private fun manifestOf(fields: Map<*, *>): Manifest {
-    val input = (fields["inputs"] as List<*>).single() as Map<*, *>
-    return Manifest(
-        name = fields["name"] as String,
-        variant = fields["variant"] as String,
-        sha256 = fields["sha256"] as String,
-        tasks = (fields["tasks"] as List<*>).map { (it as Map<*, *>).let { task -> Task(task["name"] as String, task["kind"] as String) } },
-        inputName = input["name"] as String,
-        shape = (input["shape"] as List<*>).map { (it as? Double)?.toInt() },
-        preprocessing = preprocessingOf(input["preprocessing"] as Map<*, *>),
-    )
-}
+private fun manifestOf(fields: Map<*, *>) = Manifest(
+    name = fields["name"] as String,
+    variant = fields["variant"] as String,
+    sha256 = fields["sha256"] as String,
+    tasks = (fields["tasks"] as List<*>).map { (it as Map<*, *>).let { task -> Task(task["name"] as String, task["kind"] as String) } },
+    inputs = (fields["inputs"] as List<*>).map { inputOf(it as Map<*, *>) },
+)
+
+private fun inputOf(input: Map<*, *>) = Input(
+    name = input["name"] as String,
+    shape = (input["shape"] as List<*>).map { (it as? Double)?.toInt() },
+    preprocessing = preprocessingOf(input["preprocessing"] as Map<*, *>),
+)
 
 /** What goes wrong while a manifest is read is its own fault. */
 internal fun <T> understood(place: String, step: () -> T): T = try {

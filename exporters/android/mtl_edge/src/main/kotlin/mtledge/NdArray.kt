@@ -3,8 +3,24 @@ package mtledge
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 
-/** Values in C order, little-endian; [dtype] is numpy's name of their type. */
-class NdArray(val dtype: String, val shape: List<Int>, bytes: ByteBuffer) {
+/** What a graph reads: numbers or texts in C order; [dtype] is numpy's name of their type, `string` for texts. */
+sealed interface Tensor {
+    val dtype: String
+    val shape: List<Int>
+}
+
+/** Texts, for a graph that looks them up by itself. */
+class Texts(val values: List<String>, override val shape: List<Int>) : Tensor {
+    override val dtype: String = "string"
+
+    init {
+        val size = shape.fold(1) { product, length -> product * length }
+        if (values.size != size) throw SampleException("$shape is $size texts, found ${values.size}")
+    }
+}
+
+/** Numbers, little-endian. */
+class NdArray(override val dtype: String, override val shape: List<Int>, bytes: ByteBuffer) : Tensor {
     /** As native code reads it. */
     val bytes: ByteBuffer = bytes.order(ByteOrder.LITTLE_ENDIAN)
     val size: Int = shape.fold(1) { product, length -> product * length }

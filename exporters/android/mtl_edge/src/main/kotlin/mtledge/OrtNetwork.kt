@@ -7,7 +7,7 @@ import ai.onnxruntime.OrtException
 import ai.onnxruntime.OrtSession
 
 /** A network under ONNX Runtime, on the processor. */
-class OrtNetwork(content: ByteArray, private val input: String, threads: Int) : Network {
+class OrtNetwork(content: ByteArray, threads: Int) : Network {
     private val environment = OrtEnvironment.getEnvironment()
     private val session: OrtSession = try {
         OrtSession.SessionOptions().use { options ->
@@ -18,23 +18,34 @@ class OrtNetwork(content: ByteArray, private val input: String, threads: Int) : 
         throw ModelFileException("ONNX Runtime cannot load the model: ${error.message}")
     }
 
-    override fun run(input: NdArray): Map<String, NdArray> = tensor(input).use { given ->
-        session.run(mapOf(this.input to given)).use { result ->
-            result.associate { (name, value) -> name to copied(value as OnnxTensor) }
+    override fun run(inputs: Map<String, Tensor>): Map<String, NdArray> {
+        val given = LinkedHashMap<String, OnnxTensor>()
+        try {
+            for ((name, tensor) in inputs) given[name] = native(tensor)
+            return session.run(given).use { result ->
+                result.associate { (name, value) -> name to copied(value as OnnxTensor) }
+            }
+        } finally {
+            given.values.forEach(OnnxTensor::close)
         }
     }
 
     override fun close() = session.close()
 
-    private fun tensor(array: NdArray): OnnxTensor {
-        val shape = LongArray(array.shape.size) { array.shape[it].toLong() }
-        return when (array.dtype) {
-            "float32" -> OnnxTensor.createTensor(environment, array.bytes.asFloatBuffer(), shape)
-            "int64" -> OnnxTensor.createTensor(environment, array.bytes.asLongBuffer(), shape)
-            "uint8" -> OnnxTensor.createTensor(environment, array.bytes, shape, OnnxJavaType.UINT8)
-            "int8" -> OnnxTensor.createTensor(environment, array.bytes, shape, OnnxJavaType.INT8)
-            else -> throw SampleException("the graph must read float32, int64, uint8 or int8, found ${array.dtype}")
+    private fun native(tensor: Tensor): OnnxTensor {
+        val shape = LongArray(tensor.shape.size) { tensor.shape[it].toLong() }
+        return when (tensor) {
+            is Texts -> OnnxTensor.createTensor(environment, tensor.values.toTypedArray(), shape)
+            is NdArray -> numbers(tensor, shape)
         }
+    }
+
+    private fun numbers(array: NdArray, shape: LongArray): OnnxTensor = when (array.dtype) {
+        "float32" -> OnnxTensor.createTensor(environment, array.bytes.asFloatBuffer(), shape)
+        "int64" -> OnnxTensor.createTensor(environment, array.bytes.asLongBuffer(), shape)
+        "uint8" -> OnnxTensor.createTensor(environment, array.bytes, shape, OnnxJavaType.UINT8)
+        "int8" -> OnnxTensor.createTensor(environment, array.bytes, shape, OnnxJavaType.INT8)
+        else -> throw SampleException("the graph must read float32, int64, uint8, int8 or texts, found ${array.dtype}")
     }
 
     private fun copied(tensor: OnnxTensor): NdArray {

@@ -2,11 +2,13 @@ package mtledge
 
 import java.util.Locale
 
-/** What is done to raw samples before they enter the network. */
-sealed interface Preprocessing
+/** What is done to raw samples before they enter the network; [rawDtype] is theirs. */
+sealed interface Preprocessing {
+    val rawDtype: String
+}
 
 /** Images, or other grids of numbers: `raw * scale / std - mean / std`, by channel, the second axis. */
-class Pixels(val rawDtype: String, scale: Double, mean: List<Double>, std: List<Double>) : Preprocessing {
+class Pixels(override val rawDtype: String, scale: Double, mean: List<Double>, std: List<Double>) : Preprocessing {
     private val factors = std.map { scale.toFloat() / it.toFloat() }
     private val offsets = mean.zip(std) { middle, spread -> middle.toFloat() / spread.toFloat() }
 
@@ -23,10 +25,12 @@ class Pixels(val rawDtype: String, scale: Double, mean: List<Double>, std: List<
 }
 
 /** What the graph preprocesses by itself: images in the layout of its input, of the dtype that they come in. */
-class RawPixels(val rawDtype: String) : Preprocessing
+class RawPixels(override val rawDtype: String) : Preprocessing
 
 /** Rows of a table: column name -> its categories, or null where it holds numbers. */
 class Table(val columns: Map<String, List<String>?>) : Preprocessing {
+    override val rawDtype: String = "float32"
+
     /**
      * Rows, column name -> value, as `(N, columns)`: numbers as they are, categories as 1, 2, …
      *
@@ -37,10 +41,7 @@ class Table(val columns: Map<String, List<String>?>) : Preprocessing {
         columns.entries.forEachIndexed { position, (name, categories) ->
             val codes = categories?.withIndex()?.associate { (index, category) -> category to index + 1f }
             rows.forEachIndexed { index, row ->
-                if (name !in row) {
-                    throw SampleException("row $index: must have the column '$name', found ${row.keys.joinToString()}")
-                }
-                val value = row[name]
+                val value = cell(row, name, index)
                 val encoded = if (codes == null) number(value, name, index) else codes[categoryOf(value)] ?: 0f
                 found.bytes.putFloat(4 * (index * columns.size + position), encoded)
             }
@@ -49,8 +50,36 @@ class Table(val columns: Map<String, List<String>?>) : Preprocessing {
     }
 }
 
+/** The numbers of rows that the graph encodes, by the names of their columns. */
+class RawNumbers(columns: List<String>) : Preprocessing {
+    private val table = Table(columns.associateWith { null })
+
+    override val rawDtype: String = "float32"
+
+    /** Rows, column name -> value, as `(N, columns)`; NaN where one is missing. */
+    fun encode(rows: List<Map<String, Any?>>): NdArray = table.encode(rows)
+}
+
+/** The categories of rows that the graph encodes, by the names of their columns. */
+class RawCategories(val columns: List<String>) : Preprocessing {
+    override val rawDtype: String = "string"
+
+    /** Rows, column name -> value, as texts `(N, columns)`; an empty one where one is missing. */
+    fun encode(rows: List<Map<String, Any?>>): Texts {
+        val texts = rows.flatMapIndexed { index, row -> columns.map { categoryOf(cell(row, it, index)).orEmpty() } }
+        return Texts(texts, listOf(rows.size, columns.size))
+    }
+}
+
+private fun cell(row: Map<String, Any?>, name: String, index: Int): Any? {
+    if (name !in row) throw SampleException("row $index: must have the column '$name', found ${row.keys.joinToString()}")
+    return row[name]
+}
+
 /** Texts in lower case, cut into runs of `a-z0-9'`; ids begin with 2, 0 is padding and 1 any other word. */
 class Tokens(vocabulary: List<String>, val length: Int) : Preprocessing {
+    override val rawDtype: String = "int64"
+
     private val ids = vocabulary.withIndex().associate { (position, word) -> word to position + 2L }
 
     /** Texts -> ids `(N, length)`; words beyond are cut off, null is an empty text. */
@@ -80,6 +109,8 @@ internal fun preprocessingOf(steps: Map<*, *>): Preprocessing {
             },
         )
         "tokens" -> Tokens((steps["vocabulary"] as List<*>).map { it as String }, (steps["length"] as Double).toInt())
-        else -> throw ModelFileException("preprocessing must be one of pixels, raw-pixels, table, tokens, found $kind")
+        "raw-numbers" -> RawNumbers((steps["columns"] as List<*>).map { it as String })
+        "raw-categories" -> RawCategories((steps["columns"] as List<*>).map { (it as Map<*, *>)["name"] as String })
+        else -> throw ModelFileException("preprocessing must be of pixels, a table, its numbers or categories, or tokens, found $kind")
     }
 }

@@ -12,7 +12,7 @@ import androidx.activity.ComponentActivity
 import androidx.activity.result.contract.ActivityResultContracts
 import java.util.concurrent.Executors
 import mtledge.Kit
-import mtledge.NdArray
+import mtledge.Tensor
 import mtledge.imageBytes
 import mtledge.imageSample
 
@@ -73,11 +73,11 @@ class MainActivity : ComponentActivity() {
                 1 -> imageBytes(pixels, bitmap.width, bitmap.height, shape.single())
                 else -> imageSample(pixels, bitmap.width, bitmap.height, shape)
             }
-            answer(opened, sample)
+            answer(opened, mapOf(opened.model.manifest.inputs.single().name to sample))
         }
     }
 
-    private fun answer(opened: Kit, sample: NdArray) {
+    private fun answer(opened: Kit, sample: Map<String, Tensor>) {
         val start = System.nanoTime()
         val found = opened.model.predict(sample).first()
         val tookMs = (System.nanoTime() - start) / 1e6
@@ -89,9 +89,10 @@ class MainActivity : ComponentActivity() {
 
     /** Channels, height and width, if the model reads pictures; channels alone, if its graph resizes them. */
     private fun pictureShape(opened: Kit): List<Int>? {
-        val sizes = opened.model.manifest.shape.drop(1)
+        val input = opened.model.manifest.inputs.singleOrNull() ?: return null
+        val sizes = input.shape.drop(1)
         val known = sizes.filterNotNull()
-        val reads = opened.model.rawDtype == "uint8" && sizes.size == 3 && known.size in listOf(1, 3)
+        val reads = input.preprocessing.rawDtype == "uint8" && sizes.size == 3 && known.size in listOf(1, 3)
         return known.takeIf { reads && known[0] in listOf(1, 3) }
     }
 
