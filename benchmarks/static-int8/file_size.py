@@ -2,8 +2,8 @@
 
 Usage: python benchmarks/static-int8/file_size.py MODEL…     (prints a table)
 
-Weights are the constants of 8 bits, and small ones that stay in float; biases are the vectors of 32 bits, among them what a
-table is standardised with; scales are what conversions multiply by.
+Weights are the constants of 8 bits, and small ones that stay in float; biases are the vectors of 32 bits, among them
+what a table is standardised with; scales are what conversions multiply by.
 """
 
 from pathlib import Path
