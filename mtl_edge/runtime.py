@@ -114,6 +114,23 @@ def evaluate(
     """
     with needs_extra("metrics"):
         import sklearn.metrics  # noqa: F401 - at once, not after all samples have been computed
+    return measured(tasks, answers(session, tasks, source, arrays), arrays)
+
+
+def measured(tasks: Sequence[Task], found: Mapping[str, np.ndarray], arrays: Mapping[str, np.ndarray]) -> Metrics:
+    """Every task's metrics of what :func:`answers` found."""
+    return {task.name: task.measure(found[task.name], arrays[task.target]) for task in tasks}
+
+
+def answers(
+    session: Session, tasks: Sequence[Task], source: Inputs, arrays: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Every task's decoded answers to all samples, from ONNX Runtime's outputs; arguments are as of :func:`evaluate`.
+
+    Raises:
+        DataError: as for :func:`evaluate`.
+        ModelError: the outputs are not finite.
+    """
     read = {item.array: item.raw_shape for item in _several(source)}
     count = len(arrays.get(next(iter(read)), ()))
     for name in (*read, *(task.target for task in tasks)):
@@ -134,7 +151,7 @@ def evaluate(
     for outputs in _outputs(session, source, arrays, _BATCH):
         for task in tasks:
             parts[task.name].append(task.decode(outputs[task.name]))
-    return {task.name: task.measure(np.concatenate(parts[task.name]), arrays[task.target]) for task in tasks}
+    return {name: np.concatenate(found) for name, found in parts.items()}
 
 
 def _several(source: Inputs) -> Sequence[ModelInput]:

@@ -134,7 +134,7 @@ class Stages(TrainingStages):
                         equalize=spec.equalize, rounding=spec.rounding, correct_bias=spec.correct_bias
                     ),
                     cache=cache_folder(),
-                    goal=Goal(budgets, splits.val.arrays, base) if budgets else None,
+                    goal=Goal(budgets, splits.val.arrays, base if len(variants) > 1 else None) if budgets else None,
                     course=self._course(splits.train, samples, teacher, session),
                     guarding=spec.guard,
                     unseen=dataclasses.replace(

@@ -19,7 +19,9 @@ from mtl_edge.artifact import ModelInput
 from mtl_edge.bench.machine import TargetName, this_machine
 from mtl_edge.compress.candidates import Candidates
 from mtl_edge.compress.evidence import Evidence
+from mtl_edge.compress.outcome import Missed, Pruned, PrunedStep, Schedule
 from mtl_edge.compress.plan import Planner
+from mtl_edge.compress.schedule import Step, missed_budgets, steps_of, whole_course
 from mtl_edge.data.fingerprint import source_fingerprint, source_libraries
 from mtl_edge.data.source import prepare
 from mtl_edge.data.splits import Splits, load_splits_from
@@ -38,11 +40,12 @@ from mtl_edge.recipe.balance import Equal
 from mtl_edge.report.document import EpochRecord
 from mtl_edge.report.teachers import TEACHER
 from mtl_edge.storage import Stage, StageCache, cache_folder, write_atomically
-from mtl_edge.tasks import TargetStatistics, budget_weights, without_budgets
+from mtl_edge.tasks import Noise, TargetStatistics, budget_weights, budgets_of, loss_noise, without_budgets
 from mtl_edge.train.device import bf16_is_fast, find_device
 from mtl_edge.train.distributed import ALONE, Ranks
 from mtl_edge.train.learner import Learner
 from mtl_edge.train.loop import fit
+from mtl_edge.train.measure import answers
 from mtl_edge.train.selection import best_epoch
 from mtl_edge.train.teacher import Teacher
 from mtl_edge.train.training import Epoch, FitOptions
@@ -50,6 +53,7 @@ from mtl_edge.train.training import Epoch, FitOptions
 HISTORY_FILE = "history.json"
 WEIGHTS_FILE = "weights.safetensors"
 PRUNED_FILE = "pruned.json"
+NOISE_FILE = "noise.json"
 TASK_CODE = ("tasks", "preprocessing")
 CALIBRATION_BATCH = 32
 
@@ -185,9 +189,67 @@ class TrainingStages:
             found.append(Network(f"{TEACHER}/{name}", stages, stages.train(data)))
         return found
 
-    def prune(self, data: Stage, dense: Stage, teachers: "Sequence[Network]") -> Stage:
-        """The dense network with fewer channels or blocks, fine-tuned with teachers (see :meth:`teachers`)."""
+    def prune(
+        self, data: Stage, dense: Stage, teachers: "Sequence[Network]", *, base: "Network | None" = None
+    ) -> Stage:
+        """The dense network with fewer channels or blocks, fine-tuned with teachers (see :meth:`teachers`).
+
+        Where the recipe asks for several steps each is a stage of its own, and the last stage is what came of them.
+
+        Args:
+            data: the samples.
+            dense: the network to prune.
+            teachers: those who teach it.
+            base: the network from which the tasks' losses are counted; None is the one to prune.
+        """
         recipe, spec = self._recipe, self._recipe.compress.prune
+        steps = steps_of(spec)
+        if len(steps) == 1 and spec.stop == "never":
+            return self._prune_step("prune", steps[0], data, dense, dense, teachers)
+        done = [Network("dense", self, dense)]
+        before = (base or done[0]).metrics
+        missed: list[tuple[Missed, ...]] = []
+        for step in steps:
+            name = f"prune-{step.number}"
+            done.append(Network(name, self, self._prune_step(name, step, data, dense, done[-1].stage, teachers)))
+            missed.append(missed_budgets(recipe.tasks, before, done[-1].metrics))
+            if spec.stop == "budget" and missed[-1]:
+                break
+        over = spec.stop == "budget" and bool(missed[-1])
+        kept = max(len(missed) - over, 1)  # where the first one misses a budget already, it is the nearest miss
+
+        def work(folder: Path) -> None:
+            files = [network.stage.folder / PRUNED_FILE for network in done[1:]]
+            parts = [msgspec.json.decode(file.read_bytes(), type=Pruned) for file in files]
+            records = tuple(
+                PrunedStep(
+                    parameters=network.net(data).parameter_count,
+                    epochs=len(network.history),
+                    metrics=network.metrics,
+                    reached=part.reached,
+                    missed=lost,
+                )
+                for network, part, lost in zip(done[1:], parts, missed, strict=True)
+            )
+            whole = done[0].net(data).parameter_count
+            schedule = Schedule(planned=len(steps), parameters=whole, metrics=before, steps=records, kept=kept)
+            write_atomically(folder / PRUNED_FILE, msgspec.json.encode(whole_course(parts, schedule)))
+            for name in (WEIGHTS_FILE, HISTORY_FILE):
+                write_atomically(folder / name, (done[kept].stage.folder / name).read_bytes())
+
+        return self._stage(
+            "prune",
+            work,
+            {"schedule": spec, "networks": [each.stage.digest for each in done], "before": before, "missed": missed},
+            code=("compress", "recipe", "nets", "train/selection.py", *TASK_CODE),
+            libraries=(),
+        )
+
+    def _prune_step(
+        self, name: str, step: Step, data: Stage, dense: Stage, parent: Stage, teachers: "Sequence[Network]"
+    ) -> Stage:
+        """One step: the network of a stage with less of it, down to a share of the dense one, fine-tuned."""
+        recipe, spec = self._recipe, step.of(self._recipe.compress.prune)
         depends_on = self._depends_on(
             {
                 "prune": spec,
@@ -198,8 +260,9 @@ class TrainingStages:
                 "bf16": self._bf16,
                 "seed": recipe.seed,
                 "data": data.digest,
-                "parent": dense.digest,
+                "parent": parent.digest,
                 "teachers": [teacher.stage.digest for teacher in teachers],
+                **({"step": [step.number, step.planned], "dense": dense.digest} if step.planned > 1 else {}),
                 **({"machine": this_machine(), "int8": int8_target(recipe)} if spec.target is not None else {}),
             },
             code=("compress", *(("export", "quantize") if spec.target is not None else ()), *_TRAINING_CODE),
@@ -209,9 +272,8 @@ class TrainingStages:
         def work(folder: Path) -> None:
             material = self._material(data)
             splits, learner = material.splits, material.learner
-            unpruned = self._trained(dense, material)
             candidates = Candidates(
-                net=unpruned,
+                net=self._trained(dense, material),
                 example=learner.inputs(splits.calib, slice(CALIBRATION_BATCH)),
                 input_name=recipe.data.input,
                 rankings={},
@@ -222,15 +284,49 @@ class TrainingStages:
                 spec,
                 Evidence(learner, splits.train, recipe.train.batch_size),
                 budget_weights(recipe.tasks) if spec.across == "budget" else recipe.train.weights,
+                share=step.share,
             )
+            if step.number > 1:
+                candidates = candidates.thinner(self._trained(parent, material))
             net, found = planner.prune(candidates)
             write_atomically(folder / PRUNED_FILE, msgspec.json.encode(found))
-            options = self._options(spec, recipe.seed + 1)
+            options = self._options(spec, recipe.seed + step.number)
             lesson = Teacher([teacher.net(data) for teacher in teachers], recipe.compress.distill)
-            history = self._fit("prune", depends_on, net, material, options, title="fine-tune", teacher=lesson)
+            title = "fine-tune" if step.planned == 1 else f"fine-tune {step.number}/{step.planned}"
+            history = self._fit(name, depends_on, net, material, options, title=title, teacher=lesson)
             _save_trained(folder, net, history)
 
-        return self._made("prune", work, depends_on)
+        return self._made(name, work, depends_on)
+
+    def noise(self, data: Stage, dense: Stage, other: "Network") -> tuple[Noise, ...]:
+        """What the validation and the test samples can tell of how much another network loses, task by task."""
+        recipe = self._recipe
+        budgets = budgets_of(recipe.tasks)
+        if not budgets:
+            return ()
+
+        def work(folder: Path) -> None:
+            material, found = self._material(data), []
+            nets = (self._trained(dense, material), other.net(data))
+            splits = {"validation": material.splits.val, "test": material.splits.test}
+            with spinner("noise of budgets"):
+                for split, samples in splits.items():
+                    before, after = (answers(net, material.learner, samples, recipe.train.batch_size) for net in nets)
+                    found += [
+                        loss_noise(task, budget, before[task.name], after[task.name], samples[task.target], split=split)
+                        for task in recipe.tasks
+                        if (budget := budgets.get(task.name)) is not None
+                    ]
+            write_atomically(folder / NOISE_FILE, msgspec.json.encode(found))
+
+        stage = self._stage(
+            "noise",
+            work,
+            {"tasks": recipe.tasks, "data": data.digest, "dense": dense.digest, "other": other.stage.digest},
+            code=("train", "nets", "recipe", "data/splits.py", *TASK_CODE),
+            libraries=("torch", "numpy", "scikit-learn"),
+        )
+        return msgspec.json.decode((stage.folder / NOISE_FILE).read_bytes(), type=tuple[Noise, ...])
 
     def untrained(self, data: Stage) -> tuple[MultiTaskNet, Tensor]:
         """The network of this recipe before any training, and two samples as it reads them."""

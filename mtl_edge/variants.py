@@ -80,7 +80,7 @@ def make_variants(stages: TrainingStages, data: Stage) -> Networks:
             case "student":
                 found.append(Variant(name, student, student.train(data, teachers), "distill", dense))
             case "prune":
-                pruned = before.stages.prune(data, before.stage, teachers)
+                pruned = before.stages.prune(data, before.stage, teachers, base=dense)
                 found.append(Variant(name, before.stages, pruned, "prune + distill", before))
     return Networks(tuple(found), tuple(teacher for teacher in teachers if teacher.stage != dense.stage))
 

@@ -126,6 +126,10 @@ def test_a_budget_is_judged_without_training_again(recipe: Recipe, tmp_path: Pat
         page = (workdir / "report.md").read_text()
         assert "## What budgets allow" in page
         assert all(line in page for line in said)
+    assert [(noise.task, noise.samples) for noise in report.noise] == [
+        (name, count) for count in (20, 40) for name in ("keys", "relu")
+    ]
+    assert page.count("the budget of relu, 0 %, is less than the noise of") == 1
 
 
 def test_a_graph_that_computes_something_else_fails_the_export(

@@ -12,6 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from mtl_edge.bench.machine import TargetName, this_machine
+from mtl_edge.compress.dependencies import group_channels
 from mtl_edge.compress.importance import Ranking
 from mtl_edge.compress.prune import keep_channels
 from mtl_edge.compress.shapes import Shape
@@ -43,7 +44,7 @@ class Candidates:
     """What shapes of a network cost, relative to the dense network.
 
     Attributes:
-        net: the network to narrow: the dense one, or it without some of its blocks.
+        net: the network to narrow: the dense one, or it without some of its blocks and channels.
         example: one batch of its inputs, which also calibrates: no answer is looked at.
         input_name: of the exported graph.
         rankings: what its channels are worth.
@@ -61,8 +62,13 @@ class Candidates:
     whole: "Candidates | None" = None
 
     def thinner(self, net: MultiTaskNet) -> "Candidates":
-        """Those of the same network without some of its blocks, whose channels are to be ranked anew."""
+        """Those of the same network without some of its blocks or channels; what is left is to be ranked anew."""
         return replace(self, net=net, rankings={}, whole=self._whole)
+
+    @property
+    def dense_channels(self) -> Mapping[str, int]:
+        """How many channels the ranked groups have in the dense network; empty where this is it."""
+        return {} if self.whole is None else group_channels(self.whole.net, self.rankings)
 
     def parameters(self, shape: Shape) -> float:
         """Its trained values over the dense network's."""

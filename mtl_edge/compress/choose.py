@@ -13,7 +13,7 @@ from mtl_edge.recipe import PruneSpec
 
 
 def choose_shape(
-    spec: PruneSpec, rankings: Mapping[str, Ranking], candidates: Candidates
+    spec: PruneSpec, rankings: Mapping[str, Ranking], candidates: Candidates, *, share: float = 1.0
 ) -> tuple[Shape, Reached | None]:
     """The shape that a recipe asks for, and how near it is to the target where there is one.
 
@@ -21,10 +21,13 @@ def choose_shape(
         spec: a ratio or a target, and what channels are rounded to.
         rankings: what channels are worth.
         candidates: what shapes cost; not asked where there is no target.
+        share: how far to go on the way from the dense network.
     """
+    dense = candidates.dense_channels
     if spec.target is None:
-        return uniform(rankings, ratio=spec.ratio, round_to=spec.round_to), None
-    target = read_target(spec.target)
+        ratio = spec.ratio if share == 1 else round(1 - (1 - spec.ratio) ** share, 9)
+        return uniform(rankings, ratio=ratio, round_to=spec.round_to, dense=dense), None
+    target = target_of(spec.target, share, candidates)
     with spinner(f"prune: look for {target}"):
         cost = {"latency": candidates.latency, "size": candidates.size, "parameters": candidates.parameters}[target.of]
         solved = solve(
@@ -33,6 +36,7 @@ def choose_shape(
             limit=limit_of(target, candidates),
             round_to=spec.round_to,
             whole=whole_cost(cost, candidates),
+            dense=dense,
         )
     return solved.shape, Reached(
         target=str(target),
@@ -42,6 +46,12 @@ def choose_shape(
         dense_ms=candidates.dense_ms if target.of == "latency" else None,
         tried=solved.tried,
     )
+
+
+def target_of(text: str, share: float, candidates: Candidates) -> Target:
+    """A recipe's target, or what of it is to be reached so far on the way from the dense network."""
+    target = read_target(text)
+    return target.part(share, candidates.dense_ms if target.absolute and share < 1 else 1.0)
 
 
 def limit_of(target: Target, candidates: Candidates) -> float:

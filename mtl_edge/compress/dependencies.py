@@ -6,6 +6,7 @@ from types import TracebackType
 
 import torch_pruning
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
 from mtl_edge.errors import ModelError
 from mtl_edge.export.explain import reason, user_line
@@ -61,6 +62,24 @@ def trace(net: MultiTaskNet, example: Tensor) -> Traced:
     names = {module: name for name, module in net.named_modules()}
     groups = {names[group[0].dep.target.module]: group for group in found if not _is_grouped(group)}
     return Traced(graph, groups)
+
+
+def group_channels(net: MultiTaskNet, names: Iterable[str]) -> dict[str, int]:
+    """How many channels each group has, by the name of its first layer; an attention's by its own.
+
+    Names that the network does not have are left out.
+    """
+    modules = dict(net.named_modules())
+    found: dict[str, int] = {}
+    for name in names:
+        match modules.get(name):
+            case Attention() as attention:
+                found[name] = attention.heads * attention.head_width
+            case nn.Linear() as layer:
+                found[name] = layer.out_features
+            case _ConvNd() as layer:
+                found[name] = layer.out_channels
+    return found
 
 
 def _explained(net: nn.Module, error: BaseException) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from mtl_edge.compress.target import Quantity
+from mtl_edge.tasks import Budget
 
 
 class PrunedGroup(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,14 +49,58 @@ class Reached(msgspec.Struct, frozen=True, kw_only=True):
     dense_ms: float | None = None
 
 
+class Missed(msgspec.Struct, frozen=True):
+    """A task that has lost more than its budget allows; ``loss`` is in the budget's unit."""
+
+    task: str
+    budget: Budget
+    loss: float
+
+    def __str__(self) -> str:
+        return f"{self.task} lost {self.loss:.2f} of its {self.budget}"
+
+
+class PrunedStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A step of a schedule, fine-tuned.
+
+    ``metrics`` are those on the validation samples, by task and name; ``missed`` are the tasks that are over budget.
+    """
+
+    parameters: int
+    epochs: int
+    metrics: Mapping[str, Mapping[str, float]]
+    reached: Reached | None = None
+    missed: tuple[Missed, ...] = ()
+
+
+class Schedule(msgspec.Struct, frozen=True, kw_only=True):
+    """Pruning in several steps.
+
+    ``planned`` is how many there were to be, ``steps`` those that there were, ``kept`` the number of the one whose
+    network is the result. ``parameters`` are those of the network that was pruned, ``metrics`` what the dense one
+    reaches on the validation samples, from which losses are counted.
+    """
+
+    planned: int
+    parameters: int
+    metrics: Mapping[str, Mapping[str, float]]
+    steps: tuple[PrunedStep, ...]
+    kept: int
+
+
 class Pruned(msgspec.Struct, frozen=True, kw_only=True):
-    """What pruning did: what ranked the channels, each group, how near that is to a target, and blocks that left."""
+    """What pruning did: what ranked the channels, each group, how near that is to a target, and blocks that left.
+
+    With a ``schedule`` of several steps that is all from the dense network on, and ``reached`` is what its last step
+    was to reach.
+    """
 
     importance: str
     groups: tuple[PrunedGroup, ...]
     reached: Reached | None = None
     dropped: tuple[DroppedBlock, ...] = ()
     blocks: int = 0
+    schedule: Schedule | None = None
 
 
 class Withheld(msgspec.Struct, frozen=True):
@@ -100,9 +145,32 @@ def dropped_line(pruned: Pruned) -> str:
     if not pruned.dropped:
         return ""
     names = ", ".join(block.name for block in pruned.dropped)
-    changes = ", ".join(f"{task} {change:+.0%}" for task, change in pruned.dropped[-1].losses.items())
     count = f"{len(pruned.dropped)} of {pruned.blocks} residual blocks"
+    if pruned.schedule is not None:  # with fine-tuning between them
+        return f"{count} dropped ({names})"
+    changes = ", ".join(f"{task} {change:+.0%}" for task, change in pruned.dropped[-1].losses.items())
     return f"{count} dropped ({names}), which changed losses before fine-tuning by: {changes}"
+
+
+def schedule_line(schedule: Schedule) -> str:
+    """Which step ended a schedule before its end, and why, in one line; empty where none did, or the first one."""
+    if schedule.kept == len(schedule.steps):
+        return ""
+    lost = ", ".join(map(str, schedule.steps[-1].missed))
+    return (
+        f"ended after step {schedule.kept} of {schedule.planned}, the last one within all budgets: "
+        f"in step {len(schedule.steps)}, {lost}"
+    )
+
+
+def schedule_warnings(pruned: Mapping[str, Pruned]) -> list[str]:
+    """One sentence for each network that is over budget after the first step already."""
+    return [
+        f"{name}: step 1 of {found.schedule.planned} misses a budget already, and is kept as the nearest miss: "
+        + ", ".join(map(str, found.schedule.steps[0].missed))
+        for name, found in pruned.items()
+        if found.schedule is not None and found.schedule.kept == 1 and found.schedule.steps[0].missed
+    ]
 
 
 def conflict_line(pruned: Pruned) -> str:
@@ -123,9 +191,10 @@ def conflict_line(pruned: Pruned) -> str:
 
 
 def pruned_lines(pruned: Mapping[str, Pruned]) -> list[str]:
-    """One sentence each: what came of a target, which blocks left, and how many channels tasks do not share."""
+    """One sentence each: what ended it, what came of a target, which blocks left, how many channels are not shared."""
     lines = {
         name: (
+            schedule_line(found.schedule) if found.schedule is not None else "",
             target_line(found.reached) if found.reached is not None else "",
             dropped_line(found),
             conflict_line(found),

@@ -4,15 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mtl_edge.compress.candidates import Candidates
-from mtl_edge.compress.choose import choose_shape, limit_of, whole_cost
+from mtl_edge.compress.choose import choose_shape, limit_of, target_of, whole_cost
 from mtl_edge.compress.conflict import describe
 from mtl_edge.compress.depth import demand_blocks, least_blocks, loss_changes, residual_blocks
 from mtl_edge.compress.evidence import Evidence
 from mtl_edge.compress.importance import rank
 from mtl_edge.compress.outcome import DroppedBlock, Pruned
 from mtl_edge.compress.shapes import Solved, solve
-from mtl_edge.compress.target import Target, read_target
-from mtl_edge.nets.bypass import without_blocks
+from mtl_edge.nets.bypass import bypassed, without_blocks
 from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.progress import spinner
 from mtl_edge.recipe import PruneSpec
@@ -29,29 +28,31 @@ class Planner:
         spec: what is to leave, and by which importance.
         evidence: what training samples say of networks.
         weights: task -> its weight among the others.
+        share: how far to go on the way from the dense network to what the recipe asks for.
     """
 
     spec: PruneSpec
     evidence: Evidence
     weights: Mapping[str, float]
+    share: float = 1.0
 
-    def prune(self, dense: Candidates) -> tuple[MultiTaskNet, Pruned]:
+    def prune(self, candidates: Candidates) -> tuple[MultiTaskNet, Pruned]:
         """The network that the recipe asks for, not fine-tuned yet, and what has left it.
 
         Args:
-            dense: the candidates of the dense network, not ranked yet.
+            candidates: those of the dense network, or of what earlier steps left of it; not ranked yet.
 
         Raises:
             ModelError: the network's channels cannot be followed, or it has fewer blocks than are to be dropped.
         """
         spec = self.spec
-        whole = self._ranked(dense)
+        whole = self._ranked(candidates)
         blocks, order = self._blocks(whole)
         if isinstance(spec.depth, int):
             chosen, dropped = self._without(whole, order), order
         else:
-            chosen, dropped = self._best(whole, order, read_target(spec.target)) if spec.target else (whole, ())
-        shape, reached = choose_shape(spec, chosen.rankings, chosen)
+            chosen, dropped = self._best(whole, order) if order else (whole, ())
+        shape, reached = choose_shape(spec, chosen.rankings, chosen, share=self.share)
         found = Pruned(
             importance=spec.importance,
             groups=describe(chosen.rankings, shape),
@@ -65,23 +66,22 @@ class Planner:
         """The residual blocks, where the recipe lets them leave, and the order in which they would."""
         match self.spec.depth:
             case int() as count:
-                blocks = residual_blocks(whole.net, whole.example[:2])
-                demand_blocks(blocks, count)
-            case "auto" if self.spec.target is not None and read_target(self.spec.target).of == "latency":
+                blocks, gone = residual_blocks(whole.net, whole.example[:2]), len(bypassed(whole.net))
+                demand_blocks(blocks, count - gone)
+                count = round(self.share * count) - gone
+            case "auto":
                 blocks = residual_blocks(whole.net, whole.example[:2])
                 count = len(blocks)
-            case _:
+            case "off":
                 return (), ()
         with spinner("prune: weigh blocks"):
             return blocks, least_blocks(whole.net, blocks, self.evidence.losses, most=count)
 
-    def _best(
-        self, whole: Candidates, order: Sequence[DroppedBlock], target: Target
-    ) -> tuple[Candidates, Sequence[DroppedBlock]]:
+    def _best(self, whole: Candidates, order: Sequence[DroppedBlock]) -> tuple[Candidates, Sequence[DroppedBlock]]:
         """With as many blocks dropped as harm the worst-off task least at the target; or the fastest of all."""
-        if not order:
-            return whole, ()
+        assert self.spec.target is not None
         found: list[tuple[Candidates, Sequence[DroppedBlock], Solved]] = []
+        target = target_of(self.spec.target, self.share, whole)
         with spinner(f"prune: look for {target} with fewer blocks"):
             limit = limit_of(target, whole)
             for count in _depths(len(order)):

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from torch import Tensor
 
@@ -40,9 +41,21 @@ def prune_channels(
     return keep_channels(net, example, rankings, uniform(rankings, ratio=ratio, round_to=round_to))
 
 
-def uniform(rankings: Mapping[str, Ranking], *, ratio: float, round_to: int) -> dict[str, int]:
-    """How many channels stay in each group, where each loses the same share, as far as ``round_to`` allows."""
-    return {name: channels_kept(ranking.channels, ratio, round_to) for name, ranking in rankings.items()}
+def uniform(
+    rankings: Mapping[str, Ranking], *, ratio: float, round_to: int, dense: Mapping[str, int] = MappingProxyType({})
+) -> dict[str, int]:
+    """How many channels stay in each group, where each loses the same share, as far as ``round_to`` allows.
+
+    Args:
+        rankings: the groups.
+        ratio: the share to remove.
+        round_to: what the number of channels left is a multiple of.
+        dense: name of a group -> what the share is of, where some of its channels have left before.
+    """
+    return {
+        name: min(channels_kept(dense.get(name, ranking.channels), ratio, round_to), ranking.channels)
+        for name, ranking in rankings.items()
+    }
 
 
 def keep_channels(

@@ -6,6 +6,7 @@ them, since each may be a measurement: shapes are put in a row from the dense on
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import torch
 
@@ -49,6 +50,7 @@ def solve(
     round_to: int,
     whole: float = 1.0,
     evenly: bool = False,
+    dense: Shape = MappingProxyType({}),
 ) -> Solved:
     """The shape within a limit that loses least: first along one ratio for all groups, then group by group.
 
@@ -61,8 +63,9 @@ def solve(
         cost: of a shape; asked once for each.
         limit: what it may cost.
         round_to: channels left are a multiple of it.
-        whole: the cost with all channels: less than 1 where blocks have been dropped.
+        whole: the cost with all channels: less than 1 where blocks or channels have left before.
         evenly: look along one ratio for all groups only, which takes a few measurements.
+        dense: the dense network's channels of each group, where some have left before.
     """
     row = uniform_row(rankings, round_to)
     if limit >= whole:
@@ -79,7 +82,7 @@ def solve(
     if evenly or not plain.reached:
         return replace(plain, tried=len(asked))
     gains = {name: _gain(name, row[0], plain.shape, once, whole) for name in _largest(rankings, plain.shape)}
-    refined = _first_within(greedy_row(rankings, gains, round_to), once, limit, whole)
+    refined = _first_within(greedy_row(rankings, gains, round_to, dense), once, limit, whole)
     better = refined.reached and lost(rankings, refined.shape) < lost(rankings, plain.shape)
     return replace(refined if better else plain, tried=len(asked))
 
@@ -94,14 +97,21 @@ def uniform_row(rankings: Mapping[str, Ranking], round_to: int) -> list[Shape]:
     return row
 
 
-def greedy_row(rankings: Mapping[str, Ranking], gains: Mapping[str, float], round_to: int) -> list[Shape]:
+def greedy_row(
+    rankings: Mapping[str, Ranking],
+    gains: Mapping[str, float],
+    round_to: int,
+    dense: Shape = MappingProxyType({}),
+) -> list[Shape]:
     """Shapes that lose ``round_to`` channels of one group each, where most is gained for what is lost.
 
     Args:
         rankings: what channels are worth.
         gains: name of a group -> what a channel of it costs; those without keep their channels.
         round_to: channels left are a multiple of it.
+        dense: the dense network's channels of each group, where some have left before.
     """
+    least = {name: max(round_to, _LEAST * dense.get(name, ranking.channels)) for name, ranking in rankings.items()}
     row: list[Shape] = [{name: ranking.channels for name, ranking in rankings.items()}]
     losses = {name: _losses(ranking, rankings) for name, ranking in rankings.items()}
     while True:
@@ -110,7 +120,7 @@ def greedy_row(rankings: Mapping[str, Ranking], gains: Mapping[str, float], roun
         smaller: dict[str, int] = {}
         for name, ranking in rankings.items():
             here, there = shape[name], (shape[name] - 1) // round_to * round_to
-            if gains.get(name, 0) > 0 and there >= max(round_to, _LEAST * ranking.channels):
+            if gains.get(name, 0) > 0 and there >= least[name]:
                 leaving = losses[name][ranking.channels - there] - losses[name][ranking.channels - here]
                 pays[name], smaller[name] = gains[name] * (here - there) / max(leaving, 1e-12), there
         if not pays:

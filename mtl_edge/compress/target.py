@@ -18,6 +18,18 @@ class Target(msgspec.Struct, frozen=True):
     of: Quantity
     absolute: bool = False
 
+    def part(self, share: float, whole: float) -> "Target":
+        """What is to be reached so far on the way from a whole network, to three digits: equal steps, equal factors.
+
+        Args:
+            share: of the steps.
+            whole: the amount of the network that is not pruned.
+        """
+        if share == 1:
+            return self
+        amount = whole * (self.amount / whole) ** share
+        return Target(float(f"{amount:.3g}"), self.of, self.absolute)
+
     def __str__(self) -> str:
         return f"{self.amount:g} ms" if self.absolute else f"{self.amount:g}x {self.of}"
 

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import onnx
 
-from mtl_edge.errors import ModelError
+from mtl_edge.errors import ModelError, needs_extra
 from mtl_edge.progress import progress_bar
 from mtl_edge.quantize.emulate import open_as_on
 from mtl_edge.quantize.noise import output_noise
@@ -20,8 +20,8 @@ from mtl_edge.quantize.race import latency_ratio
 from mtl_edge.quantize.source import CalibratedSource
 from mtl_edge.quantize.static import insert_qdq
 from mtl_edge.quantize.target import Target
-from mtl_edge.runtime import Metrics, Session, evaluate
-from mtl_edge.tasks import Budget, Metric, Task
+from mtl_edge.runtime import Metrics, Session, answers, measured
+from mtl_edge.tasks import Budget, Metric, Task, loss_noise
 
 _MOST = 8
 """Layers that go back at most; a task that still fails then is not one or two layers' fault."""
@@ -68,7 +68,8 @@ class Goal(msgspec.Struct, frozen=True):
     Attributes:
         budgets: task name -> its budget.
         samples: name -> array, labelled samples to judge by.
-        base: task -> metric -> value that losses are counted from; None means those of the fp32 model itself.
+        base: task -> metric -> value that losses are counted from; None means those of the fp32 model itself. Whoever
+            names another one says what the samples can tell of the losses: here, its answers are not known.
     """
 
     budgets: Mapping[str, Budget]
@@ -115,7 +116,7 @@ def keep_budgets(
             fewer = search.judge(kept, [name for name in best.reverted if name != layer])
             if sum(map(_excess, fewer.spent)) <= sum(map(_excess, best.spent)):
                 best = fewer
-    return best
+    return search.told(best)
 
 
 class Judge:
@@ -128,7 +129,6 @@ class Judge:
 
     Attributes:
         lost: tasks that miss their budget in fp32 already.
-        remarks: these, and budgets that the samples cannot judge.
     """
 
     def __init__(self, source: CalibratedSource, target: Target, goal: Goal) -> None:
@@ -136,16 +136,29 @@ class Judge:
             raise ModelError("max_drop: the model must have a manifest, which says what its outputs mean; found none")
         self._target, self._goal, self._manifest = target, goal, source.manifest
         self._tasks = {task.name: task for task in source.manifest.tasks}
-        fp32 = self._metrics(source.session)
+        with needs_extra("metrics"):
+            import sklearn.metrics  # noqa: F401 - at once, not after all samples have been computed
+        self._fp32 = self._answers(source.session)
+        fp32 = self._metrics(self._fp32)
         self._base = goal.base or fp32
         self.lost = {spent.task for spent in self._spend(fp32) if not spent.holds}
-        tight = (_too_tight(self._tasks[name], budget, goal.samples) for name, budget in goal.budgets.items())
-        before = (f"{name} misses its budget before quantization already" for name in sorted(self.lost))
-        self.remarks = tuple(filter(None, (*tight, *before)))
 
     def spent(self, model: bytes) -> tuple[Spent, ...]:
         """What became of each budget."""
-        return self._spend(self._metrics(open_as_on(model, self._target.name)))
+        return self._spend(self._metrics(self._answers(open_as_on(model, self._target.name))))
+
+    def remarks(self, model: bytes) -> tuple[str, ...]:
+        """Budgets that no int8 form can keep, and those that the samples cannot judge in this one."""
+        before = (f"{name} misses its budget before quantization already" for name in sorted(self.lost))
+        if self._goal.base is not None:
+            return tuple(before)
+        int8 = self._answers(open_as_on(model, self._target.name))
+        noises = (
+            loss_noise(task, budget, self._fp32[name], int8[name], self._goal.samples[task.target], split="labelled")
+            for name, budget in self._goal.budgets.items()
+            if (task := self._tasks[name])
+        )
+        return (*before, *(str(noise) for noise in noises if noise.drowns))
 
     def misses(self, spent: Sequence[Spent]) -> list[Spent]:
         """Those that are missed, and that another int8 form could keep."""
@@ -155,8 +168,11 @@ class Judge:
         """By how many times of themselves budgets are missed, taken together."""
         return sum(map(_excess, spent))
 
-    def _metrics(self, session: Session) -> Metrics:
-        return evaluate(session, self._manifest.tasks, self._manifest.inputs, self._goal.samples)
+    def _answers(self, session: Session) -> dict[str, np.ndarray]:
+        return answers(session, self._manifest.tasks, self._manifest.inputs, self._goal.samples)
+
+    def _metrics(self, found: Mapping[str, np.ndarray]) -> Metrics:
+        return measured(self._manifest.tasks, found, self._goal.samples)
 
     def _spend(self, found: Metrics) -> tuple[Spent, ...]:
         return tuple(
@@ -180,7 +196,11 @@ class _Search:
     def judge(self, kept: frozenset[str], reverted: Sequence[str]) -> WithinBudgets:
         """What becomes of the budgets when these layers are in float too."""
         nodes = kept.union(reverted)
-        return WithinBudgets(nodes, tuple(reverted), self._judge.spent(self._build(nodes)), self._judge.remarks)
+        return WithinBudgets(nodes, tuple(reverted), self._judge.spent(self._build(nodes)), ())
+
+    def told(self, found: WithinBudgets) -> WithinBudgets:
+        """The same, and what is to be said of it."""
+        return msgspec.structs.replace(found, remarks=self._judge.remarks(self._build(found.kept)))
 
     def worst(self, found: WithinBudgets) -> str | None:
         """The task that misses its budget most, of those that float could heal."""
@@ -221,11 +241,3 @@ def spend(task: Task, budget: Budget, fp32: Mapping[str, float], int8: Mapping[s
 def _excess(spent: Spent) -> float:
     """By how many times of itself a budget is missed."""
     return max(spent.loss - spent.budget.amount, 0.0) / max(spent.budget.amount, 0.01)
-
-
-def _too_tight(task: Task, budget: Budget, samples: Mapping[str, np.ndarray]) -> str:
-    """One sample more or less must not decide."""
-    count = len(samples[task.target])
-    if task.metrics[0].unit == "share" and budget.amount < 100 / count:
-        return f"the budget of {task.name}, {budget}, is less than one of {count} samples"
-    return ""

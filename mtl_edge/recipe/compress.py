@@ -24,7 +24,8 @@ class PruneSpec(Section, frozen=True):
     ``depth`` is how many residual blocks leave, or ``auto``: with a target of latency, as many as are less of a loss to
     the tasks than channels are at the same latency.
     ``importance`` and ``across`` are as of :func:`mtl_edge.compress.importance.rank`; ``budget`` counts a task the more
-    the less it may lose by its ``max_drop``.
+    the less it may lose by its ``max_drop``. With several ``steps`` a part leaves in each, and is followed by its share
+    of the ``epochs``; to ``stop`` at a ``budget`` ends them where a task has lost more than its ``max_drop``.
     """
 
     ratio: Annotated[float, Meta(ge=0, lt=1)] = 0.5
@@ -33,15 +34,22 @@ class PruneSpec(Section, frozen=True):
     importance: Literal["taylor", "magnitude", "bn-scale"] = "taylor"
     across: Literal["sum", "worst", "budget"] = "sum"
     round_to: Count = 8
+    steps: Count = 1
+    stop: Literal["never", "budget"] = "never"
     epochs: Count = 8
     learning_rate: Positive = 3e-3
 
     def __post_init__(self) -> None:
+        of = None
         if self.target is not None:
             try:
-                read_target(self.target)
+                of = read_target(self.target).of
             except ValueError as error:
                 raise ValueError(f"target: {error}") from error
+        if self.depth == "auto" and of != "latency":
+            raise ValueError(f"depth: 'auto' must have a target of latency, found {self.target or 'a ratio'}")
+        if self.steps > self.epochs:
+            raise ValueError(f"steps: must be at most epochs, {self.epochs}, since each has one, found {self.steps}")
 
 
 class StudentSpec(Section, frozen=True):

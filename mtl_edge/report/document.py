@@ -6,6 +6,7 @@ from mtl_edge.bench.results import Benchmark
 from mtl_edge.compress.outcome import Pruned, Withheld
 from mtl_edge.profile.results import Profiles
 from mtl_edge.quantize.outcome import Outcome
+from mtl_edge.tasks import Noise
 
 
 class EpochRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,8 +24,9 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     torch and ONNX Runtime per exported network, in standard deviations of the output. ``pruned`` says of each pruned
     network what is left of it, and which channels serve one task only. ``quantized`` says of each int8 model how it
     came about, what the runtime really runs in int8, and what became of the tasks' budgets. ``withheld`` says of each
-    model that is no result which one is faster. ``profiles`` says where the time of each variant goes; reports of older
-    versions have neither these nor ``validation``.
+    model that is no result which one is faster. ``noise`` says of each task with a budget how well it is known what the
+    last network loses of it. ``profiles`` says where the time of each variant goes; reports of older versions have
+    none of these three, nor ``validation``.
     """
 
     name: str
@@ -36,4 +38,5 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
     profiles: Profiles = Profiles()
     pruned: dict[str, Pruned] = {}
     withheld: dict[str, Withheld] = {}
+    noise: tuple[Noise, ...] = ()
     validation: dict[str, dict[str, dict[str, float]]] = {}

@@ -55,6 +55,7 @@ def run_to_html(report: "RunReport", added: Additions = NOTHING) -> str:
     """The page of a finished run; profiles that are given take the place of its own."""
     from mtl_edge.report.charts.training import curves
     from mtl_edge.report.outcomes import outcome_tables, run_warnings
+    from mtl_edge.report.schedule import schedule_tables
 
     benchmark = report.benchmark
     names = [result.name for result in benchmark.results]
@@ -65,6 +66,7 @@ def run_to_html(report: "RunReport", added: Additions = NOTHING) -> str:
         of_run(report.name, report.recipe, benchmark),
         added if added.profiles else replace(added, profiles=report.profiles.found),
         report=report,
+        schedules=schedule_tables(report.pruned, benchmark.base_result.tasks),
         quantized=outcome_tables(report.quantized),
         outcomes=run_warnings(report),
         curves=curves(trained, benchmark.base_result.tasks, names, PAGE),
@@ -85,6 +87,7 @@ def _render(
     added: Additions,
     *,
     report: "RunReport | None" = None,
+    schedules: Sequence[Table] = (),
     quantized: Sequence[Table] = (),
     outcomes: Sequence[str] = (),
     curves: Sequence["Curve"] = (),
@@ -129,6 +132,7 @@ def _render(
         profiles=profile_tables(added.profiles),
         damage=_damage(added.damage),
         boxes=_boxes(added.boxes) if added.boxes is not None else None,
+        schedules=schedules,
         quantized=quantized,
         curves=curves,
         trained=trained,

@@ -23,9 +23,15 @@ def run_to_markdown(report: "RunReport", *, picture: str | None) -> str:
     """A finished run as Markdown tables, with a link to the picture's file."""
     from mtl_edge.compress.outcome import pruned_lines
     from mtl_edge.report.outcomes import outcome_tables, run_warnings
+    from mtl_edge.report.schedule import schedule_tables
 
-    taught = teacher_tables(report.validation, report.benchmark.base_result.tasks)
-    tables = [*parts_tables(report.profiles.found), *outcome_tables(report.quantized), *taught]
+    tasks = report.benchmark.base_result.tasks
+    tables = [
+        *schedule_tables(report.pruned, tasks),
+        *parts_tables(report.profiles.found),
+        *outcome_tables(report.quantized),
+        *teacher_tables(report.validation, tasks),
+    ]
     remarks = run_warnings(report)
     return _document(report.name, report.benchmark, picture, tables, remarks, pruned_lines(report.pruned))
 

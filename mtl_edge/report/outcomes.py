@@ -1,8 +1,8 @@
 """What came of a run's models, and of int8 ones most of all, as tables and sentences."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from mtl_edge.compress.outcome import withheld_lines
+from mtl_edge.compress.outcome import schedule_warnings, withheld_lines
 from mtl_edge.quantize.audit import NO_KERNEL, Audit, Precision
 from mtl_edge.quantize.budgets import WithinBudgets
 from mtl_edge.quantize.finetune.course import Finetuned
@@ -13,6 +13,7 @@ from mtl_edge.report.document import RunReport
 from mtl_edge.report.profile_tables import not_profiled
 from mtl_edge.report.table import Cell, Table
 from mtl_edge.report.teachers import teacher_warnings
+from mtl_edge.tasks import Noise
 
 _FELT_DB = 1.0
 """A quarter more noise than here; less is within what another calibration would give."""
@@ -35,10 +36,25 @@ def run_warnings(report: RunReport) -> list[str]:
     """All that one should know of a run before its models are used; one sentence each."""
     return [
         *withheld_lines(report.withheld),
+        *schedule_warnings(report.pruned),
+        *noise_warnings(report.noise),
         *teacher_warnings(report.validation, report.benchmark.base_result.tasks),
         *outcome_warnings(report.quantized),
         *not_profiled(report.profiles),
     ]
+
+
+def noise_warnings(noises: Sequence[Noise]) -> list[str]:
+    """One sentence for each task whose budget is less than the noise, on the samples where that is most."""
+    worst: dict[str, Noise] = {}
+    for noise in noises:
+        if noise.drowns and (noise.task not in worst or _more(noise, worst[noise.task])):
+            worst[noise.task] = noise
+    return list(map(str, worst.values()))
+
+
+def _more(one: Noise, other: Noise) -> bool:
+    return other.error is not None and (one.error is None or one.error > other.error)
 
 
 def outcome_warnings(quantized: Mapping[str, Outcome]) -> list[str]:

@@ -10,6 +10,7 @@ from mtl_edge.tasks.budget import Budget, budget_weights, budgets_of, read_budge
 from mtl_edge.tasks.dense_regression import DenseRegression
 from mtl_edge.tasks.multiclass import Multiclass
 from mtl_edge.tasks.multilabel import Multilabel
+from mtl_edge.tasks.noise import Noise, loss_noise
 from mtl_edge.tasks.ordinal import Ordinal
 from mtl_edge.tasks.regression import Regression
 from mtl_edge.tasks.segmentation import Segmentation
@@ -24,6 +25,7 @@ __all__ = [
     "Metric",
     "Multiclass",
     "Multilabel",
+    "Noise",
     "Ordinal",
     "Regression",
     "Segmentation",
@@ -33,6 +35,7 @@ __all__ = [
     "budget_weights",
     "budgets_of",
     "given",
+    "loss_noise",
     "read_budget",
     "read_task_budget",
     "without_budgets",

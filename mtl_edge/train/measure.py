@@ -10,6 +10,12 @@ from mtl_edge.train.learner import Learner
 
 def measure(net: MultiTaskNet, learner: Learner, samples: Samples, batch_size: int) -> dict[str, dict[str, float]]:
     """Each task's metrics of the torch network, in float32; only to watch training, never to report."""
+    found = answers(net, learner, samples, batch_size)
+    return {task.name: task.measure(found[task.name], samples[task.target]) for task in learner.tasks}
+
+
+def answers(net: MultiTaskNet, learner: Learner, samples: Samples, batch_size: int) -> dict[str, np.ndarray]:
+    """Each task's decoded answers of the torch network to all samples."""
     net.eval()
     device = next(net.parameters()).device
     decoded: dict[str, list[np.ndarray]] = {task.name: [] for task in learner.tasks}
@@ -18,4 +24,4 @@ def measure(net: MultiTaskNet, learner: Learner, samples: Samples, batch_size: i
             outputs = net(inputs.to(device))
             for task in learner.tasks:
                 decoded[task.name].append(task.decode(outputs[task.name].cpu().numpy()))
-    return {task.name: task.measure(np.concatenate(decoded[task.name]), samples[task.target]) for task in learner.tasks}
+    return {name: np.concatenate(parts) for name, parts in decoded.items()}

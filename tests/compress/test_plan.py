@@ -66,9 +66,9 @@ def dense(monkeypatch: pytest.MonkeyPatch) -> Candidates:
     return Candidates(net=net.eval(), example=X, input_name="x", rankings={}, target="x86-avx2")
 
 
-def _planner(spec: PruneSpec, *, channels: float = 0.0) -> Planner:
+def _planner(spec: PruneSpec, *, channels: float = 0.0, share: float = 1.0) -> Planner:
     evidence = Told(dict(zip(BLOCKS, (0.3, 0.1, 0.2), strict=True)), channels)
-    return Planner(spec, evidence, {})  # type: ignore[arg-type]
+    return Planner(spec, evidence, {}, share)  # type: ignore[arg-type]
 
 
 def test_blocks_leave_where_channels_cannot_reach_the_target(dense: Candidates) -> None:
@@ -98,16 +98,18 @@ def test_a_target_that_nothing_reaches_gives_the_nearest(dense: Candidates) -> N
     assert not found.reached.holds
 
 
-@pytest.mark.parametrize(
-    "spec",
-    [PruneSpec(depth="auto"), PruneSpec(target="0.5x parameters", depth="auto"), PruneSpec(target="0.5x latency")],
-    ids=["ratio", "parameters", "off"],
-)
-def test_blocks_stay_unless_latency_is_the_target(spec: PruneSpec, dense: Candidates) -> None:
+def test_blocks_stay_unless_asked_for(dense: Candidates) -> None:
     """Nor are they looked at."""
-    net, found = _planner(spec).prune(dense)
+    net, found = _planner(PruneSpec(target="0.5x latency")).prune(dense)
     assert bypassed(net) == ()
     assert (found.blocks, found.dropped) == (0, ())
+
+
+@pytest.mark.parametrize(("target", "shown"), [(None, "a ratio"), ("0.5x size", "0.5x size")])
+def test_only_latency_says_how_many_blocks_pay(target: str | None, shown: str) -> None:
+    """With another goal the key would do nothing, and is refused."""
+    with pytest.raises(ValueError, match=f"'auto' must have a target of latency, found {shown}"):
+        PruneSpec(target=target, depth="auto")
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.5])
@@ -124,3 +126,32 @@ def test_more_blocks_than_there_are_is_refused(dense: Candidates) -> None:
     """Before anything is done."""
     with pytest.raises(ModelError, match="found 4: of this network 3 can"):
         _planner(PruneSpec(depth=4)).prune(dense)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        PruneSpec(ratio=0.5, depth=2),
+        PruneSpec(target="0.5x latency", depth="auto"),
+        PruneSpec(target="0.5x parameters"),
+    ],
+    ids=["ratio", "latency", "parameters"],
+)
+def test_half_of_the_way_is_taken_and_then_the_rest(spec: PruneSpec, dense: Candidates) -> None:
+    """All shares are of the dense network: in the end it is as small as if it had been pruned at once."""
+    halfway, first = _planner(spec, share=0.5).prune(dense)
+    net, second = _planner(spec).prune(dense.thinner(halfway))
+    assert dense.net.parameter_count > halfway.parameter_count > net.parameter_count
+    if spec.target is None:
+        assert (bypassed(halfway), bypassed(net)) == (BLOCKS[1:2], BLOCKS[1:])
+        once, _ = _planner(spec).prune(dense)
+        assert {name: values.shape for name, values in net.state_dict().items()} == {
+            name: values.shape for name, values in once.state_dict().items()
+        }
+        return
+    assert first.reached is not None
+    assert second.reached is not None
+    assert first.reached.target.startswith("0.707x")
+    assert second.reached.target == spec.target
+    assert 0.5 < first.reached.ratio <= 0.707
+    assert second.reached.ratio <= 0.5

@@ -12,7 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from mtl_edge.artifact import ModelInput
-from mtl_edge.compress.prune import prune_channels
+from mtl_edge.compress.dependencies import group_channels
+from mtl_edge.compress.importance import Ranking, rank, task_gradients
+from mtl_edge.compress.prune import keep_channels, prune_channels, uniform
 from mtl_edge.errors import RecipeError
 from mtl_edge.export.parity import check_parity
 from mtl_edge.export.to_onnx import export_onnx
@@ -114,6 +116,24 @@ def trained(
 def _pruned(case: Trained) -> MultiTaskNet:
     case.net.eval()
     return prune_channels(case.net, case.x[:2], [case.loss()], ratio=0.5, round_to=4).eval()
+
+
+def _ranked(net: MultiTaskNet, case: Trained) -> dict[str, Ranking]:
+    return rank(net, case.x[:2], task_gradients(net, [{"size": net(case.x)["size"].sum()}]))
+
+
+def test_channels_leave_in_two_steps_as_in_one(trained: Trained) -> None:
+    """Each group is found again by its name, and its share is of what it had at first."""
+    net, dense = trained.net.eval(), group_channels(trained.net, dict(trained.net.named_modules()))
+    rankings = _ranked(net, trained)
+    assert {name: dense[name] for name in rankings} == {name: ranking.channels for name, ranking in rankings.items()}
+    for ratio in (1 - 0.5**0.5, 0.5):
+        rankings = _ranked(net, trained)
+        net = keep_channels(net, trained.x[:2], rankings, uniform(rankings, ratio=ratio, round_to=4, dense=dense))
+    shapes = [
+        {name: values.shape for name, values in pruned.state_dict().items()} for pruned in (net, _pruned(trained))
+    ]
+    assert shapes[0] == shapes[1]
 
 
 def _run(model: bytes, net: MultiTaskNet, x: Tensor) -> dict[str, np.ndarray]:

@@ -61,7 +61,7 @@ def test_the_guilty_layer_goes_back_to_float(
     """And only that one; what is said of the losses is so of the file that was written."""
     without = _quantize(unequal_artifact, unequal_samples, "left=50%")
     assert without.budgets is not None
-    assert without.budgets.reverted == ()
+    assert (without.budgets.reverted, without.budgets.remarks) == ((), ())
     found = _quantize(unequal_artifact, unequal_samples, "right=1%", "left=50%")
     assert found.budgets is not None
     assert found.budgets.reverted == ("right_head",)
@@ -154,7 +154,7 @@ def test_a_task_that_is_lost_before_is_not_chased(unequal_artifact: Path, unequa
         found = keep_budgets(known, ranges, find_target("x86-vnni"), frozenset(), goal)
     assert found.reverted == ()
     assert not found.spent[0].holds
-    assert "left misses its budget before quantization already" in found.remarks
+    assert found.remarks == ("left misses its budget before quantization already",)
 
 
 def test_where_no_layer_heals_a_task_the_search_ends(
@@ -166,3 +166,7 @@ def test_where_no_layer_heals_a_task_the_search_ends(
     assert found.budgets is not None
     assert not found.budgets.spent[0].holds
     assert found.budgets.reverted == ()
+    (remark,) = found.budgets.remarks
+    assert remark.startswith(
+        "the budget of right, 0 %, is less than the noise of 64 labelled samples: a loss on them has"
+    )

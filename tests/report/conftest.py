@@ -13,13 +13,14 @@ from mtl_edge.bench.latency import Latency
 from mtl_edge.bench.machine import Conditions, Machine
 from mtl_edge.bench.memory import Memory
 from mtl_edge.bench.results import Benchmark, ColdStart, Result
+from mtl_edge.compress.outcome import Missed, Pruned, PrunedStep, Reached, Schedule
 from mtl_edge.profile.results import Profile, ProfiledNode, TaskCost
 from mtl_edge.quantize.audit import Audit, AuditedNode
 from mtl_edge.quantize.damage import DamageMatrix, Form, LayerDamage
 from mtl_edge.quantize.outcome import Outcome
 from mtl_edge.quantize.refinements import Refinements
 from mtl_edge.report.document import EpochRecord, RunReport
-from mtl_edge.tasks import Multiclass, Regression, Task
+from mtl_edge.tasks import Budget, Multiclass, Noise, Regression, Task
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -149,9 +150,26 @@ def _measured(variant: str) -> Result:
     )
 
 
+def _step(parameters: int, left: float, mae: float, ratio: float, *missed: Missed) -> PrunedStep:
+    reached = Reached(target="0.79x latency", of="latency", ratio=ratio, holds=True, tried=5, dense_ms=1.0)
+    metrics = _metrics(left, 0.9, mae)
+    return PrunedStep(parameters=parameters, epochs=2, metrics=metrics, reached=reached, missed=missed)
+
+
 @pytest.fixture(scope="session")
 def finished() -> RunReport:
-    """A run of four variants and three tasks with budgets: ``pruned`` is the fastest that keeps them all."""
+    """A run of four variants and three tasks with budgets: ``pruned`` is the fastest that keeps them all.
+
+    Of three steps of pruning two were taken, since a task lost too much in the second; another one's budget is less
+    than the noise.
+    """
+    schedule = Schedule(
+        planned=3,
+        parameters=1000,
+        metrics=_metrics(0.95, 0.9, 1.0),
+        steps=(_step(700, 0.948, 1.02, 0.78), _step(500, 0.941, 1.1, 0.61, Missed("left", Budget(0.5, "pt"), 0.9))),
+        kept=1,
+    )
     outcome = Outcome(
         target="x86-vnni",
         method="mse",
@@ -173,6 +191,8 @@ def finished() -> RunReport:
         '"data": {"source": "npz:pairs.npz", "text": null}, "net": {"trunk": "resnet"}}',
         training={"dense": epochs, "pruned": epochs[:3]},
         parity={"dense": 1e-6, "pruned": 2e-6},
+        pruned={"pruned": Pruned(importance="taylor", groups=(), schedule=schedule)},
+        noise=(Noise(task="right", budget=Budget(0.5, "pt"), split="test", samples=400, error=0.7),),
         quantized={"dense-int8": outcome, "pruned-int8": outcome},
         benchmark=Benchmark(
             machine=MACHINE,

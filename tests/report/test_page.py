@@ -121,6 +121,14 @@ def test_names_are_text_and_never_markup(browser: "Chrome", finished: RunReport,
     assert name in opened.ask(label)
 
 
+def test_it_says_how_far_pruning_came_and_what_ended_it(path: Path) -> None:
+    """The table of its steps, why there was no further one, and which budget is less than the noise."""
+    text = path.read_text(encoding="utf-8")
+    assert "<h3>pruned, step by step</h3>" in text
+    assert "Pruning ended after step 1 of 3, the last one within all budgets: in step 2, left lost 0.90 of its" in text
+    assert "the budget of right, 0.5 pt, is less than the noise of 400 test samples" in text
+
+
 def test_it_is_small(page: Page) -> None:
     """No script library travels along."""
     assert page.path.stat().st_size < 400_000
