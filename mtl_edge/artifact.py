@@ -131,11 +131,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     Every task's ``name`` is the name of its output ``(batch, width)``. ``sha256`` is that of the model's file without
     these digits, and the last field, because the file ends with it. ``metrics`` are None where nobody has measured
-    them; ``target`` is the kind of processor that an int8 model is made for. ``outputs``, ``opset`` and ``ir_version``
-    are what the graph says; ``runtime`` is the ONNX Runtime that has run it. ``part`` tells the trunk and the heads of
-    a model that was split from one that is whole. ``answers`` are further outputs, in which the graph decodes those of
-    the tasks; none where that is left to the client. ``files`` are those beside the model that belong to it, with their
-    SHA-256: weights that are not in the model's own file, other forms of it.
+    them; ``target`` is the kind of processor that an int8 model is made for; ``sparse`` is the pattern of weights that
+    a mask has set to zero: ``2:4`` where 2 of 4 stay, ``0.8`` where that share of them leaves. ``outputs``, ``opset``
+    and ``ir_version`` are what the graph says; ``runtime`` is the ONNX Runtime that has run it. ``part`` tells the
+    trunk and the heads of a model that was split from one that is whole. ``answers`` are further outputs, in which the
+    graph decodes those of the tasks; none where that is left to the client. ``files`` are those beside the model that
+    belong to it, with their SHA-256: weights that are not in the model's own file, other forms of it.
     """
 
     format: int = _FORMAT
@@ -153,6 +154,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
     runtime: str | None = None
     target: str | None = None
+    sparse: str | None = None
     part: Literal["trunk", "head"] | None = None
     files: dict[str, Sha256] = {}
     sha256: Sha256 = ""

@@ -12,7 +12,7 @@ import msgspec
 from mtl_edge.artifact import MANIFEST_FILE, MODEL_FILE
 from mtl_edge.bench.contender import Contender
 from mtl_edge.bench.results import Benchmark
-from mtl_edge.compress.outcome import Pruned, Withheld
+from mtl_edge.compress.outcome import Pruned, Sparsified, Withheld
 from mtl_edge.profile.results import Profiles
 from mtl_edge.progress import console, spinner
 from mtl_edge.provenance import canonical_json, recipe_body
@@ -28,7 +28,7 @@ from mtl_edge.storage import Stage, StageCache, exclusive, sweep, write_atomical
 from mtl_edge.tasks import Task
 from mtl_edge.train.device import find_device
 from mtl_edge.train.distributed import FollowerCache, joined
-from mtl_edge.training_stages import PRUNED_FILE, WEIGHTS_FILE, Network
+from mtl_edge.training_stages import PRUNED_FILE, SPARSIFIED_FILE, WEIGHTS_FILE, Network
 from mtl_edge.variants import Networks, make_variants
 
 _Kind = TypeVar("_Kind")
@@ -151,7 +151,7 @@ def _line(stages: Stages, data: Stage) -> _Line:
     networks = make_variants(stages, data)
     exported = stages.export(data, networks.variants)
     int8 = "quantize" in stages.recipe.compress.order
-    quantized = stages.quantize(data, exported, networks.variants) if int8 else None
+    quantized = stages.quantize(data, exported, networks) if int8 else None
     return _Line(stages.recipe, networks, exported, quantized)
 
 
@@ -174,6 +174,7 @@ def _report(recipe: Recipe, lines: Mapping[str, _Line], measured: Stage) -> RunR
     parity: dict[str, float] = {}
     quantized: dict[str, Outcome] = {}
     pruned: dict[str, Pruned] = {}
+    sparse: dict[str, Sparsified] = {}
     withheld: dict[str, Withheld] = {}
     for prefix, line in lines.items():
         for network in (*line.networks.variants, *line.networks.teachers):
@@ -181,6 +182,8 @@ def _report(recipe: Recipe, lines: Mapping[str, _Line], measured: Stage) -> RunR
             validation[prefix + network.name] = network.metrics
             if (told := network.stage.folder / PRUNED_FILE).exists():
                 pruned[prefix + network.name] = _read(told, Pruned)
+            if (told := network.stage.folder / SPARSIFIED_FILE).exists():
+                sparse[prefix + network.name] = _read(told, Sparsified)
         parity |= _named(prefix, _read(line.exported.folder / PARITY_FILE, dict[str, float]))
         withheld |= _named(prefix, _read(line.exported.folder / WITHHELD_FILE, dict[str, Withheld]))
         if line.quantized is not None:
@@ -193,6 +196,7 @@ def _report(recipe: Recipe, lines: Mapping[str, _Line], measured: Stage) -> RunR
         validation=validation,
         parity=parity,
         pruned=pruned,
+        sparse=sparse,
         withheld=withheld,
         quantized=quantized,
         benchmark=_read(measured.folder / BENCHMARK_FILE, Benchmark),

@@ -33,8 +33,9 @@ from mtl_edge.report.sharing import SINGLE_TASK
 from mtl_edge.runtime import Session, evaluate, open_session, predict
 from mtl_edge.storage import Stage, cache_folder, sha256_of, sha256_of_file, write_atomically
 from mtl_edge.tasks import budgets_of
+from mtl_edge.train.teacher import Teacher
 from mtl_edge.training_stages import CALIBRATION_BATCH, TASK_CODE, Material, TrainingStages, int8_target, model_input
-from mtl_edge.variants import Variant
+from mtl_edge.variants import Networks, Variant
 
 PARITY_FILE = "parity.json"
 QUANTIZED_FILE = "quantized.json"
@@ -70,12 +71,16 @@ class Stages(TrainingStages):
                         expected = {name: out.numpy() for name, out in net(learner.inputs(splits.calib)).items()}
                     found = predict(open_session(model), model_input(learner, raw), raw)
                     parity[variant.name] = check_parity(expected, found).difference
-                    before, parent = kept[older.name] if (older := variant.nearest(kept)) else (b"", None)
-                    if parent and (slow := slower_than(parent.variant, before, model, self._batch(material))):
-                        withheld[variant.name] = slow
-                        continue
+                    older = variant.nearest(kept)
+                    before, parent = kept[older.name] if older else (b"", None)
+                    if older and variant.gives_way_to(older):
+                        slow = slower_than(older.name, before, model, self._batch(material))
+                        if slow:
+                            withheld[variant.name] = slow
+                            continue
                     count = net.parameter_count
                     manifest = self._manifest(variant.name, variant.steps, model, count, material, parent)
+                    manifest = msgspec.structs.replace(manifest, sparse=variant.sparse)
                     kept[variant.name] = model, write_artifact(folder / variant.name, model, manifest).manifest
             write_atomically(folder / PARITY_FILE, canonical_json(parity))
             write_atomically(folder / WITHHELD_FILE, canonical_json(withheld))
@@ -93,7 +98,7 @@ class Stages(TrainingStages):
             libraries=_ARTIFACT_LIBRARIES,
         )
 
-    def quantize(self, data: Stage, exported: Stage, variants: Sequence[Variant]) -> Stage:
+    def quantize(self, data: Stage, exported: Stage, networks: Networks) -> Stage:
         """What was exported in static int8; each only where it is not slower than the one that it comes from."""
         recipe, spec = self._recipe, self._recipe.compress.quantize
         target = int8_target(recipe)
@@ -101,12 +106,13 @@ class Stages(TrainingStages):
         def work(folder: Path) -> None:
             material = self._material(data)
             splits, base = material.splits, None
-            teacher: Session | None = None
+            teacher = Teacher([each.net(data) for each in networks.lesson], recipe.compress.distill)
+            teacher.check_tasks(recipe.tasks)
             budgets = budgets_of(recipe.tasks)
             outcomes: dict[str, Outcome] = {}
             withheld: dict[str, Withheld] = {}
             kept: dict[str, bytes] = {}
-            for variant in variants:
+            for variant in networks.variants:
                 source = exported.folder / variant.name
                 if not source.is_dir():  # slower than what it comes from
                     continue
@@ -122,7 +128,6 @@ class Stages(TrainingStages):
                     seed=recipe.seed,
                 )
                 known = calibrated(session, content, parent, samples, folder=None, equalized=spec.equalize)
-                teacher = teacher or session
                 if budgets and base is None:  # every loss is counted from the dense network
                     base = evaluate(session, parent.tasks, parent.inputs, splits.val.arrays)
                 model, outcome = quantize_calibrated(
@@ -134,7 +139,9 @@ class Stages(TrainingStages):
                         equalize=spec.equalize, rounding=spec.rounding, correct_bias=spec.correct_bias
                     ),
                     cache=cache_folder(),
-                    goal=Goal(budgets, splits.val.arrays, base if len(variants) > 1 else None) if budgets else None,
+                    goal=Goal(budgets, splits.val.arrays, base if len(networks.variants) > 1 else None)
+                    if budgets
+                    else None,
                     course=self._course(splits.train, samples, teacher, session),
                     guarding=spec.guard,
                     unseen=dataclasses.replace(
@@ -144,16 +151,18 @@ class Stages(TrainingStages):
                     ),
                 )
                 name, older = f"{variant.name}-int8", variant.nearest(kept)
-                if older and (
-                    slow := slower_than(f"{older.name}-int8", kept[older.name], model, self._batch(material))
-                ):
-                    withheld[name] = slow
-                    continue
+                if older and variant.gives_way_to(older):
+                    slow = slower_than(f"{older.name}-int8", kept[older.name], model, self._batch(material))
+                    if slow:
+                        withheld[name] = slow
+                        continue
                 kept[variant.name] = model
                 outcomes[name] = outcome
                 steps = (*parent.lineage.steps, "static int8")
                 manifest = self._manifest(name, steps, model, parent.parameters, material, parent)
-                write_artifact(folder / name, model, msgspec.structs.replace(manifest, target=target))
+                write_artifact(
+                    folder / name, model, msgspec.structs.replace(manifest, target=target, sparse=variant.sparse)
+                )
             write_atomically(folder / QUANTIZED_FILE, msgspec.json.encode(outcomes))
             write_atomically(folder / WITHHELD_FILE, canonical_json(withheld))
 
@@ -164,10 +173,11 @@ class Stages(TrainingStages):
                 "recipe": recipe_body(recipe),
                 "data": data.digest,
                 "parent": exported.digest,
+                "teachers": [teacher.stage.digest for teacher in networks.lesson],
                 "target": target,
                 "machine": this_machine(),  # the audit, and a measured placement, are of what runs here
             },
-            code=("quantize", "graph.py", *_RACE_CODE, *_RUNTIME_CODE),
+            code=("quantize", "graph.py", "nets", "train/teacher.py", *_RACE_CODE, *_RUNTIME_CODE),
             libraries=_ARTIFACT_LIBRARIES,
         )
 

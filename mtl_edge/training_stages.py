@@ -20,8 +20,10 @@ from mtl_edge.bench.machine import TargetName, this_machine
 from mtl_edge.compress.candidates import Candidates
 from mtl_edge.compress.evidence import Evidence
 from mtl_edge.compress.outcome import Missed, Pruned, PrunedStep, Schedule
+from mtl_edge.compress.pattern import read_pattern
 from mtl_edge.compress.plan import Planner
 from mtl_edge.compress.schedule import Step, missed_budgets, steps_of, whole_course
+from mtl_edge.compress.sparsify import count_zeros, held, mask_weights
 from mtl_edge.data.fingerprint import source_fingerprint, source_libraries
 from mtl_edge.data.source import prepare
 from mtl_edge.data.splits import Splits, load_splits_from
@@ -34,7 +36,7 @@ from mtl_edge.preprocessing import Preprocessing
 from mtl_edge.progress import console, spinner
 from mtl_edge.provenance import canonical_json, code_hash, library_versions
 from mtl_edge.quantize.target import this_target
-from mtl_edge.recipe import PruneSpec, Recipe, TrainSpec
+from mtl_edge.recipe import PruneSpec, Recipe, SparsifySpec, TrainSpec
 from mtl_edge.recipe.alone import alone
 from mtl_edge.recipe.balance import Equal
 from mtl_edge.report.document import EpochRecord
@@ -53,6 +55,7 @@ from mtl_edge.train.training import Epoch, FitOptions
 HISTORY_FILE = "history.json"
 WEIGHTS_FILE = "weights.safetensors"
 PRUNED_FILE = "pruned.json"
+SPARSIFIED_FILE = "sparsified.json"
 NOISE_FILE = "noise.json"
 TASK_CODE = ("tasks", "preprocessing")
 CALIBRATION_BATCH = 32
@@ -328,6 +331,42 @@ class TrainingStages:
         )
         return msgspec.json.decode((stage.folder / NOISE_FILE).read_bytes(), type=tuple[Noise, ...])
 
+    def sparsify(self, data: Stage, parent: Stage, teachers: "Sequence[Network]") -> Stage:
+        """A network with the least of its weights at zero, fine-tuned with teachers while they stay so."""
+        recipe, spec = self._recipe, self._recipe.compress.sparsify
+        assert spec is not None  # a recipe with this step has it
+        depends_on = self._depends_on(
+            {
+                "sparsify": spec,
+                "distill": recipe.compress.distill,
+                "train": recipe.train.decisive,
+                "net": recipe.net,
+                "tasks": without_budgets(recipe.tasks),
+                "bf16": self._bf16,
+                "seed": recipe.seed,
+                "data": data.digest,
+                "parent": parent.digest,
+                "teachers": [teacher.stage.digest for teacher in teachers],
+            },
+            code=("compress", *_TRAINING_CODE),
+            libraries=self._training_libraries,
+        )
+
+        def work(folder: Path) -> None:
+            material = self._material(data)
+            net, pattern = self._trained(parent, material), read_pattern(spec.pattern)
+            masks = mask_weights(net, pattern, across=spec.across)
+            options = self._options(spec, recipe.seed + 2)
+            lesson = Teacher([teacher.net(data) for teacher in teachers], recipe.compress.distill)
+            with held(net, masks):
+                history = self._fit(
+                    "sparsify", depends_on, net, material, options, title="fine-tune sparse", teacher=lesson
+                )
+            write_atomically(folder / SPARSIFIED_FILE, msgspec.json.encode(count_zeros(pattern, masks)))
+            _save_trained(folder, net, history)
+
+        return self._made("sparsify", work, depends_on)
+
     def untrained(self, data: Stage) -> tuple[MultiTaskNet, Tensor]:
         """The network of this recipe before any training, and two samples as it reads them."""
         material = self._material(data)
@@ -411,7 +450,7 @@ class TrainingStages:
         load_weights(net, read_weights(stage.folder / WEIGHTS_FILE))
         return net.eval()
 
-    def _options(self, spec: TrainSpec | PruneSpec, seed: int) -> FitOptions:
+    def _options(self, spec: TrainSpec | PruneSpec | SparsifySpec, seed: int) -> FitOptions:
         train = msgspec.structs.replace(self._recipe.train, epochs=spec.epochs, learning_rate=spec.learning_rate)
         return FitOptions(**msgspec.structs.asdict(train), bf16=self._bf16, seed=seed)
 

@@ -12,19 +12,25 @@ from torch import Tensor
 
 from mtl_edge.errors import RecipeError
 from mtl_edge.nets.multitask import MultiTaskNet
+from mtl_edge.recipe import Recipe
 from mtl_edge.recipe.compress import MADE_BY
 from mtl_edge.recipe.student import student_of
 from mtl_edge.storage import Stage
+from mtl_edge.tasks import budgets_of
 from mtl_edge.train.transfer import Seen, make_transfers
 from mtl_edge.training_stages import Network, TrainingStages
 
 
 @dataclass(frozen=True)
 class Variant(Network):
-    """A network that is a result: made by ``step``, from its ``parent``; the dense one has none."""
+    """A network that is a result: made by ``step``, from its ``parent``; the dense one has none.
+
+    ``sparse`` is the pattern of its zeros, if it has any.
+    """
 
     step: str
     parent: "Variant | None" = None
+    sparse: str | None = None
 
     @property
     def ancestors(self) -> Iterator["Variant"]:
@@ -37,6 +43,10 @@ class Variant(Network):
         """The nearest of its ancestors that is among these."""
         return next((older for older in self.ancestors if older.name in names), None)
 
+    def gives_way_to(self, older: "Variant") -> bool:
+        """Whether it is no result where it is slower than an ancestor; zeros save only size, and may do so slowly."""
+        return self.sparse is None or older is not self.parent
+
     @property
     def steps(self) -> tuple[str, ...]:
         """All that led to it, the training of the dense network first."""
@@ -45,10 +55,14 @@ class Variant(Network):
 
 @dataclass(frozen=True)
 class Networks:
-    """The variants in the order of their steps, the dense one first, and what taught them beside the dense one."""
+    """The variants in the order of their steps, the dense one first, and what taught them beside the dense one.
+
+    ``lesson`` is all whose answers are learned, by int8 networks too: the dense one is among them where it teaches.
+    """
 
     variants: tuple[Variant, ...]
-    teachers: tuple[Network, ...] = ()
+    teachers: tuple[Network, ...]
+    lesson: tuple[Network, ...]
 
 
 def dense_variant(stages: TrainingStages, data: Stage) -> Variant:
@@ -70,8 +84,8 @@ def make_variants(stages: TrainingStages, data: Stage) -> Networks:
     if "student" in steps:
         _check(student, stages, data)
     dense = dense_variant(stages, data)
-    if not steps:
-        return Networks((dense,))
+    if not steps and not _int8_learns(stages.recipe):
+        return Networks((dense,), teachers=(), lesson=(dense,))
     teachers = stages.teachers(data, dense.stage)
     found = [dense]
     for step in steps:
@@ -82,7 +96,24 @@ def make_variants(stages: TrainingStages, data: Stage) -> Networks:
             case "prune":
                 pruned = before.stages.prune(data, before.stage, teachers, base=dense)
                 found.append(Variant(name, before.stages, pruned, "prune + distill", before))
-    return Networks(tuple(found), tuple(teacher for teacher in teachers if teacher.stage != dense.stage))
+            case "sparsify":
+                sparse = before.stages.sparsify(data, before.stage, teachers)
+                pattern = stages.recipe.compress.zeros
+                found.append(Variant(name, before.stages, sparse, f"sparsify {pattern}", before, pattern))
+    others = (teacher for teacher in teachers if teacher.stage != dense.stage)
+    return Networks(tuple(found), teachers=tuple(others), lesson=tuple(teachers))
+
+
+def _int8_learns(recipe: Recipe) -> bool:
+    """Whether int8 networks may be fine-tuned."""
+    compress = recipe.compress
+    match compress.quantize.finetune:
+        case "never":
+            return False
+        case "if-needed":
+            return "quantize" in compress.order and bool(budgets_of(recipe.tasks))
+        case "always":
+            return "quantize" in compress.order
 
 
 def _check(student: TrainingStages, dense: TrainingStages, data: Stage) -> None:

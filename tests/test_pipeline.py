@@ -2,11 +2,13 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper
 
 from mtl_edge import stages
 from mtl_edge.artifact import MODEL_FILE
@@ -14,23 +16,28 @@ from mtl_edge.compress.outcome import Pruned, Withheld
 from mtl_edge.data.splits import load_samples
 from mtl_edge.errors import ParityError
 from mtl_edge.pipeline import run
+from mtl_edge.quantize.finetune.course import Course
+from mtl_edge.quantize.outcome import Outcome
 from mtl_edge.recipe import (
     BenchSpec,
     CompressSpec,
     DataSpec,
     DistillSpec,
     PruneSpec,
+    QuantizeSpec,
     Recipe,
     ResNetSpec,
+    SparsifySpec,
     StudentSpec,
     TrainSpec,
 )
 from mtl_edge.report.lineage import steps
 from mtl_edge.report.outcomes import outcome_warnings
 from mtl_edge.runtime import evaluate, manifest_of, open_session
-from mtl_edge.stages import Stages
+from mtl_edge.stages import QUANTIZED_FILE, Stages
 from mtl_edge.storage import StageCache
 from mtl_edge.tasks import Multiclass, Regression
+from mtl_edge.train.teacher import Teacher
 from mtl_edge.training_stages import PRUNED_FILE
 from mtl_edge.variants import make_variants
 
@@ -195,6 +202,50 @@ def test_what_is_slower_than_its_parent_is_no_result(
     if slow == "student":
         assert all("teacher/keys" in page for page in pages.values())
         assert set(report.validation) == {"dense", "student", "pruned", "teacher/keys", "teacher/relu"}
+
+
+def test_zeros_of_a_sparse_network_stay_on_the_way_to_both_models(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After all training in fp32 and in int8, which has the same teachers; the same without zeros may be faster."""
+    compress = CompressSpec(
+        order=("sparsify", "quantize"),
+        sparsify=SparsifySpec(pattern="2:4", epochs=1),
+        distill=DistillSpec(teacher="single-task"),
+        quantize=QuantizeSpec(finetune="always", finetune_steps=4, placement="all"),
+    )
+    courses: list[Course] = []
+    quantized = stages.quantize_calibrated
+
+    def watched(*arguments: Any, course: Course, **options: Any) -> tuple[bytes, Outcome]:
+        courses.append(course)
+        return quantized(*arguments, course=course, **options)
+
+    monkeypatch.setattr(stages, "quantize_calibrated", watched)
+    monkeypatch.setattr(stages, "slower_than", lambda name, *_: Withheld(name, 1.5))
+    line = Stages(msgspec.structs.replace(recipe, compress=compress), StageCache(tmp_path / "stages"))
+    data = line.data()
+    networks = make_variants(line, data)
+    exported = line.export(data, networks.variants)
+    folders = exported.folder, line.quantize(data, exported, networks).folder
+    assert [len(course.teacher.nets) for course in courses if isinstance(course.teacher, Teacher)] == [2, 2]
+    told = msgspec.json.decode((folders[1] / QUANTIZED_FILE).read_bytes(), type=dict[str, Outcome])
+    assert {name: outcome.finetuned is not None for name, outcome in told.items()} == {
+        "dense-int8": True,
+        "sparse-int8": True,
+    }
+    paths = [folder / name / MODEL_FILE for folder, name in zip(folders, ("sparse", "sparse-int8"), strict=True)]
+    manifests = [manifest_of(path, open_session(path)) for path in paths]
+    assert [manifest and (manifest.sparse, manifest.lineage.steps[1:]) for manifest in manifests] == [
+        ("2:4", ("sparsify 2:4",)),
+        ("2:4", ("sparsify 2:4", "static int8")),
+    ]
+    graphs = [[numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer] for path in paths]
+    weights, numbers = ([array for array in graph if array.shape == (16, 16, 3, 3)] for graph in graphs)
+    assert [array.dtype for array in (*weights, *numbers)] == [np.float32, np.float32, np.int8, np.int8]
+    for weight in weights:
+        assert ((weight.reshape(16, 4, 4, 3, 3) == 0).sum(2) == 2).all()
+        assert any(not array[weight == 0].any() for array in numbers)
 
 
 def test_a_dropped_block_stays_dropped_on_the_way_to_the_model(recipe: Recipe, tmp_path: Path) -> None:

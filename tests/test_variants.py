@@ -1,10 +1,12 @@
 """Each step of ``[compress] order`` goes on with what the one before it has left."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
+from mtl_edge.compress.outcome import Sparsified
 from mtl_edge.errors import RecipeError
 from mtl_edge.recipe import (
     CompressSpec,
@@ -12,15 +14,17 @@ from mtl_edge.recipe import (
     DistillSpec,
     NetSpec,
     PruneSpec,
+    QuantizeSpec,
     Recipe,
     ResNetSpec,
+    SparsifySpec,
     StudentSpec,
     TextCNNSpec,
     TrainSpec,
 )
 from mtl_edge.recipe.compress import Step
 from mtl_edge.storage import StageCache
-from mtl_edge.training_stages import TrainingStages
+from mtl_edge.training_stages import SPARSIFIED_FILE, TrainingStages
 from mtl_edge.variants import make_variants
 
 pytestmark = pytest.mark.usefixtures("tiny_data")
@@ -29,11 +33,9 @@ DENSE = DistillSpec()
 SMALL = StudentSpec(net=ResNetSpec(width=16, depth=(1,), head_hidden=8), epochs=2)
 
 
-def _stages(
-    tiny: Recipe, folder: Path, *order: Step, student: StudentSpec | None = None, distill: DistillSpec = DENSE
-) -> TrainingStages:
+def _stages(tiny: Recipe, folder: Path, *order: Step, distill: DistillSpec = DENSE, **tables: Any) -> TrainingStages:
     """Stages of the tiny recipe, whose network is wide enough to be pruned."""
-    compress = CompressSpec(order=order, student=student, prune=PruneSpec(epochs=1), distill=distill)
+    compress = CompressSpec(order=order, prune=PruneSpec(epochs=1), distill=distill, **tables)
     train = TrainSpec(epochs=1, batch_size=8, device="cpu", precision="fp32")
     net = ResNetSpec(width=24, depth=(1,), head_hidden=8)
     recipe = msgspec.structs.replace(tiny, net=net, train=train, compress=compress)
@@ -75,6 +77,33 @@ def test_a_student_is_taught_and_then_pruned(tiny_recipe: Recipe, tmp_path: Path
     assert (second.name, second.parent, third.name, third.parent) == ("pruned", first, "student", first)
     assert third.stage == student.stage  # what stands before it does not change it
     assert second.stage != pruned.stage
+
+
+def test_a_pruned_network_becomes_sparse(tiny_recipe: Recipe, tmp_path: Path) -> None:
+    """In its shape, with the zeros of the mask; it may be slower than the same without them, but than no other."""
+    stages = _stages(tiny_recipe, tmp_path, "prune", "sparsify", sparsify=SparsifySpec(pattern=0.5, epochs=1))
+    data = stages.data()
+    dense, pruned, sparse = make_variants(stages, data).variants
+    assert (sparse.name, sparse.parent, sparse.sparse) == ("sparse", pruned, "0.5")
+    assert sparse.steps == ("train", "prune + distill", "sparsify 0.5")
+    assert (sparse.gives_way_to(pruned), sparse.gives_way_to(dense), pruned.gives_way_to(dense)) == (False, True, True)
+    before, after = (dict(variant.net(data).named_parameters()) for variant in (pruned, sparse))
+    assert {name: value.shape for name, value in before.items()} == {name: value.shape for name, value in after.items()}
+    told = msgspec.json.decode((sparse.stage.folder / SPARSIFIED_FILE).read_bytes(), type=Sparsified)
+    assert told.zeros == sum(int((value == 0).sum()) for value in after.values() if value.ndim > 1)
+    assert told.zeros == round(told.weights / 2) > 0
+
+
+def test_int8_networks_have_teachers_of_their_own_where_nothing_else_learns(
+    tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    """They are trained only where int8 networks may be fine-tuned."""
+    teach = DistillSpec(teacher="single-task")
+    taught = {}
+    for when in ("if-needed", "always"):  # no task has a budget
+        stages = _stages(tiny_recipe, tmp_path, "quantize", distill=teach, quantize=QuantizeSpec(finetune=when))
+        taught[when] = [network.name for network in make_variants(stages, stages.data()).lesson]
+    assert taught == {"if-needed": ["dense"], "always": ["teacher/kind", "teacher/size"]}
 
 
 def test_another_teacher_is_another_student(tiny_recipe: Recipe, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from mtl_edge.bench.compressed import compressed_bytes
 from mtl_edge.bench.contender import Contender
 from mtl_edge.bench.describe import Described, cold_start, failure, start
 from mtl_edge.bench.latency import Latency, Point
@@ -42,6 +43,7 @@ def measure_group(
     monitor: Monitor,
     bar: Bar,
     base_is_known: bool = False,
+    compress: bool = False,
 ) -> tuple[list[Result], list[Failure]]:
     """Measure some models in turn with the base.
 
@@ -52,6 +54,7 @@ def measure_group(
         monitor: watches the box.
         bar: shows how far it is.
         base_is_known: the base has been measured with another group; only its pace in these rounds is of interest.
+        compress: measure also how large the files are once they are compressed.
 
     Returns:
         The results, the base's first unless it is known; and what failed, where ``settings.keep_going``.
@@ -59,7 +62,7 @@ def measure_group(
     Raises:
         BenchError: the base failed; or a model, and the benchmark is not to go on without it.
     """
-    return _Group(base, others, settings, monitor, bar, base_is_known).measure()
+    return _Group(base, others, settings, monitor, bar, base_is_known, compress).measure()
 
 
 class _Group:
@@ -71,6 +74,7 @@ class _Group:
         monitor: Monitor,
         bar: Bar,
         base_is_known: bool,
+        compress: bool,
     ) -> None:
         self._base = base.model
         self._described = {item.model: item for item in (base, *others)}
@@ -83,6 +87,7 @@ class _Group:
         self._monitor = monitor
         self._bar = bar
         self._known = {base.model} if base_is_known else set[Contender]()
+        self._compress = compress
 
     def measure(self) -> tuple[list[Result], list[Failure]]:
         settings = self._settings
@@ -188,6 +193,7 @@ class _Group:
             metrics=described.metrics,
             memory=tuple(measured.memory),
             server=tuple(measured.server),
+            compressed_bytes=sum(map(compressed_bytes, model.paths)) if self._compress else None,
         )
 
 

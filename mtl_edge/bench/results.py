@@ -47,6 +47,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """All that was measured of one model, or of several that work together in one process.
 
     ``manifests`` has one for each file, or none where a file was not made by mtl-edge. ``file_bytes`` is the sum.
+    ``compressed_bytes`` is the same of the compressed files (see :mod:`mtl_edge.bench.compressed`), where one of the
+    models that were measured together has weights that a mask has set to zero.
     ``inputs`` are those of the first point. ``metrics`` are there only where test data was given, ``memory`` and
     ``server`` only where they were asked for.
     """
@@ -61,6 +63,12 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, dict[str, float]] | None = None
     memory: tuple[Memory, ...] = ()
     server: tuple[Server, ...] = ()
+    compressed_bytes: int | None = None
+
+    @property
+    def size_only(self) -> str | None:
+        """The pattern of the weights that a mask has set to zero, where there is one: all that it changes is size."""
+        return next((manifest.sparse for manifest in self.manifests if manifest.sparse), None)
 
     @property
     def tasks(self) -> tuple[Task, ...]:

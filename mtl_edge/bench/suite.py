@@ -37,11 +37,18 @@ def benchmark(
         described, failures = describe_all(models, base, settings, bar)
         chosen = next((found for found in described if found.model == base), None) or _root(described)
         others = [found for found in described if found is not chosen]
+        sparse = any(manifest.sparse for found in described for manifest in found.manifests)
         results: list[Result] = []
         for start in range(0, max(len(others), 1), GROUP):
             group = others[start : start + GROUP]
             measured, failed = measure_group(
-                chosen, group, settings=settings, monitor=monitor, bar=bar, base_is_known=bool(results)
+                chosen,
+                group,
+                settings=settings,
+                monitor=monitor,
+                bar=bar,
+                base_is_known=bool(results),
+                compress=sparse,
             )
             results += measured
             failures += failed

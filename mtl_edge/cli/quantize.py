@@ -23,6 +23,21 @@ _ONLY_STATIC = (
 )
 
 
+class _Pattern(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.3
+    """``N:M`` or a share."""
+
+    name = "N:M|SHARE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """What :func:`mtl_edge.compress.pattern.read_pattern` makes of it."""
+        from mtl_edge.compress.pattern import read_pattern
+
+        try:
+            return read_pattern(value if ":" in value else float(value))
+        except ValueError:
+            self.fail(f"must be N:M such as 2:4, or a share above 0 and below 1, found {value!r}", param, ctx)
+
+
 def _refuse_options(names: tuple[str, ...], form: str) -> None:
     """Options that a form would not follow."""
     context = click.get_current_context()
@@ -35,11 +50,18 @@ def _refuse_options(names: tuple[str, ...], form: str) -> None:
 @click.argument("model", type=MODEL)
 @click.option(
     "--form",
-    type=click.Choice(["static", "dynamic", "weights", "weights4", "fp16"]),
+    type=click.Choice(["static", "dynamic", "weights", "weights4", "fp16", "sparse"]),
     default="static",
     show_default=True,
     help="static: weights and activations in int8; dynamic: those of matrix products and LSTMs, with ranges found in "
-    "every run; weights, weights4, fp16: weights alone, in 8, 4 or 16 bits.",
+    "every run; weights, weights4, fp16: weights alone, in 8, 4 or 16 bits; sparse: the least weights are zero, which "
+    "saves size only.",
+)
+@click.option(
+    "--pattern",
+    type=_Pattern(),
+    help="Of --form sparse: 2:4 for 2 of 4 neighbours that stay, or 0.8 for the share of all weights that leaves.  "
+    "[default: 2:4]",
 )
 @click.option(
     "--calib",
@@ -121,6 +143,7 @@ def _refuse_options(names: tuple[str, ...], form: str) -> None:
 def quantize(
     model: Path,
     form: Any,
+    pattern: Any,
     calib: Path | None,
     output: Path | None,
     target: Any,
@@ -154,18 +177,22 @@ def quantize(
 
         from mtl_edge.quantize.convert import convert_file
         from mtl_edge.quantize.file import quantize_file
+        from mtl_edge.quantize.forms import DEFAULT_PATTERN
         from mtl_edge.quantize.refinements import Refinements
         from mtl_edge.report.quantized import show_converted, show_quantized
         from mtl_edge.storage import cache_folder, write_atomically
 
     if form != "static":
         _refuse_options(_ONLY_STATIC if form == "dynamic" else (*_ONLY_STATIC, "target"), form)
+        if form != "sparse":
+            _refuse_options(("pattern",), form)
         converted = convert_file(
             model,
             output or model.with_name(f"{model.stem}-{form}.onnx"),
             form,
             measured_on=calib,
             target=target,
+            pattern=pattern or DEFAULT_PATTERN,
             samples=samples,
             batch_size=batch,
             seed=seed,
@@ -174,6 +201,7 @@ def quantize(
         if json_file is not None:
             write_atomically(json_file, msgspec.json.encode(converted))
         return
+    _refuse_options(("pattern",), form)
     if calib is None:
         raise DataError("quantize: --form static must have samples to calibrate with (--calib), found none")
     found = quantize_file(

@@ -103,6 +103,15 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
     schedule: Schedule | None = None
 
 
+class Sparsified(msgspec.Struct, frozen=True, kw_only=True):
+    """How many of the ``weights`` of the ``layers`` that a mask is over are ``zeros``, and by which ``pattern``."""
+
+    pattern: str
+    layers: int
+    weights: int
+    zeros: int
+
+
 class Withheld(msgspec.Struct, frozen=True):
     """A compressed model that is no result, because the model ``than`` which it is to replace is faster.
 
@@ -121,10 +130,23 @@ def withheld_lines(withheld: Mapping[str, Withheld]) -> list[str]:
     ]
 
 
+def sparsified_lines(sparsified: Mapping[str, Sparsified]) -> list[str]:
+    """One sentence for each sparse network: how sparse it is."""
+    return [
+        f"{name}: {found.zeros / max(found.weights, 1):.1%} of {found.weights:,} weights in {found.layers} layers are "
+        f"zero, by the pattern {found.pattern}, which saves size only"
+        for name, found in sparsified.items()
+    ]
+
+
 def _remedy(name: str) -> str:
-    if name.rpartition("/")[2].removesuffix("-int8") == "student":
-        return "make compress.student.net smaller"
-    return "remove less, or give compress.prune.target a latency"
+    match name.rpartition("/")[2].removesuffix("-int8"):
+        case "student":
+            return "make compress.student.net smaller"
+        case "sparse":
+            return "so does what it was made of"
+        case _:
+            return "remove less, or give compress.prune.target a latency"
 
 
 def target_line(reached: Reached) -> str:

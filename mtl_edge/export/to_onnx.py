@@ -12,7 +12,7 @@ import onnx_ir.passes.common as passes
 import torch
 from torch import nn
 
-from mtl_edge.export.rewrite import use_global_average_pool
+from mtl_edge.export.rewrite import unsign_zeros, use_global_average_pool
 from mtl_edge.nets.multitask import MultiTaskNet
 
 OPSET = 20
@@ -75,6 +75,7 @@ def export_graph(
         )
     assert program is not None  # None only for the old exporter
     model = use_global_average_pool(program.model)
+    unsign_zeros(model)
     passes.RemoveUnusedNodesPass()(model)
     passes.ClearMetadataAndDocStringPass()(model)
     model.metadata_props.clear()

@@ -1,5 +1,6 @@
 """From one ``.onnx`` file to another form that needs no calibration, with what that gives on this box."""
 
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,13 +10,15 @@ import onnx
 import onnxruntime
 
 from mtl_edge.artifact import Manifest, child_of, seal
+from mtl_edge.bench.compressed import LEVEL
 from mtl_edge.bench.inputs import random_inputs
 from mtl_edge.bench.machine import TargetName
+from mtl_edge.compress.pattern import Pattern
 from mtl_edge.errors import DataError, last_words
 from mtl_edge.progress import spinner
 from mtl_edge.quantize.audit import Audit, audit
 from mtl_edge.quantize.data import calibration_data
-from mtl_edge.quantize.forms import FormName, in_form
+from mtl_edge.quantize.forms import DEFAULT_PATTERN, FormName, in_form
 from mtl_edge.quantize.noise import output_noise
 from mtl_edge.quantize.race import latency_ratio
 from mtl_edge.quantize.source import arrays_of, read_source
@@ -23,7 +26,7 @@ from mtl_edge.quantize.target import find_target, this_target
 from mtl_edge.runtime import open_session
 from mtl_edge.storage import write_atomically
 
-_STEPS: dict[FormName, str] = {
+_STEPS = {
     "dynamic": "dynamic int8",
     "weights": "8-bit weights",
     "weights4": "4-bit weights",
@@ -34,12 +37,20 @@ _GAIN = 0.9
 """Share of the latency that a less exact way to write a form must leave at most."""
 
 
+class Zeros(msgspec.Struct, frozen=True, kw_only=True):
+    """The pattern of zeros among the weights, and the sizes of the compressed files before and after."""
+
+    pattern: str
+    source_bytes: int
+    file_bytes: int
+
+
 class Converted(msgspec.Struct, frozen=True, kw_only=True):
     """What came of it.
 
     ``latency_ratio`` is that to the fp32 model on this box, with one thread. ``noise_db`` is, for each output, the
     power of the fp32 answers' spread over that of the difference, in decibels, on a batch of ``samples``; empty where
-    there are none. ``target`` is None where the form is the same for all.
+    there are none. ``target`` is None where the form is the same for all. ``sparse`` is there only of that form.
     """
 
     form: FormName
@@ -52,6 +63,7 @@ class Converted(msgspec.Struct, frozen=True, kw_only=True):
     audit: Audit
     source_bytes: int
     file_bytes: int
+    sparse: Zeros | None = None
 
 
 def convert_file(
@@ -61,6 +73,7 @@ def convert_file(
     *,
     measured_on: Path | None = None,
     target: TargetName | None = None,
+    pattern: Pattern = DEFAULT_PATTERN,
     samples: int = 512,
     batch_size: int = 32,
     seed: int = 0,
@@ -74,6 +87,7 @@ def convert_file(
         measured_on: an ``.npz``, or a folder of ``.npy`` files, with an array for each input, to measure noise and
             latency on; None measures latency alone, on random inputs.
         target: the kind of processor that will run it; None means this box.
+        pattern: of the zeros of ``sparse``.
         samples: how many of those samples to draw.
         batch_size: samples of one batch, where the graph leaves it open.
         seed: of the draw.
@@ -87,7 +101,7 @@ def convert_file(
     session, content, manifest = read_source(source)
     profile = find_target(target or this_target())
     with spinner(f"write as {form}"):
-        ways = in_form(content, form, profile)
+        ways = in_form(content, form, profile, pattern)
     batch, remarks = (
         (_random_batch(session, source), ())
         if measured_on is None
@@ -101,8 +115,10 @@ def convert_file(
     made_for = profile.name if form == "dynamic" else None
     written = model
     if manifest is not None:
-        child = child_of(manifest, form, _STEPS[form], made_for)
-        written, _ = seal(model, msgspec.structs.replace(child, opset=_opset(model)))
+        step = f"sparsify {pattern}" if form == "sparse" else _STEPS[form]
+        child = child_of(manifest, form, step, made_for)
+        sparse = str(pattern) if form == "sparse" else manifest.sparse
+        written, _ = seal(model, msgspec.structs.replace(child, opset=_opset(model), sparse=sparse))
     write_atomically(output, written)
     return Converted(
         form=form,
@@ -115,7 +131,13 @@ def convert_file(
         audit=audited,
         source_bytes=len(content),
         file_bytes=len(written),
+        sparse=_zeros(pattern, content, written) if form == "sparse" else None,
     )
+
+
+def _zeros(pattern: Pattern, before: bytes, after: bytes) -> Zeros:
+    sizes = [len(zlib.compress(content, LEVEL)) for content in (before, after)]
+    return Zeros(pattern=str(pattern), source_bytes=sizes[0], file_bytes=sizes[1])
 
 
 def _drawn_batch(

@@ -4,8 +4,9 @@
 - ``weights``: weights are stored in 8 bits, and become float when the model is loaded.
 - ``weights4``: weights of large matrix products and embeddings have 4 bits, in memory too, and a scale for each block.
 - ``fp16``: weights are stored in 16 bits, and become float when the model is loaded.
+- ``sparse``: the least weights are zero, which saves size once the file is compressed.
 
-All of them store what else there is of layers' weights in 8 bits, but for ``fp16``.
+All of them store what else there is of layers' weights in 8 bits, but for ``fp16`` and ``sparse``.
 """
 
 import logging
@@ -20,14 +21,19 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.quantization.onnx_model import ONNXModel
 
+from mtl_edge.compress.masks import find_masks
+from mtl_edge.compress.pattern import Blocks, Pattern
 from mtl_edge.errors import MissingExtraError, ModelError
+from mtl_edge.quantize.layers import layers_of, with_constants
 from mtl_edge.quantize.prepare import prepare, quiet
 from mtl_edge.quantize.rewrite import with_opset
 from mtl_edge.quantize.target import Target
 from mtl_edge.quantize.trim import trimmed
 from mtl_edge.quantize.weights import LAYERS, bits_of_weights, with_small_weights
 
-FormName = Literal["dynamic", "weights", "weights4", "fp16"]
+FormName = Literal["dynamic", "weights", "weights4", "fp16", "sparse"]
+
+DEFAULT_PATTERN = Blocks(2, 4)
 
 _WEIGHTED = (*LAYERS, "Gather", "LSTM")
 _DYNAMIC = ("MatMulInteger", "DynamicQuantizeLSTM")
@@ -40,13 +46,14 @@ _SMALLEST_HALF = 64
 """Values; of a smaller tensor the node that makes it float takes more than is saved."""
 
 
-def in_form(model: bytes, form: FormName, target: Target) -> tuple[bytes, ...]:
+def in_form(model: bytes, form: FormName, target: Target, pattern: Pattern = DEFAULT_PATTERN) -> tuple[bytes, ...]:
     """Write an fp32 model in another form, in every way that there is, the most exact first.
 
     Args:
         model: a serialized fp32 ONNX model.
         form: which.
         target: the kind of processor that will run it; only ``dynamic`` depends on it.
+        pattern: of the zeros; only ``sparse`` depends on it.
 
     Raises:
         ModelError: the model cannot be read, is quantized already, or has nothing that could have this form.
@@ -61,6 +68,8 @@ def in_form(model: bytes, form: FormName, target: Target) -> tuple[bytes, ...]:
             return weights_in_4_bits(model), weights_in_4_bits(model, int8_inputs=True)
         case "fp16":
             return (weights_in_fp16(model),)
+        case "sparse":
+            return (weights_with_zeros(model, pattern),)
 
 
 def dynamic(model: bytes, target: Target) -> bytes:
@@ -142,6 +151,20 @@ def weights_in_fp16(model: bytes) -> bytes:
     del graph.node[:]
     graph.node.extend([*casts, *nodes])
     return trimmed(proto)
+
+
+def weights_with_zeros(model: bytes, pattern: Pattern) -> bytes:
+    """The least weights of convolutions and matrix products at zero, see :mod:`mtl_edge.compress.masks`."""
+    proto = _prepared(model)
+    layers = layers_of(proto.graph)
+    masks = find_masks({layer.weight_name: np.moveaxis(layer.weight, layer.axis, 0) for layer in layers}, pattern)
+    if all(mask.all() for mask in masks.values()):
+        raise _nothing("sparse", f"a layer whose weights can have the pattern {pattern}")
+    zeroed = {
+        layer.weight_name: np.where(np.moveaxis(masks[layer.weight_name], 0, layer.axis), layer.weight, 0)
+        for layer in layers
+    }
+    return with_constants(proto.SerializeToString(), zeroed)  # names and all, for it is to be quantized yet
 
 
 def _prepared(model: bytes) -> onnx.ModelProto:

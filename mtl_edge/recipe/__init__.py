@@ -4,7 +4,7 @@ Every value has a sensible default except the data, the tasks and the trunk.
 """
 
 from mtl_edge.recipe.bench import BenchSpec
-from mtl_edge.recipe.compress import CompressSpec, DistillSpec, PruneSpec, QuantizeSpec, StudentSpec
+from mtl_edge.recipe.compress import CompressSpec, DistillSpec, PruneSpec, QuantizeSpec, SparsifySpec, StudentSpec
 from mtl_edge.recipe.data import DataSpec, SourceSpec, TargetSpec
 from mtl_edge.recipe.load import load_recipe
 from mtl_edge.recipe.net import (
@@ -51,6 +51,7 @@ __all__ = [
     "ResNetSpec",
     "SharingSpec",
     "SourceSpec",
+    "SparsifySpec",
     "StudentSpec",
     "TCNSpec",
     "TargetSpec",

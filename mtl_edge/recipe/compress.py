@@ -5,15 +5,16 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from mtl_edge.compress.pattern import read_pattern
 from mtl_edge.compress.target import read_target
 from mtl_edge.recipe.net import NetSpec
 from mtl_edge.recipe.section import Count, NotNegative, Positive, Section, Share
 
-TrainedStep = Literal["student", "prune"]
+TrainedStep = Literal["student", "prune", "sparsify"]
 """A step that trains a network in fp32; :mod:`mtl_edge.variants` takes each of them."""
 Step = TrainedStep | Literal["quantize"]
 
-MADE_BY: dict[TrainedStep, str] = {"student": "student", "prune": "pruned"}
+MADE_BY: dict[TrainedStep, str] = {"student": "student", "prune": "pruned", "sparsify": "sparse"}
 """What the variant is called that a step leaves."""
 
 
@@ -86,14 +87,32 @@ class DistillSpec(Section, frozen=True):
         return self.hint > 0 or self.attention > 0
 
 
+class SparsifySpec(Section, frozen=True):
+    """``[compress.sparsify]``: masks over weights by :mod:`mtl_edge.compress.masks`, and the fine-tuning that follows.
+
+    ``pattern`` is read by :func:`mtl_edge.compress.pattern.read_pattern`.
+    """
+
+    pattern: float | str
+    across: Literal["network", "layer"] = "network"
+    epochs: Count = 8
+    learning_rate: Positive = 3e-3
+
+    def __post_init__(self) -> None:
+        try:
+            read_pattern(self.pattern)
+        except ValueError as error:
+            raise ValueError(f"pattern: {error}") from error
+
+
 class QuantizeSpec(Section, frozen=True):
     """``[compress.quantize]``: how ranges are taken from the calibration samples, and for which kind of processor.
 
     ``this-box`` is the kind that makes the model. ``measured`` puts into int8 what is faster so on this box; for
     another kind of processor, and with ``all``, everything goes there that can. ``guard`` puts layers back into float
     where an output would be broken on validation samples, but for ``all``, where that is only said. ``finetune`` trains
-    the int8 model with the dense network as its teacher, ``if-needed`` where a task misses its ``max_drop`` otherwise.
-    The other keys are those of :class:`mtl_edge.quantize.refinements.Refinements`.
+    the int8 model with the teachers of ``[compress.distill]``, ``if-needed`` where a task misses its ``max_drop``
+    otherwise. The other keys are those of :class:`mtl_edge.quantize.refinements.Refinements`.
     """
 
     method: Literal["minmax", "moving-average", "percentile", "entropy", "mse", "auto"] = "mse"
@@ -118,6 +137,7 @@ class CompressSpec(Section, frozen=True):
     student: StudentSpec | None = None
     prune: PruneSpec = PruneSpec()
     distill: DistillSpec = DistillSpec()
+    sparsify: SparsifySpec | None = None
     quantize: QuantizeSpec = QuantizeSpec()
 
     def __post_init__(self) -> None:
@@ -127,11 +147,20 @@ class CompressSpec(Section, frozen=True):
         if "quantize" in self.order[:-1]:
             after = ", ".join(map(repr, self.order[self.order.index("quantize") + 1 :]))
             raise ValueError(f"order: 'quantize' must come last, for no step goes on from int8, found {after} after it")
-        if "student" in self.order and self.student is None:
-            raise ValueError("order: 'student' needs a [compress.student] table with its net, found none")
-        if "student" not in self.order and self.student is not None:
-            named = ", ".join(map(repr, self.order)) or "no step"
-            raise ValueError(f"student: 'student' must be a step of compress.order, found {named}")
+        for step, spec, key in (("student", self.student, "net"), ("sparsify", self.sparsify, "pattern")):
+            if step in self.order and spec is None:
+                raise ValueError(f"order: {step!r} needs a [compress.{step}] table with its {key}, found none")
+            if step not in self.order and spec is not None:
+                named = ", ".join(map(repr, self.order)) or "no step"
+                raise ValueError(f"{step}: {step!r} must be a step of compress.order, found {named}")
+        if "sparsify" in self.trained[:-1]:
+            after = self.trained[self.trained.index("sparsify") + 1]
+            raise ValueError(f"order: 'sparsify' must be the last step that trains, found {after!r} after it")
+
+    @property
+    def zeros(self) -> str | None:
+        """The pattern of the sparse networks, if there are some."""
+        return None if self.sparsify is None else str(self.sparsify.pattern)
 
     @property
     def trained(self) -> tuple[TrainedStep, ...]:

@@ -70,8 +70,10 @@ def _rows(result: Result, benchmark: Benchmark) -> Iterator[_Row]:
         ("peak_rss", result.peak_rss_bytes, base.peak_rss_bytes, "bytes"),
         ("model_rss", result.model_rss_bytes, base.model_rss_bytes, "bytes"),
         ("file", result.file_bytes, base.file_bytes, "bytes"),
+        ("compressed_file", result.compressed_bytes, base.compressed_bytes, "bytes"),
     ):
-        yield result.name, name, "", "", "", mine, unit, _over(mine, theirs)
+        if mine is not None:
+            yield result.name, name, "", "", "", mine, unit, _over(mine, theirs)
 
 
 def _over(value: float, base: float | None) -> float | str:

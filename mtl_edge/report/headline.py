@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from mtl_edge.bench.results import Benchmark, Result
 from mtl_edge.report.methods import gain
 from mtl_edge.report.points import point_titles
-from mtl_edge.report.verdicts import chosen, verdicts
+from mtl_edge.report.verdicts import chosen, fastest, verdicts
 
 
 @dataclass(frozen=True)
@@ -31,13 +31,13 @@ def headline(benchmark: Benchmark) -> Headline | None:
     """The chosen model; without budgets the fastest. None where there is nothing to compare."""
     if len(benchmark.results) < 2:
         return None
-    base, point = benchmark.base_result, benchmark.points[0]
+    base = benchmark.base_result
     best = chosen(benchmark)
     if best is not None:
         reason = f"the fastest of those within all {len(verdicts(benchmark, best))} budgets"
+        reason += "; its zeros save size only" if best.size_only else ""
     else:
-        alone = [result for result in benchmark.results if len(result.paths) == 1]
-        best = min(alone, key=lambda result: result.latency(point).p50_ms)
+        best = fastest(benchmark, [result for result in benchmark.results if len(result.paths) == 1]) or base
         budgets = any(verdicts(benchmark, result) for result in benchmark.results)
         reason = "the fastest; no model is within all budgets" if budgets else "the fastest; no task has a budget"
     if best is base:

@@ -25,6 +25,7 @@ from mtl_edge.report.methods import methods_table
 from mtl_edge.report.profile_tables import parts_by_model, profile_tables
 from mtl_edge.report.reproduce import Reproduction, of_benchmark, of_run
 from mtl_edge.report.sharing import sharing_tables
+from mtl_edge.report.sparse import sparse_tables
 from mtl_edge.report.table import Cell, Table, comparison, warnings
 from mtl_edge.report.teachers import teacher_tables
 from mtl_edge.report.terminal import caption
@@ -120,6 +121,7 @@ def _render(
         panels=frontier(benchmark, PAGE),
         tasks=[methods] if methods else gives,
         costs=costs,
+        sparse=sparse_tables(benchmark),
         details=detail_tables(benchmark, "server" if any(result.server for result in benchmark.results) else "latency"),
         sharing=sharing_tables(benchmark),
         steps=steps(benchmark),

@@ -11,6 +11,7 @@ from mtl_edge.report.lineage import steps_table
 from mtl_edge.report.methods import methods_table
 from mtl_edge.report.profile_tables import parts_tables
 from mtl_edge.report.sharing import sharing_tables
+from mtl_edge.report.sparse import sparse_tables
 from mtl_edge.report.table import Cell, Table, comparison, warnings
 from mtl_edge.report.teachers import teacher_tables
 from mtl_edge.report.terminal import caption
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def run_to_markdown(report: "RunReport", *, picture: str | None) -> str:
     """A finished run as Markdown tables, with a link to the picture's file."""
-    from mtl_edge.compress.outcome import pruned_lines
+    from mtl_edge.compress.outcome import pruned_lines, sparsified_lines
     from mtl_edge.report.outcomes import outcome_tables, run_warnings
     from mtl_edge.report.schedule import schedule_tables
 
@@ -33,7 +34,8 @@ def run_to_markdown(report: "RunReport", *, picture: str | None) -> str:
         *teacher_tables(report.validation, tasks),
     ]
     remarks = run_warnings(report)
-    return _document(report.name, report.benchmark, picture, tables, remarks, pruned_lines(report.pruned))
+    notes = [*pruned_lines(report.pruned), *sparsified_lines(report.sparse)]
+    return _document(report.name, report.benchmark, picture, tables, remarks, notes)
 
 
 def bench_to_markdown(name: str, benchmark: Benchmark, *, picture: str | None, boxes: Boxes | None = None) -> str:
@@ -73,6 +75,7 @@ def _document(
     tables = [
         *([methods] if methods else gives),
         costs,
+        *sparse_tables(benchmark),
         *([step_by_step] if step_by_step else []),
         *sharing_tables(benchmark),
         *further,

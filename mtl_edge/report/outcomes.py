@@ -80,11 +80,11 @@ def outcome_warnings(quantized: Mapping[str, Outcome]) -> list[str]:
 
 
 def finetuned_line(found: Finetuned) -> str:
-    """``in 400 steps on 448 samples; distances to fp32: left 0.52x, sum 0.71x``, or why not."""
+    """``in 400 steps on 448 samples; distances to the teacher: left 0.52x, sum 0.71x``, or why not."""
     if found.remark:
         return f"fine-tuned: {found.remark}"
     noise = ", ".join(f"{name} {ratio:.2f}x" for name, ratio in found.distance.items())
-    return f"in {found.steps} steps on {found.samples} samples; distances to fp32: {noise}"
+    return f"in {found.steps} steps on {found.samples} samples; distances to the teacher: {noise}"
 
 
 def guard_line(found: Guarded) -> str:

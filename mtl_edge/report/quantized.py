@@ -6,12 +6,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mtl_edge.bench.compressed import LEVEL
 from mtl_edge.quantize.audit import Audit, Precision
 from mtl_edge.quantize.convert import Converted
 from mtl_edge.quantize.file import Quantized
 from mtl_edge.quantize.narrow import Narrowed
 from mtl_edge.quantize.refinements import Refinements
 from mtl_edge.report.outcomes import finetuned_line, guard_line, islands, operators, without_vnni_line
+from mtl_edge.report.table import SIZE_ONLY
 
 _POOR_DB = 20
 """Below this, the difference is more than a tenth of an output's spread."""
@@ -73,6 +75,10 @@ def show_converted(found: Converted, console: Console) -> None:
     table = Table.grid(padding=(0, 2))
     ratio = found.file_bytes / found.source_bytes
     table.add_row(found.form, f"{found.path}  {found.file_bytes / 1024:.0f} KiB, {ratio:.2f}x")
+    if (zeros := found.sparse) is not None:
+        share = zeros.file_bytes / zeros.source_bytes
+        table.add_row("compressed", f"{zeros.file_bytes / 1024:.0f} KiB, {share:.2f}x, by zlib, level {LEVEL}")
+        table.add_row("pattern", f"{zeros.pattern}, {SIZE_ONLY}: no kernel is faster for zeros")
     table.add_row("latency", f"{found.latency_ratio:.2f}x of fp32 with 1 thread")
     _add_operators(table, found.audit)
     so = (
@@ -82,7 +88,7 @@ def show_converted(found: Converted, console: Console) -> None:
     )
     table.add_row("signal to noise", so)
     console.print(table, soft_wrap=True)
-    if found.latency_ratio > _SLOWER:
+    if found.latency_ratio > _SLOWER and found.sparse is None:  # of the same layers, so that it is noise
         so = f"{found.form} does not help on this CPU: slower than fp32, {found.latency_ratio:.2f}x"
         console.print(f"Warning: {so}", style="bold red", soft_wrap=True)
     _warn_of_samples(found.remarks, found.noise_db, console)

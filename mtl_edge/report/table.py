@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
-from mtl_edge.bench.latency import Point
+from mtl_edge.bench.latency import Point, Ratio
 from mtl_edge.bench.results import Benchmark, Result
 from mtl_edge.tasks import Metric, Task
 
 _VERDICTS = {"no significant difference": "no sig. difference"}
 """Shorter, for narrow columns."""
+
+SIZE_ONLY = "size only"
+"""What is said of a model whose weights a mask has set to zero: no kernel is faster for that."""
 
 _X86 = ("x86_64", "AMD64", "i686", "x86")
 _FOR_ARM = (".arm.ort", ".arm.runtime.ort")
@@ -91,7 +94,7 @@ def cost_table(benchmark: Benchmark) -> Table:
         "What it costs",
         (
             "model",
-            *(f"latency p50\n{_threads(threads)}{size}" for threads in benchmark.threads),
+            *(f"latency p50\n{threads_title(threads)}{size}" for threads in benchmark.threads),
             "peak memory",
             "load",
             "file",
@@ -105,7 +108,7 @@ def slower_than_base(benchmark: Benchmark) -> list[str]:
     sentences = []
     for result in benchmark.results:
         slower = [threads for threads in benchmark.threads if _is_too_slow(result, benchmark, threads)]
-        ratios = [f"{benchmark.ratio(result, threads).median:.2f}x with {_threads(threads)}" for threads in slower]
+        ratios = [f"{benchmark.ratio(result, threads).median:.2f}x with {threads_title(threads)}" for threads in slower]
         if ratios:
             sentences.append(f"{result.name} is slower than {benchmark.base}: its latency is {', '.join(ratios)}")
     return sentences
@@ -136,7 +139,7 @@ def _cost(result: Result, benchmark: Benchmark) -> tuple[Cell, ...]:
     base = benchmark.base_result
     share = "" if result is base else f"{result.file_bytes / base.file_bytes:.2f}x"
     return (
-        Cell(result.name),
+        Cell(result.name, SIZE_ONLY if result.size_only else ""),
         *(latency_cell(result, benchmark, threads) for threads in benchmark.threads),
         Cell(
             f"{result.peak_rss_bytes / 2**20:.1f} MiB",
@@ -169,5 +172,12 @@ def latency_cell(result: Result, benchmark: Benchmark, point: Point | int) -> Ce
     return Cell(value, "\n".join(notes), warning=_is_too_slow(result, benchmark, point), sort=latency.p50_ms)
 
 
-def _threads(count: int) -> str:
+def ratio_cell(ratio: Ratio, note: str) -> Cell:
+    """How a latency is to another one, its interval and the verdict; a warning where it is the slower one."""
+    lines = (note, f"{ratio.low:.2f}-{ratio.high:.2f}", _VERDICTS.get(ratio.verdict, ratio.verdict))
+    return Cell(f"{ratio.median:.2f}x", "\n".join(lines), warning=ratio.verdict == "SLOWER", sort=ratio.median)
+
+
+def threads_title(count: int) -> str:
+    """``1 thread``, ``2 threads``."""
     return f"{count} thread{'s' * (count > 1)}"

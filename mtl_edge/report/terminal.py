@@ -10,12 +10,14 @@ from rich.text import Text
 from mtl_edge.bench.results import Benchmark
 from mtl_edge.report.details import doubts, remarks
 from mtl_edge.report.sharing import sharing_tables
+from mtl_edge.report.sparse import sparse_tables
 from mtl_edge.report.table import Cell, Table, comparison, misplaced, slower_than_base
 
 
 def show(benchmark: Benchmark, console: Console, *, details: Sequence[Table] = ()) -> None:
     """Print the comparison, what it was measured on, what is misplaced or slower than the base, and what to doubt."""
-    for table in (*comparison(benchmark, first_metric_only=True), *sharing_tables(benchmark), *details):
+    compared = comparison(benchmark, first_metric_only=True)
+    for table in (*compared, *sparse_tables(benchmark), *sharing_tables(benchmark), *details):
         show_table(table, console)
     console.print(caption(benchmark), style="dim", soft_wrap=True)
     for remark in remarks(benchmark):

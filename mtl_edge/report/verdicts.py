@@ -1,8 +1,10 @@
 """Do the models stay within the tasks' budgets, and which one would one take?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mtl_edge.bench.results import Benchmark, Result
+from mtl_edge.report.sparse import without_zeros
 from mtl_edge.report.table import value_of
 from mtl_edge.tasks import Budget, Task, read_budget
 
@@ -48,11 +50,23 @@ def verdicts(benchmark: Benchmark, result: Result) -> dict[str, Verdict]:
 
 
 def chosen(benchmark: Benchmark) -> Result | None:
-    """The fastest model within all budgets, at the first point of the sweep; None where no task has a budget."""
+    """The fastest model within all budgets; None where no task has a budget."""
     wanted = {task.name for task in benchmark.base_result.tasks if budget_of(benchmark, task) is not None}
     within = []
     for result in benchmark.results:
         found = verdicts(benchmark, result)
         if wanted and wanted <= set(found) and len(result.paths) == 1 and all(each.holds for each in found.values()):
             within.append(result)
-    return min(within, key=lambda result: result.latency(benchmark.points[0]).p50_ms, default=None)
+    return fastest(benchmark, within)
+
+
+def fastest(benchmark: Benchmark, results: Sequence[Result]) -> Result | None:
+    """The fastest of some models at the first point of the sweep; None where there are none.
+
+    A sparse one is none of them where the same without zeros is: between these two latency is chance.
+    """
+    names = {result.name for result in results}
+    left = [
+        result for result in results if (whole := without_zeros(benchmark, result)) is None or whole.name not in names
+    ]
+    return min(left, key=lambda result: result.latency(benchmark.points[0]).p50_ms, default=None)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,6 +42,26 @@ class Teacher:
     def weight(self, task: str) -> float:
         """The teacher's part of a task's loss."""
         return self.spec.weights.get(task, self.spec.weight)
+
+    def get_outputs(self) -> Sequence["TaughtOutput"]:
+        """The tasks, as outputs of one model: a teacher is a :class:`mtl_edge.runtime.Session`, too."""
+        names = dict.fromkeys(name for net in self.nets for name in net.tasks)
+        return [TaughtOutput(name) for name in names]
+
+    def run(self, names: Sequence[str] | None, feeds: Mapping[str, np.ndarray], /) -> Sequence[np.ndarray]:
+        """What the networks agree on, of a batch that is given as to an ``InferenceSession``."""
+        (batch,) = map(torch.from_numpy, feeds.values())
+        with torch.inference_mode():
+            given = agreed([net(batch) for net in self.nets])
+        return [given[name].numpy() for name in names or given]
+
+
+@dataclass(frozen=True)
+class TaughtOutput:
+    """A task's output, and its type as ONNX Runtime says it."""
+
+    name: str
+    type: str = "tensor(float)"
 
 
 def agreed(outputs: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

@@ -103,6 +103,7 @@ def test_models_that_work_together_are_measured_as_one(matmul_model: Path, slow_
     assert together.file_bytes == matmul_model.stat().st_size + 3 * slow_model.stat().st_size
     assert together.latency(1).p50_ms > slow.latency(1).p50_ms
     assert len(together.paths) == 4
+    assert together.compressed_bytes is None  # no model is sparse
 
 
 def test_test_samples_may_be_an_archive_or_a_folder(tiny_model: bytes, tiny_manifest: Manifest, tmp_path: Path) -> None:

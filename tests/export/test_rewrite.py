@@ -1,4 +1,4 @@
-"""Only a mean over the whole image is a global average pool."""
+"""Tests of :mod:`mtl_edge.export.rewrite`."""
 
 import numpy as np
 import onnx_ir as ir
@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from mtl_edge.export.rewrite import use_global_average_pool
+from mtl_edge.export.rewrite import unsign_zeros, use_global_average_pool
 
 
 def _mean(axes: list[int], shape: list[int | str], keepdims: int = 1) -> ir.Model:
@@ -42,3 +42,16 @@ def test_other_means_stay(axes: list[int], shape: list[int | str], keepdims: int
     """Other axes, other ranks, dropped axes."""
     model = use_global_average_pool(_mean(axes, shape, keepdims))
     assert [node.op_type for node in model.graph] == ["ReduceMean"]
+
+
+def test_zeros_lose_their_signs() -> None:
+    """All other values of a weight stay, bit by bit, and so do whole numbers."""
+    weight = np.array([[-0.0, 0.0, -1e-45], [np.nan, -np.inf, 3.0]], np.float32)
+    model = _mean([2, 3], ["n", 3, 5, 7])
+    model.graph.initializers["weight"] = ir.Value(name="weight", const_value=ir.tensor(weight, name="weight"))
+    unsign_zeros(model)
+    proto = ir.to_proto(model)
+    found = {tensor.name: numpy_helper.to_array(tensor) for tensor in proto.graph.initializer}
+    assert not np.signbit(found["weight"][0, :2]).any()
+    assert found["weight"][0, 2:].tobytes() + found["weight"][1].tobytes() == weight.tobytes()[8:]
+    assert found["axes"].tolist() == [2, 3]

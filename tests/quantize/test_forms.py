@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import zlib
 from pathlib import Path
 
 import msgspec
@@ -13,15 +14,23 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mtl_edge.artifact import Manifest, write_artifact
 from mtl_edge.cli import main
+from mtl_edge.compress.pattern import Blocks, Pattern
 from mtl_edge.errors import DataError, MissingExtraError, ModelError
 from mtl_edge.quantize import convert as module
-from mtl_edge.quantize.convert import convert_file
-from mtl_edge.quantize.forms import FormName, dynamic, in_form, weights_in_4_bits, weights_in_fp16
+from mtl_edge.quantize.convert import Converted, convert_file
+from mtl_edge.quantize.forms import (
+    FormName,
+    dynamic,
+    in_form,
+    weights_in_4_bits,
+    weights_in_fp16,
+    weights_with_zeros,
+)
 from mtl_edge.quantize.prepare import prepare
 from mtl_edge.quantize.target import find_target, this_target
 from mtl_edge.runtime import manifest_of, open_session
 
-FORMS: tuple[FormName, ...] = ("dynamic", "weights", "weights4", "fp16")
+FORMS: tuple[FormName, ...] = ("dynamic", "weights", "weights4", "fp16", "sparse")
 TARGET = find_target("x86-avx2")
 
 
@@ -88,6 +97,24 @@ def test_each_form_runs_and_is_close_and_small(
         assert _distance_db(network, way, words) > least_db
 
 
+@pytest.mark.parametrize("pattern", [Blocks(2, 4), 0.5], ids=str)
+def test_the_least_weights_are_zero(network: bytes, words: dict[str, np.ndarray], pattern: Pattern) -> None:
+    """Of layers, however a product lays them out; what stays is as it was, and an embedding stays whole."""
+    before, after = (
+        {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load_from_string(model).graph.initializer}
+        for model in (prepare(network), weights_with_zeros(network, pattern))
+    )
+    layers = [name for name, value in before.items() if value.ndim == 2 and name != "table"]
+    zeros = {name: after[name] == 0 for name in layers}
+    assert sum(map(np.sum, zeros.values())) == sum(before[name].size for name in layers) // 2
+    assert all((after[name][~zeros[name]] == before[name][~zeros[name]]).all() for name in layers)
+    assert (after["table"] == before["table"]).all()
+    if pattern == Blocks(2, 4):
+        by_inputs = [zeros["w0"], zeros["w1"].T]  # the Gemm's are the other way round
+        assert all((each.reshape(len(each), -1, 4).sum(-1) == 2).all() for each in by_inputs)
+    assert _distance_db(network, weights_with_zeros(network, pattern), words) > 5
+
+
 def test_an_lstm_becomes_dynamic() -> None:
     """In both directions, with a scale for each row of each."""
     tensors = {"w": _normal(2, 64, 12), "r": _normal(2, 64, 16)}
@@ -151,7 +178,7 @@ def test_what_fp16_cannot_hold_stays_in_float() -> None:
     assert kinds == {TensorProto.FLOAT, TensorProto.FLOAT16}
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", FORMS[:-1])  # what is sparse is fp32 as before
 def test_what_has_another_form_already_is_refused(network: bytes, form: FormName) -> None:
     """By static quantization, too."""
     for way in in_form(network, form, TARGET):
@@ -246,6 +273,29 @@ def test_a_less_exact_way_to_write_a_form_is_taken_where_it_is_clearly_faster(
     assert (tmp_path / "small.onnx").read_bytes() == ways[taken]
 
 
+def test_a_sparse_file_is_measured_compressed(model: Path, tmp_path: Path) -> None:
+    """Beside the sizes of the files, which zeros alone do not change; what is quantized of it keeps them."""
+    sparse, told = tmp_path / "sparse.onnx", tmp_path / "found.json"
+    options = ["--form", "sparse", "--pattern", "0.75", "-o", str(sparse), "--json", str(told)]
+    done = CliRunner().invoke(main, ["quantize", str(model), *options])
+    assert done.exit_code == 0, done.output
+    assert "0.75, size only" in done.output
+    zeros = msgspec.json.decode(told.read_bytes(), type=Converted).sparse
+    assert zeros is not None
+    assert zeros.file_bytes == len(zlib.compress(sparse.read_bytes())) < 0.9 * zeros.source_bytes
+    small = onnx.load_from_string(in_form(sparse.read_bytes(), "weights", TARGET)[0])
+    numbers = [numpy_helper.to_array(tensor) for tensor in small.graph.initializer]
+    assert sum(int((value == 0).sum()) for value in numbers if value.dtype == np.int8) > 0.75 * (96 * 64 + 96 * 32)
+
+
+@pytest.mark.parametrize("options", [["--form", "fp16", "--pattern", "2:4"], ["--form", "sparse", "--pattern", "4:2"]])
+def test_a_pattern_that_means_nothing_is_refused(model: Path, options: list[str]) -> None:
+    """Of another form, or with more weights that stay than there are."""
+    done = CliRunner().invoke(main, ["quantize", str(model), *options])
+    assert done.exit_code == 2
+    assert ("does not know --pattern" if "fp16" in options else "must be N:M such as 2:4") in done.output + str(done)
+
+
 def test_the_child_of_an_artifact_names_the_form(tmp_path: Path, tiny_manifest: Manifest) -> None:
     """Its parent, and the opset that it has now."""
     nodes = [
@@ -261,6 +311,10 @@ def test_the_child_of_an_artifact_names_the_form(tmp_path: Path, tiny_manifest: 
     )
     content = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9).SerializeToString()
     parent = write_artifact(tmp_path / "parent", content, tiny_manifest)
+    convert_file(parent.path, tmp_path / "sparse.onnx", "sparse")
+    sparse = manifest_of(tmp_path / "sparse.onnx", open_session(tmp_path / "sparse.onnx"))
+    assert sparse is not None
+    assert (sparse.variant, sparse.sparse, sparse.lineage.steps[-1]) == ("dense-sparse", "2:4", "sparsify 2:4")
     convert_file(parent.path, tmp_path / "child.onnx", "fp16")
     child = manifest_of(tmp_path / "child.onnx", open_session(tmp_path / "child.onnx"))
     assert child is not None

@@ -78,6 +78,27 @@ BAD_RECIPES = {
         '[compress.distill]\nteacher = "other"\n[net]',
         "compress.distill.teacher: must be one of 'dense', 'single-task', 'ensemble', found 'other'",
     ),
+    "pattern of weights that keeps all": (
+        "[net]",
+        '[compress.sparsify]\npattern = "4:4"\n[net]',
+        "compress.sparsify.pattern: must be N:M with N below M, such as '2:4' for 2 of 4 weights that stay, or the "
+        "share of the weights that leave, above 0 and below 1, found '4:4'",
+    ),
+    "masks before another step that trains": (
+        "[net]",
+        '[compress]\norder = ["sparsify", "prune"]\nsparsify = { pattern = 0.5 }\n[net]',
+        "compress.order: 'sparsify' must be the last step that trains, found 'prune' after it",
+    ),
+    "masks that no step is for": (
+        "[net]",
+        '[compress.sparsify]\npattern = "2:4"\n[net]',
+        "compress.sparsify: 'sparsify' must be a step of compress.order, found 'prune', 'quantize'",
+    ),
+    "masks without a pattern": (
+        "[net]",
+        "[compress.sparsify]\nepochs = 1\n[net]",
+        "compress.sparsify: the key 'pattern' is required, found none",
+    ),
     "ensemble of one": (
         "[net]",
         '[compress.distill]\nteacher = "ensemble"\nmembers = 1\n[net]',

@@ -31,7 +31,7 @@ WHOLE = '[net]\nmodule = "python:nets:make"\n'
 BAD = {
     "unknown step": (
         '[compress]\norder = ["prune", "quantise"]',
-        "compress.order.1: must be one of 'student', 'prune', 'quantize', found 'quantise'",
+        "compress.order.1: must be one of 'student', 'prune', 'sparsify', 'quantize', found 'quantise'",
     ),
     "a step twice": (
         '[compress]\norder = ["prune", "prune"]',

@@ -78,6 +78,20 @@ def test_several_teachers_agree_on_the_mean() -> None:
     assert agreed([first, second]) == {"a": torch.tensor([[2.0]]), "b": torch.tensor([[5.0]])}
 
 
+def test_teachers_answer_arrays_as_one_model_does(learner: Learner, splits: Splits) -> None:
+    """What teaches in torch teaches int8 models too: named outputs, and the means of those that have the task."""
+    both, level = (_net(learner, ResNetSpec(width=8, depth=(1,)), names) for names in (("bright", "level"), ("level",)))
+    batch = learner.inputs(splits.val, slice(3))
+    teacher = Teacher([both, level], DistillSpec())
+    assert [output.name for output in teacher.get_outputs()] == ["bright", "level"]
+    answers = teacher.run(["level", "bright"], {"image": batch.numpy()})
+    with torch.no_grad():
+        first, second = both(batch), level(batch)
+    wanted = [(first["level"] + second["level"]) / 2, first["bright"]]
+    for found, answer in zip(answers, wanted, strict=True):
+        torch.testing.assert_close(torch.from_numpy(found), answer)
+
+
 def test_a_teacher_with_other_tasks_is_refused(
     splits: Splits, learner: Learner, make_net: MakeNet, options: Options
 ) -> None:

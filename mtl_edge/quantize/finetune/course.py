@@ -25,7 +25,7 @@ class Course:
         when: ``always``, or only where budgets are missed.
         data: the samples to learn from (see :func:`every_sample`); one in eight, but no more than are needed, is kept
             aside to watch by.
-        teacher: the fp32 model, whose outputs are the goal.
+        teacher: the fp32 model, or whatever else answers as one, whose outputs are the goal.
         tasks: what outputs mean; others are learned as numbers.
         targets: task -> the data set's targets of all samples, where there are labels.
         steps: of training, at most.

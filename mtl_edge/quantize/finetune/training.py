@@ -1,4 +1,4 @@
-"""Fine-tuning: the int8 model learns to answer as the fp32 model does, and what is judged is the file that ships."""
+"""Fine-tuning: the int8 model learns to answer as a teacher does, and what is judged is the file that ships."""
 
 import dataclasses
 import math

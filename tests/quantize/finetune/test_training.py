@@ -1,5 +1,6 @@
 """Tests of :mod:`mtl_edge.quantize.finetune.training` and :mod:`mtl_edge.quantize.finetune.ladder`."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,28 @@ def test_labels_are_learned_where_there_are_some(case: Any) -> None:
     plain = open_session(insert_form(case.form, case.target)).run(["size"], {"x": x})[0].mean()
     assert told.steps == 40
     assert not told.kept or abs(shifted - 2) < abs(plain - 2)
+
+
+def test_any_teacher_is_learned_from(case: Any) -> None:
+    """What answers like a session will do: of one that knows better than the fp32 model, the int8 model learns it."""
+
+    class Corrected:
+        def __init__(self, fp32: Any) -> None:
+            self.get_outputs, self._fp32 = fp32.get_outputs, fp32
+
+        def run(self, names: Sequence[str], feeds: Any) -> list[np.ndarray]:
+            answers = self._fp32.run(names, feeds)
+            return [answer + (name == "size") for name, answer in zip(names, answers, strict=True)]
+
+    course = case.course(20)
+    form, told = finetune(case.form, frozenset(), case.target, replace(course, teacher=Corrected(course.teacher)))
+    assert told.kept
+    assert told.distance["size"] < 1
+    after, before = (
+        open_session(insert_form(each, case.target)).run(["size"], case.data.arrays)[0].mean()
+        for each in (form, case.form)
+    )
+    assert after > before
 
 
 def test_what_is_not_better_is_not_kept(case: Any, monkeypatch: pytest.MonkeyPatch) -> None:
