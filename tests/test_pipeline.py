@@ -110,7 +110,7 @@ def test_recipes_share_what_is_equal_and_nothing_else(recipe: Recipe, tmp_path: 
 def test_a_budget_is_judged_without_training_again(recipe: Recipe, tmp_path: Path) -> None:
     """Losses are counted from the dense network on validation samples; one that nothing can keep is told."""
     workdir = tmp_path / "out"
-    run(recipe, workdir)
+    assert run(recipe, workdir).quantized["dense-int8"].guarded is not None
     first = _folders(workdir)
     kinds, levels = recipe.tasks
     tasks = (msgspec.structs.replace(kinds, max_drop="100pt"), msgspec.structs.replace(levels, max_drop="0%"))
@@ -124,6 +124,7 @@ def test_a_budget_is_judged_without_training_again(recipe: Recipe, tmp_path: Pat
     for name in ("dense-int8", "pruned-int8"):
         found = report.quantized[name].budgets
         assert found is not None
+        assert report.quantized[name].guarded is None  # each task has a budget
         assert [spent.fp32 for spent in found.spent] == [base["keys"]["accuracy"], base["relu"]["mae"]]
         assert found.spent[0].holds
         lost = next(spent for spent in found.spent if spent.task == "relu")

@@ -8,7 +8,7 @@ from mtl_edge.cli.options import MODEL, Guarded
 from mtl_edge.errors import needs_extra
 
 
-@click.command(cls=Guarded, short_help="Make an fp32 graph faster, where it can be.")
+@click.command(cls=Guarded, short_help="Make an fp32 graph faster, or an int8 one shorter.")
 @click.argument("model", type=MODEL)
 @click.option(
     "-o",
@@ -25,8 +25,8 @@ def optimize(model: Path, output: Path | None, data: Path | None) -> None:
     """Make the graph of MODEL, any fp32 .onnx, faster on this box, where it can be.
 
     Layers of several tasks that read the same tensor become one, and what does nothing goes; each change stays only
-    where the whole network is clearly faster with it and its outputs are the same. Do this before quantize. Needs no
-    torch.
+    where the whole network is clearly faster with it and its outputs are the same. Do this before quantize: of a model
+    that is quantized already, by any tool, only conversions go that change no bit. Needs no torch.
     """
     with needs_extra("optimize"):
         from rich.console import Console

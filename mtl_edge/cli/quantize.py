@@ -17,6 +17,7 @@ _ONLY_STATIC = (
     "correct_bias",
     "max_drop",
     "data",
+    "guard",
     "finetune",
     "finetune_steps",
 )
@@ -112,7 +113,15 @@ def _refuse_options(names: tuple[str, ...], form: str) -> None:
 @click.option(
     "--data",
     type=click.Path(exists=True, path_type=Path),
-    help="Labelled samples to judge --max-drop by: an .npz, or a folder of .npy files.",
+    help="Labelled samples to judge --max-drop by, and to look for broken outputs with, for which they need no labels: "
+    "an .npz, or a folder of .npy files.",
+)
+@click.option(
+    "--guard/--no-guard",
+    default=True,
+    show_default=True,
+    help="Look for outputs that int8 breaks, on samples that calibration did not see, and put guilty layers back into "
+    "float; with --placement all only say it.",
 )
 @click.option(
     "--finetune",
@@ -149,6 +158,7 @@ def quantize(
     correct_bias: bool,
     max_drop: tuple[str, ...],
     data: Path | None,
+    guard: bool,
     finetune: Any,
     finetune_steps: int,
     json_file: Path | None,
@@ -210,6 +220,7 @@ def quantize(
         refinements=Refinements(equalize=equalize, rounding=rounding, correct_bias=correct_bias),
         finetune=finetune,
         finetune_steps=finetune_steps,
+        guarding=guard,
     )
     show_quantized(found, Console())
     if json_file is not None:

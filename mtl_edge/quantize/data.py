@@ -65,6 +65,12 @@ class CalibrationData:
         """The first batches, with samples enough for signal to noise: of one answer there is no spread."""
         return tuple(itertools.islice(self, -(-_SHOWN // self.batch_size)))
 
+    @property
+    def unseen(self) -> "CalibrationData":
+        """The samples that were not drawn, in whole batches."""
+        rest = np.setdiff1d(np.arange(len(next(iter(self.arrays.values())))), self.positions)
+        return replace(self, positions=rest[: len(rest) // self.batch_size * self.batch_size], remarks=())
+
     def spread(self, samples: int) -> "CalibrationData":
         """At most so many of the samples, evenly spread over all; whole batches of the size that the graph demands."""
         if len(self.positions) <= samples:
@@ -98,6 +104,7 @@ def calibration_data(
     samples: int,
     batch_size: int,
     seed: int = 0,
+    place: str = "calibration data",
 ) -> CalibrationData:
     """Check the arrays against the graph, and draw samples that show every class of every task.
 
@@ -108,6 +115,7 @@ def calibration_data(
         samples: how many to draw.
         batch_size: samples of one batch, where the graph leaves it open.
         seed: of the draw.
+        place: where messages say that the samples are.
 
     Raises:
         DataError: an input has no array, or one of another shape or dtype, or one that never varies; or the samples are
@@ -121,13 +129,13 @@ def calibration_data(
             form = item.type if item.shape else "a single number"
             raise ModelError(f"calibration: input {item.name!r} must be a tensor of numbers with samples, found {form}")
         if item.name not in arrays:
-            raise DataError(f"calibration data: no array {item.name!r}, found {', '.join(sorted(arrays))}")
+            raise DataError(f"{place}: no array {item.name!r}, found {', '.join(sorted(arrays))}")
         array, wanted = arrays[item.name], _DTYPES[item.type]
         if item.name in known and array.dtype == known[item.name].raw_dtype:
             applied[item.name] = known[item.name]
         elif array.dtype != wanted:
             also = f" (or {known[item.name].raw_dtype}, before preprocessing)" if item.name in known else ""
-            raise DataError(f"calibration data: {item.name!r} must be {wanted}{also}, found {array.dtype}")
+            raise DataError(f"{place}: {item.name!r} must be {wanted}{also}, found {array.dtype}")
         if (
             array.ndim != len(item.shape)
             or 0 in array.shape[1:]
@@ -136,27 +144,25 @@ def calibration_data(
                 for size, found in zip(item.shape[1:], array.shape[1:], strict=True)
             )
         ):
-            raise DataError(f"calibration data: {item.name!r} must have the shape {item.shape}, found {array.shape}")
+            raise DataError(f"{place}: {item.name!r} must have the shape {item.shape}, found {array.shape}")
     tasks = manifest.tasks if manifest else ()
     total = len(next(iter(arrays.values())))
     for task in tasks:
         classes = getattr(task, "classes", 0)
         if total < classes and task.target in arrays:
             raise DataError(
-                f"calibration data: must have a sample for each of {classes} classes of {task.name!r}, found {total}"
+                f"{place}: must have a sample for each of {classes} classes of {task.name!r}, found {total}"
             )
     positions = balanced_sample(tasks, arrays, samples, np.random.default_rng(seed))
     fixed = next((item.shape[0] for item in inputs if isinstance(item.shape[0], int)), None)
     if fixed is not None:
         if len(positions) < fixed:
-            raise DataError(
-                f"calibration data: must have the graph's batch of {fixed} at least, found {len(positions)}"
-            )
+            raise DataError(f"{place}: must have the graph's batch of {fixed} at least, found {len(positions)}")
         positions = positions[: len(positions) // fixed * fixed]
     chosen = {task.target: arrays[task.target][positions] for task in tasks if task.target in arrays}
     for item in inputs:
         if (value := _only_value(arrays[item.name], positions)) is not None:
-            raise DataError(f"calibration data: {item.name!r} must vary, found {value} everywhere")
+            raise DataError(f"{place}: {item.name!r} must vary, found {value} everywhere")
     return CalibrationData(
         arrays={item.name: arrays[item.name] for item in inputs},
         preprocessing=applied,

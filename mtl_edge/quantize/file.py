@@ -1,7 +1,7 @@
 """From one ``.onnx`` file to another: the whole of quantization, on any model."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -9,9 +9,12 @@ import msgspec
 from mtl_edge.artifact import NO_MEANING, child_of, seal
 from mtl_edge.bench.machine import TargetName
 from mtl_edge.data.check import check_labels
+from mtl_edge.data.splits import Samples
 from mtl_edge.errors import DataError, ModelError
 from mtl_edge.quantize.budgets import Goal
+from mtl_edge.quantize.data import CalibrationData, calibration_data
 from mtl_edge.quantize.finetune.course import STEPS, Course, FinetuneName, every_sample
+from mtl_edge.quantize.guard import SAMPLES
 from mtl_edge.quantize.outcome import Outcome, quantize_calibrated
 from mtl_edge.quantize.ranges import Method
 from mtl_edge.quantize.refinements import Refinements
@@ -50,6 +53,7 @@ def quantize_file(
     refinements: Refinements = _REFINEMENTS,
     finetune: FinetuneName = "never",
     finetune_steps: int = STEPS,
+    guarding: bool = True,
 ) -> Quantized:
     """Write a static int8 model; of a model that mtl-edge made, with a manifest that names its parent.
 
@@ -68,11 +72,14 @@ def quantize_file(
         cache: folder where what calibration saw and what was measured are kept for the next time; None keeps nothing.
         max_drop: budgets such as ``left=0.5pt`` or ``count=2%``: how much worse than fp32 a task's first metric may
             become. Layers go back to float until all hold; if they cannot, what comes nearest is written.
-        labelled: samples with labels to judge budgets by, as for ``calibration``.
+        labelled: samples with labels to judge budgets by, as for ``calibration``; without labels, samples to look for
+            broken outputs with.
         refinements: what else is done so that 8 bits cost less.
         finetune: whether the int8 model is trained, on all samples of ``calibration``, with the fp32 model as its
             teacher, and with labels where they are there: ``if-needed`` is where a budget is missed otherwise.
         finetune_steps: how long, at most.
+        guarding: whether layers go back to float where an output would be broken, see
+            :mod:`mtl_edge.quantize.guard`; with the placement ``all`` it is only said.
 
     Raises:
         ModelError: the model cannot be read or is quantized already, or its int8 form computes nothing finite.
@@ -90,7 +97,7 @@ def quantize_file(
             folder=cache and cache / "calibration",
             equalized=refinements.equalize,
         ) as known,
-        _goal(known, max_drop, labelled) as goal,
+        contextlib.nullcontext() if labelled is None else arrays_of(labelled) as further,
     ):
         content, outcome = quantize_calibrated(
             known,
@@ -99,8 +106,10 @@ def quantize_file(
             placement=placement,
             refinements=refinements,
             cache=cache,
-            goal=goal,
+            goal=_goal(known, max_drop, further),
             course=_course(known, finetune, finetune_steps, seed),
+            guarding=guarding,
+            unseen=_unseen(known, further, labelled) if guarding and further is not None else None,
         )
     if known.manifest is not None:
         content, _ = seal(content, child_of(known.manifest, "int8", "static int8", outcome.target))
@@ -134,8 +143,7 @@ def _course(known: CalibratedSource, when: FinetuneName, steps: int, seed: int) 
     )
 
 
-@contextlib.contextmanager
-def _goal(known: CalibratedSource, max_drop: Sequence[str], labelled: Path | None) -> Iterator[Goal | None]:
+def _goal(known: CalibratedSource, max_drop: Sequence[str], labelled: Samples | None) -> Goal | None:
     """The budgets that were given, or else those of the model's manifest where there is something to judge by."""
     tasks = {task.name: task for task in known.manifest.tasks} if known.manifest is not None else {}
     if max_drop and not tasks:
@@ -143,8 +151,17 @@ def _goal(known: CalibratedSource, max_drop: Sequence[str], labelled: Path | Non
     if max_drop and labelled is None:
         raise DataError("--max-drop: must have labelled samples to judge by (--data), found none")
     budgets = budgets_of(tasks.values()) | dict(read_task_budget(text, tasks) for text in max_drop)
-    if labelled is None or not budgets:
-        yield None
-        return
-    with arrays_of(labelled) as samples:
-        yield Goal(budgets, samples.arrays)
+    return None if labelled is None or not budgets else Goal(budgets, labelled.arrays)
+
+
+def _unseen(known: CalibratedSource, found: Samples, place: Path | None) -> CalibrationData:
+    """The inputs of some samples, whose labels do not matter here."""
+    manifest = None if known.manifest is None else msgspec.structs.replace(known.manifest, tasks=())
+    return calibration_data(
+        known.session.get_inputs(),
+        found.arrays,
+        manifest,
+        samples=SAMPLES,
+        batch_size=known.data.batch_size,
+        place=str(place),
+    )

@@ -1,6 +1,6 @@
 """How far the outputs of a quantized model moved."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -8,6 +8,9 @@ import numpy as np
 from mtl_edge.errors import DataError, ModelError
 from mtl_edge.quantize.emulate import Emulator, LayerRisk
 from mtl_edge.runtime import Session
+
+Answers = Mapping[str, np.ndarray]
+"""Output -> values."""
 
 _FLOATS = ("tensor(float)", "tensor(float16)", "tensor(double)")
 
@@ -35,19 +38,40 @@ def output_noise(fp32: Session, int8: Session, *batches: Mapping[str, np.ndarray
     Raises:
         ModelError: the quantized model answers NaN or infinities.
     """
-    names = [item.name for item in fp32.get_outputs() if item.type in _FLOATS]
-    answers: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in names}
-    for batch in batches:
-        for name, *pair in zip(names, fp32.run(names, dict(batch)), int8.run(names, dict(batch)), strict=True):
-            answers[name].append((pair[0].reshape(-1), pair[1].reshape(-1)))
-    levels = {}
-    for name, pairs in answers.items():
-        expected, found = (np.concatenate(parts).astype(np.float64) for parts in zip(*pairs, strict=True))
-        if not np.isfinite(found).all():
-            raise ModelError(f"quantize: output {name!r} of the quantized model must be finite, found NaN or inf")
-        signal, noise = float(np.var(expected)), float(np.mean((found - expected) ** 2))
-        levels[name] = float(10 * np.log10(max(signal, 1e-30) / max(noise, 1e-30)))
-    return levels
+    return noise_of([float_answers(fp32, batch) for batch in batches], int8, batches)
+
+
+def float_answers(session: Session, batch: Mapping[str, np.ndarray], but: Collection[str] = ()) -> Answers:
+    """What a model answers in floats, but for some outputs."""
+    names = [item.name for item in session.get_outputs() if item.type in _FLOATS and item.name not in but]
+    return dict(zip(names, session.run(names, dict(batch)), strict=True)) if names else {}
+
+
+def noise_of(
+    expected: Sequence[Answers], int8: Session, batches: Sequence[Mapping[str, np.ndarray]]
+) -> dict[str, float]:
+    """As :func:`output_noise`, of the outputs that are expected: what fp32 answers to each batch.
+
+    Raises:
+        ModelError: the quantized model answers NaN or infinities.
+    """
+    names = list(expected[0]) if expected else []
+    if not names:
+        return {}
+    pairs: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {name: [] for name in names}
+    for answers, batch in zip(expected, batches, strict=True):
+        for name, found in zip(names, int8.run(names, dict(batch)), strict=True):
+            pairs[name].append((answers[name].reshape(-1), found.reshape(-1)))
+    return {name: _decibels(name, *map(np.concatenate, zip(*parts, strict=True))) for name, parts in pairs.items()}
+
+
+def _decibels(name: str, expected: np.ndarray, found: np.ndarray) -> float:
+    """Power of the spread of what is expected over that of the difference."""
+    expected, found = expected.astype(np.float64), found.astype(np.float64)
+    if not np.isfinite(found).all():
+        raise ModelError(f"quantize: output {name!r} of the quantized model must be finite, found NaN or inf")
+    signal, noise = float(np.var(expected)), float(np.mean((found - expected) ** 2))
+    return float(10 * np.log10(max(signal, 1e-30) / max(noise, 1e-30)))
 
 
 def without_vnni(fp32: Session, int8: bytes, *batches: Mapping[str, np.ndarray]) -> WithoutVnni | None:

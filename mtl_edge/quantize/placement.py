@@ -1,11 +1,12 @@
 """What of a graph stays in float when the rest goes to 8 bits."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import TypeGuard
 
 import onnx
 
-from mtl_edge.graph import drop_unread_constants, names_read
+from mtl_edge.graph import drop_dead, drop_unread_constants, names_read
 from mtl_edge.quantize.rewrite import has_factors
 from mtl_edge.quantize.weights import LAYERS
 
@@ -88,6 +89,32 @@ def let_outputs_be_float(graph: onnx.GraphProto) -> None:
             graph.node.remove(quantize)
             graph.node.remove(dequantize)
     drop_unread_constants(graph)
+
+
+def let_float_read_float(graph: onnx.GraphProto, floats: Collection[str]) -> None:
+    """Let nodes that stay in float read what such nodes give as it is, and not as 8-bit readers beside them need it.
+
+    The quantizer gives all readers of a tensor the one that went through 8 bits. In place.
+    """
+    makers = {name: node for node in graph.node for name in node.output}
+    parted = False
+    for node in graph.node:
+        if node.name not in floats:
+            continue
+        for position, name in enumerate(node.input):
+            dequantize = makers.get(name)
+            quantize = makers.get(dequantize.input[0]) if _is(dequantize, "DequantizeLinear") else None
+            if not _is(quantize, "QuantizeLinear"):
+                continue
+            maker = makers.get(quantize.input[0])
+            if maker is None or maker.name in floats:
+                node.input[position], parted = quantize.input[0], True
+    if parted:
+        drop_dead(graph)
+
+
+def _is(node: onnx.NodeProto | None, kind: str) -> TypeGuard[onnx.NodeProto]:
+    return node is not None and node.op_type == kind
 
 
 def outputs_served(graph: onnx.GraphProto) -> dict[str, frozenset[str]]:

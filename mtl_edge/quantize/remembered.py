@@ -23,7 +23,7 @@ Value = TypeVar("Value")
 
 _SMALLEST_WEIGHT = 64
 """Values; fewer may be a shape or axes, which change what is computed."""
-_VERSION = 4
+_VERSION = 5
 """To be raised when the search changes."""
 
 

@@ -29,7 +29,7 @@ from mtl_edge.quantize.data import CalibrationData
 from mtl_edge.quantize.equalize import equalize
 from mtl_edge.quantize.form import Form, side_by_side
 from mtl_edge.quantize.narrow import ChannelEnds, Narrowing, narrowing
-from mtl_edge.quantize.placement import kept_in_float, let_outputs_be_float
+from mtl_edge.quantize.placement import kept_in_float, let_float_read_float, let_outputs_be_float
 from mtl_edge.quantize.prepare import prepare, quiet
 from mtl_edge.quantize.race import Placement, best_is_faster, find_placement, movable_nodes, one_run
 from mtl_edge.quantize.ranges import Method, find_ranges
@@ -250,6 +250,11 @@ def with_qdq(
         name: TensorData(lowest=np.float32(low), highest=np.float32(high)) for name, (low, high) in ranges.items()
     }
     proto = onnx.load_from_string(prepared)
+    floats = {
+        *kept_in_float(proto.graph),
+        *kept,
+        *(node.name for node in proto.graph.node if only and node.name not in only),
+    }
     given = {value.name for value in proto.graph.input}
     # The quantizer would make them anew, under the name that they have already.
     passed_on = {position: value for position, value in enumerate(proto.graph.output) if value.name in given}
@@ -264,7 +269,7 @@ def with_qdq(
             activation_qType=target.activation,
             tensors_range=TensorsData(CalibrationMethod.MinMax, covered),
             nodes_to_quantize=list(only),
-            nodes_to_exclude=[*kept_in_float(proto.graph), *kept],
+            nodes_to_exclude=sorted(floats),
             op_types_to_quantize=sorted({*QLinearOpsRegistry, *QDQRegistry}),
             extra_options={
                 "TensorQuantOverrides": _overrides({**find_narrowing(prepared, target, kept, pinned).ranges, **pinned})
@@ -276,6 +281,7 @@ def with_qdq(
     for position, value in passed_on.items():
         proto.graph.output.insert(position, value)
     let_outputs_be_float(proto.graph)
+    let_float_read_float(proto.graph, floats)
     return with_small_weights(proto, pinned) if small else proto
 
 

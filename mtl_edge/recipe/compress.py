@@ -109,9 +109,10 @@ class QuantizeSpec(Section, frozen=True):
     """``[compress.quantize]``: how ranges are taken from the calibration samples, and for which kind of processor.
 
     ``this-box`` is the kind that makes the model. ``measured`` puts into int8 what is faster so on this box; for
-    another kind of processor, and with ``all``, everything goes there that can. ``finetune`` trains the int8 model with
-    the teachers of ``[compress.distill]``, ``if-needed`` where a task misses its ``max_drop`` otherwise. The other keys
-    are those of :class:`mtl_edge.quantize.refinements.Refinements`.
+    another kind of processor, and with ``all``, everything goes there that can. ``guard`` puts layers back into float
+    where an output would be broken on validation samples, but for ``all``, where that is only said. ``finetune`` trains
+    the int8 model with the teachers of ``[compress.distill]``, ``if-needed`` where a task misses its ``max_drop``
+    otherwise. The other keys are those of :class:`mtl_edge.quantize.refinements.Refinements`.
     """
 
     method: Literal["minmax", "moving-average", "percentile", "entropy", "mse", "auto"] = "mse"
@@ -120,6 +121,7 @@ class QuantizeSpec(Section, frozen=True):
     equalize: bool = False
     rounding: Literal["nearest", "compensated"] = "compensated"
     correct_bias: bool = True
+    guard: bool = True
     finetune: Literal["never", "if-needed", "always"] = "if-needed"
     finetune_steps: Count = 400
 

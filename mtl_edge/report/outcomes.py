@@ -6,6 +6,7 @@ from mtl_edge.compress.outcome import schedule_warnings, withheld_lines
 from mtl_edge.quantize.audit import NO_KERNEL, Audit, Precision
 from mtl_edge.quantize.budgets import WithinBudgets
 from mtl_edge.quantize.finetune.course import Finetuned
+from mtl_edge.quantize.guard import Guarded
 from mtl_edge.quantize.noise import WithoutVnni
 from mtl_edge.quantize.outcome import Outcome
 from mtl_edge.report.document import RunReport
@@ -16,6 +17,9 @@ from mtl_edge.tasks import Noise
 
 _FELT_DB = 1.0
 """A quarter more noise than here; less is within what another calibration would give."""
+
+_NAMED = 3
+"""How many of the nodes that went back to float are named; all are in the JSON."""
 
 
 def outcome_tables(quantized: Mapping[str, Outcome]) -> list[Table]:
@@ -65,6 +69,8 @@ def outcome_warnings(quantized: Mapping[str, Outcome]) -> list[str]:
                 if not spent.holds
             ]
             lines += outcome.budgets.remarks
+        if outcome.guarded is not None and outcome.guarded.broken:
+            lines.append(guard_line(outcome.guarded))
         if outcome.finetuned is not None and outcome.finetuned.remark:
             lines.append(f"not {finetuned_line(outcome.finetuned)}")
         if outcome.without_vnni is not None and (line := without_vnni_line(outcome.without_vnni, outcome.noise_db)):
@@ -79,6 +85,29 @@ def finetuned_line(found: Finetuned) -> str:
         return f"fine-tuned: {found.remark}"
     noise = ", ".join(f"{name} {ratio:.2f}x" for name, ratio in found.distance.items())
     return f"in {found.steps} steps on {found.samples} samples; distances to the teacher: {noise}"
+
+
+def guard_line(found: Guarded) -> str:
+    """What int8 would break or breaks, on which samples, and what was done; or how far every output is from that.
+
+    Such as ``int8 would break flow (2 dB) on 64 samples that calibration did not see, 59 of them beyond its range:
+    back in float are fc1, fc2, now 48 dB``.
+    """
+    what = f"{found.samples} samples that calibration {'saw' if found.seen else 'did not see'}"
+    if not found.broken:
+        return f"no output below {min(found.noise_db.values()):.0f} dB on {what}"
+    lost = found.shipped_broken
+    named = ", ".join(f"{name} ({level:.0f} dB)" for name, level in found.broken.items())
+    beyond = f", {found.beyond} of them beyond its range" if found.beyond and not found.seen else ""
+    line = f"int8 {'breaks' if lost else 'would break'} {named} on {what}{beyond}"
+    if found.reverted:
+        now = min(found.noise_db[name] for name in found.broken)
+        more = len(found.reverted) - _NAMED
+        named = ", ".join([*found.reverted[:_NAMED], *([f"{more} more"] if more > 0 else [])])
+        line += f": back in float are {named}, now {now:.0f} dB"
+    elif lost:
+        line += "; placement measured puts guilty layers back into float"
+    return line
 
 
 def without_vnni_line(found: WithoutVnni, here: Mapping[str, float]) -> str:

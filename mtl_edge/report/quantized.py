@@ -12,7 +12,7 @@ from mtl_edge.quantize.convert import Converted
 from mtl_edge.quantize.file import Quantized
 from mtl_edge.quantize.narrow import Narrowed
 from mtl_edge.quantize.refinements import Refinements
-from mtl_edge.report.outcomes import finetuned_line, islands, operators, without_vnni_line
+from mtl_edge.report.outcomes import finetuned_line, guard_line, islands, operators, without_vnni_line
 from mtl_edge.report.table import SIZE_ONLY
 
 _POOR_DB = 20
@@ -41,6 +41,8 @@ def show_quantized(found: Quantized, console: Console) -> None:
         table.add_row("as one layer", ", ".join(found.merged))
     _add_operators(table, found.audit)
     table.add_row("signal to noise", _noise(found.noise_db))
+    if found.guarded is not None and not found.guarded.broken:
+        table.add_row("guard", guard_line(found.guarded))
     if found.budgets is not None:
         for spent in found.budgets.spent:
             so = f"{spent.loss:+.2f} of {spent.budget}" + ("" if spent.holds else ", MISSED")
@@ -58,6 +60,9 @@ def show_quantized(found: Quantized, console: Console) -> None:
         console.print(
             f"Warning: slower than fp32 on this box, {found.latency_ratio:.2f}x", style="bold red", soft_wrap=True
         )
+    if found.guarded is not None and found.guarded.broken:
+        title, style = ("Warning", "bold red") if found.guarded.shipped_broken else ("guard", "yellow")
+        console.print(f"{title}: {guard_line(found.guarded)}", style=style, soft_wrap=True)
     if found.finetuned is not None and found.finetuned.remark:
         console.print(f"not {finetuned_line(found.finetuned)}", style="yellow", soft_wrap=True)
     for remark in found.budgets.remarks if found.budgets is not None else ():

@@ -145,6 +145,12 @@ class Stages(TrainingStages):
                     if budgets
                     else None,
                     course=self._course(splits.train, samples, teacher, session),
+                    guarding=spec.guard,
+                    unseen=dataclasses.replace(
+                        samples,
+                        arrays={name: splits.val[name] for name in samples.arrays},
+                        positions=np.arange(len(splits.val) // samples.batch_size * samples.batch_size),
+                    ),
                 )
                 name, older = f"{variant.name}-int8", variant.nearest(kept)
                 if older and variant.gives_way_to(older):

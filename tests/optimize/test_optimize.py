@@ -105,14 +105,18 @@ def test_the_clock_tells_more_work_from_less(build: Callable[..., bytes]) -> Non
     assert not is_faster(build(["n", 256], ["9"], nodes, weight), short, x)
 
 
-def test_only_fp32_models_are_optimized(build: Callable[..., bytes], batch: Feeds) -> None:
-    """Constant folding would undo what quantization did."""
+def test_what_is_quantized_is_not_folded(build: Callable[..., bytes], batch: Feeds) -> None:
+    """That would undo what quantization did; other forms of few bits are refused."""
+    constants = {"w": np.eye(4, dtype=np.int8), "s": np.array(1, np.float32)}
     nodes = [
         helper.make_node("DequantizeLinear", ["w", "s"], ["float"]),
         helper.make_node("MatMul", ["x", "float"], ["y"]),
     ]
-    model = build(["n", 4], ["y"], nodes, {"w": np.eye(4, dtype=np.int8), "s": np.array(1, np.float32)})
+    model = build(["n", 4], ["y"], nodes, constants)
+    found = optimize_graph(model, batch)
+    assert (found.model, found.applied, found.refused, found.latency_ratio) == (model, (), (), 1.0)
+    nodes[0] = helper.make_node("Cast", ["w"], ["float"], to=1)
     with pytest.raises(ModelError, match="must be fp32, found quantized layers"):
-        optimize_graph(model, batch)
+        optimize_graph(build(["n", 4], ["y"], nodes, {"w": constants["w"]}), batch)
     with pytest.raises(ModelError, match="not readable"):
         optimize_graph(b"none", batch)

@@ -5,6 +5,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
+from mtl_edge.quantize.audit import audit
 from mtl_edge.quantize.trim import trimmed
 
 
@@ -77,7 +78,7 @@ def test_what_goes_without_saying_is_not_said() -> None:
     (before,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": x})
     after = trimmed(model)
     conv, pool = onnx.load_from_string(after).graph.node
-    assert {item.name for item in conv.attribute} == {"kernel_shape", "strides"}
+    assert {item.name for item in conv.attribute} == {"strides"}
     assert {item.name for item in pool.attribute} == {"kernel_shape", "pads"}
     np.testing.assert_array_equal(onnxruntime.InferenceSession(after).run(None, {"x": x})[0], before)
 
@@ -104,3 +105,59 @@ def test_a_graph_within_a_graph_keeps_its_names() -> None:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
     (found,) = onnxruntime.InferenceSession(trimmed(model)).run(None, {"x": np.array([-1, 2], np.float32)})
     assert found.tolist() == [0, 2]
+
+
+def test_symmetric_biases_and_the_kernels_of_weights_need_no_words() -> None:
+    """Of an int8 layer the zero point of the bias goes, and that of the weights stays, for Gemm is int8 only so."""
+    rng = np.random.default_rng(0)
+    tensors = {
+        "x_scale": np.float32(0.02),
+        "x_zero": np.uint8(128),
+        "w_8": rng.integers(-127, 128, (4, 3)).astype(np.int8),
+        "w_scale": np.full(4, 0.01, np.float32),
+        "w_zero": np.zeros(4, np.int8),
+        "b_32": rng.integers(-999, 1000, 4).astype(np.int32),
+        "b_scale": np.full(4, 2e-4, np.float32),
+        "b_zero": np.zeros(4, np.int32),
+    }
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "x_scale", "x_zero"], ["x_8"]),
+        helper.make_node("DequantizeLinear", ["x_8", "x_scale", "x_zero"], ["x_float"]),
+        helper.make_node("DequantizeLinear", ["w_8", "w_scale", "w_zero"], ["w"], axis=0),
+        helper.make_node("DequantizeLinear", ["b_32", "b_scale", "b_zero"], ["b"], axis=0),
+        helper.make_node("Gemm", ["x_float", "w", "b"], ["y"], name="layer", transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4])],
+        [numpy_helper.from_array(np.asarray(value), name) for name, value in tensors.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    x = {"x": rng.standard_normal((5, 3)).astype(np.float32)}
+    (before,) = onnxruntime.InferenceSession(model.SerializeToString()).run(None, x)
+    after = trimmed(model)
+    np.testing.assert_array_equal(onnxruntime.InferenceSession(after).run(None, x)[0], before)
+    assert [len(node.input) for node in onnx.load_from_string(after).graph.node] == [3, 3, 3, 2, 3]
+    assert {node.op_type for node in audit(after).nodes if node.precision == "int8"} == {"QGemm"}
+
+
+def test_names_are_short_and_those_of_what_is_read_most_are_shortest() -> None:
+    """Of sixty values one is read by all others; there are fewer letters than values."""
+    nodes = [helper.make_node("Relu", ["input"], ["common value"])]
+    nodes += [helper.make_node("Add", ["common value", "constant"], [f"value number {at}"]) for at in range(60)]
+    nodes.append(helper.make_node("Sum", [f"value number {at}" for at in range(60)], ["output"]))
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [3])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [3])],
+        [numpy_helper.from_array(np.ones(3, np.float32), "constant")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=9)
+    written = onnx.load_from_string(trimmed(model)).graph
+    names = {name for node in written.node for name in (*node.input, *node.output)}
+    assert len(names) == 64
+    assert len(written.node[0].output[0]) == len(written.initializer[0].name) == 1
+    assert sorted(map(len, names - {"input", "output"})) == [1] * 52 + [2] * 10
