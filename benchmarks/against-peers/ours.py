@@ -25,7 +25,7 @@ INT8: dict[str, tuple[str, ...]] = {
     "all in int8": ("--placement", "all"),
     "all in int8, plain": (
         *("--placement", "all", "--method", "minmax"),
-        *("--rounding", "nearest", "--no-correct-bias"),
+        *("--rounding", "nearest", "--no-correct-bias", "--no-guard"),
     ),
 }
 _BENCH = "[bench]\nthreads = [1]\nrounds = 2\nround_seconds = 0.01\ncold_starts = 1\n"
