@@ -113,8 +113,8 @@ def hessians(
     found: dict[str, np.ndarray] = {}
     for seen in tapped(prepared, [layer.source for layer in layers], batches):
         for layer in layers:
-            x = _in_8_bits(seen[layer.source], ranges.get(layer.source))
-            rows = layer.rows(x, _ROWS, chance).astype(np.float32)
+            rows = layer.rows(seen[layer.source], _ROWS, chance)  # of a map they are few, so these are converted
+            rows = _in_8_bits(rows, ranges.get(layer.source)).astype(np.float32)
             products = (rows.transpose(0, 2, 1) @ rows).astype(np.float64)
             found[layer.weight_name] = found.get(layer.weight_name, 0.0) + products
     return found
@@ -183,9 +183,10 @@ def _clip(values: np.ndarray) -> np.ndarray:
 
 def _in_8_bits(x: np.ndarray, ends: tuple[float, float] | None) -> np.ndarray:
     """Activations as the int8 model will have them; as they are where they stay in float."""
-    if ends is None or ends[0] == ends[1]:
+    low, high = (0.0, 0.0) if ends is None else (min(ends[0], 0.0), max(ends[1], 0.0))  # padding has to be exact
+    if low == high:
         return x
-    scale = (ends[1] - ends[0]) / (LEVELS - 1)
-    zero = round(-ends[0] / scale)
+    scale = (high - low) / (LEVELS - 1)
+    zero = round(-low / scale)
     found: np.ndarray = (np.clip(np.rint(x / scale) + zero, 0, LEVELS - 1) - zero) * scale
     return found
