@@ -10,7 +10,6 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from mtl_edge import stages
 from mtl_edge.artifact import MODEL_FILE
 from mtl_edge.compress.outcome import Pruned, Withheld
 from mtl_edge.data.splits import load_samples
@@ -34,6 +33,7 @@ from mtl_edge.recipe import (
 from mtl_edge.report.lineage import steps
 from mtl_edge.report.outcomes import outcome_warnings
 from mtl_edge.runtime import evaluate, manifest_of, open_session
+from mtl_edge.stages import models
 from mtl_edge.stages.models import QUANTIZED_FILE, Stages
 from mtl_edge.stages.pruning import PRUNED_FILE
 from mtl_edge.stages.variants import make_variants
@@ -143,7 +143,7 @@ def test_a_graph_that_computes_something_else_fails_the_export(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Parity is checked in the stage: no artifact is left of it, and what came before is kept."""
-    honest = stages.export_onnx
+    honest = models.export_onnx
 
     def forged(net: object, *arguments: object) -> bytes:
         net.heads[1].output.bias.data += 0.01  # type: ignore[attr-defined]
@@ -152,7 +152,7 @@ def test_a_graph_that_computes_something_else_fails_the_export(
         finally:
             net.heads[1].output.bias.data -= 0.01  # type: ignore[attr-defined]
 
-    monkeypatch.setattr(stages, "export_onnx", forged)
+    monkeypatch.setattr(models, "export_onnx", forged)
     with pytest.raises(ParityError, match=r"output 'relu' at \(\d+, 0\) differs by"):
         run(recipe, tmp_path / "out")
     assert _kinds(_folders(tmp_path / "out")) == ["data", "prune", "train"]
@@ -184,7 +184,7 @@ def test_what_is_slower_than_its_parent_is_no_result(
         races.append(name)
         return Withheld(name, 1.5) if name == parent and races.count(name) == 1 else None
 
-    monkeypatch.setattr(stages, "slower_than", race)
+    monkeypatch.setattr(models, "slower_than", race)
     report = run(recipe, tmp_path / "out")
     left = ["dense", "dense-int8", "pruned", "pruned-int8"]
     if slow == "student":
@@ -215,14 +215,14 @@ def test_zeros_of_a_sparse_network_stay_on_the_way_to_both_models(
         quantize=QuantizeSpec(finetune="always", finetune_steps=4, placement="all"),
     )
     courses: list[Course] = []
-    quantized = stages.quantize_calibrated
+    quantized = models.quantize_calibrated
 
     def watched(*arguments: Any, course: Course, **options: Any) -> tuple[bytes, Outcome]:
         courses.append(course)
         return quantized(*arguments, course=course, **options)
 
-    monkeypatch.setattr(stages, "quantize_calibrated", watched)
-    monkeypatch.setattr(stages, "slower_than", lambda name, *_: Withheld(name, 1.5))
+    monkeypatch.setattr(models, "quantize_calibrated", watched)
+    monkeypatch.setattr(models, "slower_than", lambda name, *_: Withheld(name, 1.5))
     line = Stages(msgspec.structs.replace(recipe, compress=compress), StageCache(tmp_path / "stages"))
     data = line.data()
     networks = make_variants(line, data)
