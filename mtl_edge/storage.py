@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import sys
 import tempfile
@@ -174,8 +175,9 @@ class StageCache:
         folder = self._folder(name, depends_on)
         with _storage_errors(folder):
             self.root.mkdir(parents=True, exist_ok=True)
-            unfinished = Path(tempfile.mkdtemp(prefix=f"{_UNFINISHED}{name}-", dir=self.root))
-            try:
+            unfinished = self.root / f"{_UNFINISHED}{name}-{secrets.token_hex(4)}"
+            try:  # to have a name before it is there: Ctrl-C may come at any moment
+                unfinished.mkdir(0o700)
                 work(unfinished)
                 files = _hashes(unfinished)
                 record = {"stage": name, "depends_on": depends_on, "files": files}

@@ -26,6 +26,7 @@ Pair = namedtuple("Pair", "left right")
 class Dict(nn.Module):
     def __init__(self):
         super().__init__()
+        torch.manual_seed(0)  # else answers are now and then all but zero, and rounding is large beside them
         self.body = nn.Linear(6, 4)
 
     def forward(self, row, weight=None):
