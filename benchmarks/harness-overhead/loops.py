@@ -1,10 +1,10 @@
 """Do the loop of ``mtl-edge bench`` and that of the C++ client give the same latency?
 
-Usage: python benchmarks/harness-overhead/loops.py [--rounds N] [--batch N] [--headers DIR] KIT …
+Usage: python benchmarks/harness-overhead/loops.py [--rounds N] [--add] [--batch N] [--headers DIR] KIT …
 
 KIT is a folder that ``mtl-edge export MODEL --for cpp`` wrote; its benchmark is compiled there, with g++. The runtime's
-library for C is the one that MTL_EDGE_ONNXRUNTIME names, its headers are in ``--headers``. Writes loops.json beside
-this file.
+library for C is the one that MTL_EDGE_ONNXRUNTIME names, its headers are in ``--headers``. Writes loops.json.gz
+beside this file; with ``--add`` the rounds join those that are there of the same models.
 
 The Python package links the runtime into its own module, which is another build of the same kernels than the library
 for C. So there are three loops: ours as it is, ours calling the library for C (through shim.cpp), and that of C++.
@@ -13,13 +13,14 @@ for C. So there are three loops: ours as it is, ours calling the library for C (
 import argparse
 import ctypes
 import gc
+import gzip
 import json
 import random
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,13 +84,15 @@ def cpp(kit: Path, batch: int) -> dict[str, Any]:
     return {"samples_ms": measured.results[0].latency(1).samples_ms}
 
 
-def compare(kit: Path, *, rounds: int, batch: int) -> dict[str, Any]:
-    """All loops in random order, round after round, each time in fresh processes."""
+def compare(kit: Path, *, rounds: int, batch: int, before: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """All loops in random order, round after round, each time in fresh processes; after the rounds of before."""
     kinds: dict[str, Callable[[Path, int], dict[str, Any]]] = dict(zip(LOOPS, (cpp, library, python), strict=True))
-    found: dict[str, list[dict[str, Any]]] = {loop: [] for loop in kinds}
+    found: dict[str, list[dict[str, Any]]] = {loop: list(before.get(loop, ())) for loop in kinds}
     for _ in range(rounds):
         for loop in random.sample(LOOPS, len(LOOPS)):
-            found[loop].append(kinds[loop](kit, batch))
+            turn = kinds[loop](kit, batch)
+            turn["samples_ms"] = [round(sample, 5) for sample in turn["samples_ms"]]
+            found[loop].append(turn)
     medians = {loop: [statistics.median(turn["samples_ms"]) for turn in turns] for loop, turns in found.items()}
     least = {loop: min(min(turn["samples_ms"]) for turn in turns) for loop, turns in found.items()}
     latency = statistics.median(medians["C++"])
@@ -123,6 +126,7 @@ def main() -> None:
     """Compare the loops on each model; keep every sample."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--add", action="store_true")
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--headers", action="append", default=[], metavar="DIR")
     parser.add_argument("--measure", type=int, help=argparse.SUPPRESS)
@@ -133,9 +137,15 @@ def main() -> None:
         return
     for kit in given.kits:
         build(kit, given.headers)
-    models = [compare(kit, rounds=given.rounds, batch=given.batch) for kit in given.kits]
-    result = {"seconds": SECONDS, "machine": msgspec.to_builtins(this_machine()), "models": models}
-    Path(__file__).with_suffix(".json").write_text(json.dumps(result) + "\n")
+    results = Path(__file__).with_suffix(".json.gz")
+    known = json.loads(gzip.decompress(results.read_bytes())) if given.add else {"models": []}
+    known = {(model["model"], model["batch"]): model for model in known["models"]}
+    for kit in given.kits:
+        key = kit.name, given.batch
+        before = known.get(key, {}).get("rounds", {})
+        known[key] = compare(kit, rounds=given.rounds, batch=given.batch, before=before)
+    result = {"seconds": SECONDS, "machine": msgspec.to_builtins(this_machine()), "models": list(known.values())}
+    results.write_bytes(gzip.compress(json.dumps(result).encode(), mtime=0))
 
 
 if __name__ == "__main__":
