@@ -63,6 +63,9 @@ def check_signature(path: Path, key: PublicKey) -> str:
         packed, over_comment = (base64.b64decode(lines[at].strip(), validate=True) for at in (1, 3))
     except ValueError as error:
         raise SignatureError(f"{beside}: is no minisign signature") from error
+    written = [base64.b64encode(data).decode() for data in (packed, over_comment)]
+    if written != [lines[at].strip() for at in (1, 3)]:  # the last letter has bits that decoders pass over
+        raise SignatureError(f"{beside}: is no minisign signature")
     if len(packed) != 74 or packed[:2] != _PREHASHED:
         raise SignatureError(f"{beside}: must be a signature of the file's BLAKE2b hash, as minisign makes them now")
     made_by, signature = PublicKey(packed[2:10], key.point), packed[10:]
