@@ -13,7 +13,6 @@ import os
 import secrets
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -94,17 +93,17 @@ def write_atomically(path: Path, content: bytes | str | Iterator[bytes], *, priv
             pieces = content
     with _storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=_UNFINISHED, dir=path.parent)
+        temporary = _unfinished(path.parent)
         try:
-            with os.fdopen(descriptor, "wb") as stream:
+            with open(temporary, "xb", opener=_for_the_owner) as stream:
                 stream.writelines(pieces)
                 stream.flush()
                 os.fsync(stream.fileno())
             if not private:
-                Path(temporary).chmod(0o666 & ~_umask())
-            Path(temporary).replace(path)
+                temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
         _fsync_folder(path.parent)
 
@@ -121,8 +120,9 @@ def write_folder(folder: Path, content: Mapping[str, bytes]) -> None:
     """
     with _storage_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder.parent))
+        temporary = _unfinished(folder.parent)
         try:
+            temporary.mkdir(0o700)
             for name, part in content.items():
                 path = temporary / name
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -140,6 +140,15 @@ def write_folder(folder: Path, content: Mapping[str, bytes]) -> None:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
         _fsync_folder(folder.parent)
+
+
+def _unfinished(folder: Path, stem: str = "") -> Path:
+    """Where to write what is not there yet; named before it is made, for Ctrl-C may come at any moment."""
+    return folder / f"{_UNFINISHED}{stem}{secrets.token_hex(8)}"
+
+
+def _for_the_owner(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 @dataclass(frozen=True)
@@ -175,8 +184,8 @@ class StageCache:
         folder = self._folder(name, depends_on)
         with _storage_errors(folder):
             self.root.mkdir(parents=True, exist_ok=True)
-            unfinished = self.root / f"{_UNFINISHED}{name}-{secrets.token_hex(4)}"
-            try:  # to have a name before it is there: Ctrl-C may come at any moment
+            unfinished = _unfinished(self.root, f"{name}-")
+            try:
                 unfinished.mkdir(0o700)
                 work(unfinished)
                 files = _hashes(unfinished)
