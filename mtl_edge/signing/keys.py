@@ -133,11 +133,23 @@ def _key_line(path: Path) -> str:
 
 def _decoded(line: str, size: int, place: str) -> bytes:
     try:
-        data = base64.b64decode(line.strip(), validate=True)
+        data = from_base64(line.strip())
     except ValueError as error:
         raise SignatureError(f"{place}, found text that is not base64") from error
     if len(data) != size or data[:2] != _ALGORITHM:
         raise SignatureError(f"{place}, found {len(data)} bytes of another kind")
+    return data
+
+
+def from_base64(text: str) -> bytes:
+    """What a text stands for; the last letter has bits that decoders pass over, and must have none set there.
+
+    Raises:
+        ValueError: it is not how these bytes are written.
+    """
+    data = base64.b64decode(text, validate=True)
+    if base64.b64encode(data).decode() != text:
+        raise ValueError("the last letter has bits that stand for nothing")
     return data
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mtl_edge.errors import SignatureError
-from mtl_edge.signing.keys import SecretKey, new_key, read_public_key, read_secret_key, write_keys
+from mtl_edge.signing.keys import SecretKey, from_base64, new_key, read_public_key, read_secret_key, write_keys
 from mtl_edge.signing.scrypt import Limits
 from mtl_edge.signing.signature import check_signature, sign_file, signature_path
 
@@ -97,6 +97,13 @@ def test_any_changed_letter_of_the_signature_is_found(signed: Path, key: SecretK
         beside.write_text(text[:position] + letter + text[position + 1 :])
         with pytest.raises(SignatureError):
             check_signature(signed, key.public)
+
+
+def test_bits_that_stand_for_nothing_must_not_be_set() -> None:
+    """Two letters are twelve bits, of which a byte is eight."""
+    assert from_base64("QQ==") == b"A"
+    with pytest.raises(ValueError, match="bits that stand for nothing"):
+        from_base64("QR==")
 
 
 def test_a_signature_by_somebody_else_is_refused(signed: Path) -> None:
