@@ -1,7 +1,7 @@
 """Stages that make models: export, int8, and the measurement of all of them."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
@@ -37,7 +37,6 @@ from mtl_edge.stages.training import TrainingStages
 from mtl_edge.stages.variants import Networks, Variant
 from mtl_edge.storage import Stage, cache_folder, sha256_of, sha256_of_file, write_atomically
 from mtl_edge.tasks import budgets_of
-from mtl_edge.train.teacher import Teacher
 
 PARITY_FILE = "parity.json"
 QUANTIZED_FILE = "quantized.json"
@@ -49,6 +48,7 @@ _ARTIFACT_LIBRARIES = ("torch", "torch-pruning", "onnx", "onnxscript", "onnxrunt
 _RUNTIME_CODE = ("artifact.py", "intake", "runtime.py", *TASK_CODE)
 _RACE_CODE = ("compress/withhold.py", "quantize/race.py")
 _PROFILE_SECONDS = 0.6
+_INT8 = "-int8"
 
 
 class Stages(TrainingStages):
@@ -64,7 +64,8 @@ class Stages(TrainingStages):
             raw = splits.calib[recipe.data.input]
             parity: dict[str, float] = {}
             withheld: dict[str, Withheld] = {}
-            kept: dict[str, tuple[bytes, Manifest]] = {}
+            kept: dict[str, bytes] = {}
+            manifests: dict[str, Manifest] = {}
             for variant in variants:
                 with spinner(f"export {variant.name}"):
                     net = variant.net(data)
@@ -73,17 +74,16 @@ class Stages(TrainingStages):
                         expected = {name: out.numpy() for name, out in net(learner.inputs(splits.calib)).items()}
                     found = predict(open_session(model), model_input(learner, raw), raw)
                     parity[variant.name] = check_parity(expected, found).difference
+                    if slow := self._slower(variant, model, kept, material):
+                        withheld[variant.name] = slow
+                        continue
                     older = variant.nearest(kept)
-                    before, parent = kept[older.name] if older else (b"", None)
-                    if older and variant.gives_way_to(older):
-                        slow = slower_than(older.name, before, model, self._batch(material))
-                        if slow:
-                            withheld[variant.name] = slow
-                            continue
+                    parent = manifests[older.name] if older else None
                     count = net.parameter_count
                     manifest = self._manifest(variant.name, variant.steps, model, count, material, parent)
                     manifest = msgspec.structs.replace(manifest, sparse=variant.sparse)
-                    kept[variant.name] = model, write_artifact(folder / variant.name, model, manifest).manifest
+                    manifests[variant.name] = write_artifact(folder / variant.name, model, manifest).manifest
+                    kept[variant.name] = model
             write_atomically(folder / PARITY_FILE, canonical_json(parity))
             write_atomically(folder / WITHHELD_FILE, canonical_json(withheld))
 
@@ -108,7 +108,7 @@ class Stages(TrainingStages):
         def work(folder: Path) -> None:
             material = self.material(data)
             splits, base = material.splits, None
-            teacher = Teacher([each.net(data) for each in networks.lesson], recipe.compress.distill)
+            teacher = self.lesson(data, networks.lesson)
             teacher.check_tasks(recipe.tasks)
             budgets = budgets_of(recipe.tasks)
             outcomes: dict[str, Outcome] = {}
@@ -152,12 +152,10 @@ class Stages(TrainingStages):
                         positions=np.arange(len(splits.val) // samples.batch_size * samples.batch_size),
                     ),
                 )
-                name, older = f"{variant.name}-int8", variant.nearest(kept)
-                if older and variant.gives_way_to(older):
-                    slow = slower_than(f"{older.name}-int8", kept[older.name], model, self._batch(material))
-                    if slow:
-                        withheld[name] = slow
-                        continue
+                name = f"{variant.name}{_INT8}"
+                if slow := self._slower(variant, model, kept, material, form=_INT8):
+                    withheld[name] = slow
+                    continue
                 kept[variant.name] = model
                 outcomes[name] = outcome
                 steps = (*parent.lineage.steps, "static int8")
@@ -232,9 +230,15 @@ class Stages(TrainingStages):
             libraries=("onnxruntime", "onnx", "scikit-learn"),
         )
 
-    def _batch(self, material: Material) -> dict[str, np.ndarray]:
-        """What an exported network is timed with."""
-        return {self.recipe.data.input: material.learner.inputs(material.splits.calib, slice(2)).numpy()}
+    def _slower(
+        self, variant: Variant, model: bytes, kept: Mapping[str, bytes], material: Material, *, form: str = ""
+    ) -> Withheld | None:
+        """Which of the models that are results already makes this one none, if one does; all are of one form."""
+        older = variant.nearest(kept)
+        if older is None or not variant.gives_way_to(older):
+            return None
+        batch = {self.recipe.data.input: material.learner.inputs(material.splits.calib, slice(2)).numpy()}
+        return slower_than(f"{older.name}{form}", kept[older.name], model, batch)
 
     def _manifest(
         self,

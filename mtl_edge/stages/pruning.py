@@ -19,7 +19,6 @@ from mtl_edge.stages.training import HISTORY_FILE, TRAINING_CODE, WEIGHTS_FILE, 
 from mtl_edge.storage import Stage, cache_folder, write_atomically
 from mtl_edge.tasks import Noise, budget_weights, budgets_of, loss_noise, without_budgets
 from mtl_edge.train.measure import answers
-from mtl_edge.train.teacher import Teacher
 
 PRUNED_FILE = "pruned.json"
 _NOISE_FILE = "noise.json"
@@ -90,16 +89,10 @@ def _prune_step(
     recipe, spec = stages.recipe, step.of(stages.recipe.compress.prune)
     depends_on = stages.depends_on(
         {
+            **stages.training_parts(data, teachers),
             "prune": spec,
-            "distill": recipe.compress.distill,
-            "train": recipe.train.decisive,
-            "net": recipe.net,
             "tasks": recipe.tasks if spec.across == "budget" else without_budgets(recipe.tasks),
-            "bf16": stages.bf16,
-            "seed": recipe.seed,
-            "data": data.digest,
             "parent": parent.digest,
-            "teachers": [teacher.stage.digest for teacher in teachers],
             **({"step": [step.number, step.planned], "dense": dense.digest} if step.planned > 1 else {}),
             **({"machine": this_machine(), "int8": int8_target(recipe)} if spec.target is not None else {}),
         },
@@ -129,7 +122,7 @@ def _prune_step(
         net, found = planner.prune(candidates)
         write_atomically(folder / PRUNED_FILE, msgspec.json.encode(found))
         options = stages.options(spec, recipe.seed + step.number)
-        lesson = Teacher([teacher.net(data) for teacher in teachers], recipe.compress.distill)
+        lesson = stages.lesson(data, teachers)
         title = "fine-tune" if step.planned == 1 else f"fine-tune {step.number}/{step.planned}"
         history = stages.fit(name, depends_on, net, material, options, title=title, teacher=lesson)
         save_trained(folder, net, history)

@@ -10,7 +10,6 @@ from mtl_edge.compress.sparsify import count_zeros, held, mask_weights
 from mtl_edge.stages.training import TRAINING_CODE, Network, TrainingStages, save_trained
 from mtl_edge.storage import Stage, write_atomically
 from mtl_edge.tasks import without_budgets
-from mtl_edge.train.teacher import Teacher
 
 SPARSIFIED_FILE = "sparsified.json"
 
@@ -21,16 +20,10 @@ def sparsify(stages: TrainingStages, data: Stage, parent: Stage, teachers: Seque
     assert spec is not None  # a recipe with this step has it
     depends_on = stages.depends_on(
         {
+            **stages.training_parts(data, teachers),
             "sparsify": spec,
-            "distill": recipe.compress.distill,
-            "train": recipe.train.decisive,
-            "net": recipe.net,
             "tasks": without_budgets(recipe.tasks),
-            "bf16": stages.bf16,
-            "seed": recipe.seed,
-            "data": data.digest,
             "parent": parent.digest,
-            "teachers": [teacher.stage.digest for teacher in teachers],
         },
         code=("compress", *TRAINING_CODE),
         libraries=stages.libraries,
@@ -41,7 +34,7 @@ def sparsify(stages: TrainingStages, data: Stage, parent: Stage, teachers: Seque
         net, pattern = stages.trained(data, parent), read_pattern(spec.pattern)
         masks = mask_weights(net, pattern, across=spec.across)
         options = stages.options(spec, recipe.seed + 2)
-        lesson = Teacher([teacher.net(data) for teacher in teachers], recipe.compress.distill)
+        lesson = stages.lesson(data, teachers)
         with held(net, masks):
             history = stages.fit(
                 "sparsify", depends_on, net, material, options, title="fine-tune sparse", teacher=lesson

@@ -72,14 +72,9 @@ class TrainingStages(CachedStages):
         name = "student" if teachers else "train"
         depends_on = self.depends_on(
             {
-                "train": spec.decisive,
-                "net": recipe.net,
+                **self.training_parts(data, teachers),
                 "net_code": code_sha256(recipe.net, recipe.folder),
                 "tasks": without_budgets(recipe.tasks),
-                "bf16": self.bf16,
-                "seed": recipe.seed,
-                "data": data.digest,
-                **(_taught_by(recipe, teachers) if teachers else {}),
             },
             code=TRAINING_CODE,
             libraries=self.libraries,
@@ -89,7 +84,7 @@ class TrainingStages(CachedStages):
             material = self.material(data)
             net = self._untrained(material)
             options = self.options(spec, recipe.seed)
-            lesson = Teacher([teacher.net(data) for teacher in teachers], recipe.compress.distill) if teachers else None
+            lesson = self.lesson(data, teachers) if teachers else None
             history = self.fit(name, depends_on, net, material, options, title=name, teacher=lesson)
             save_trained(folder, net, history)
 
@@ -124,6 +119,24 @@ class TrainingStages(CachedStages):
         net = self._untrained(self.material(data))
         load_weights(net, read_weights(stage.folder / WEIGHTS_FILE))
         return net.eval()
+
+    def training_parts(self, data: Stage, teachers: "Sequence[Network]") -> dict[str, object]:
+        """What every training follows from: how, which network, on which samples, and who teaches."""
+        recipe = self.recipe
+        parts: dict[str, object] = {
+            "train": recipe.train.decisive,
+            "net": recipe.net,
+            "bf16": self.bf16,
+            "seed": recipe.seed,
+            "data": data.digest,
+        }
+        if teachers:
+            parts |= {"distill": recipe.compress.distill, "teachers": [teacher.stage.digest for teacher in teachers]}
+        return parts
+
+    def lesson(self, data: Stage, teachers: "Sequence[Network]") -> Teacher:
+        """What these networks teach, as the recipe wants it."""
+        return Teacher([teacher.net(data) for teacher in teachers], self.recipe.compress.distill)
 
     def fit(
         self,
@@ -185,10 +198,6 @@ class Network:
         """What it reaches on the validation samples, by task and name: those of the epoch whose weights it has."""
         recipe, history = self.stages.recipe, self.history
         return history[best_epoch(history, recipe.tasks) if recipe.train.keeps_best else -1].metrics
-
-
-def _taught_by(recipe: Recipe, teachers: Sequence[Network]) -> dict[str, object]:
-    return {"distill": recipe.compress.distill, "teachers": [teacher.stage.digest for teacher in teachers]}
 
 
 def save_trained(folder: Path, net: MultiTaskNet, history: list[Epoch]) -> None:
