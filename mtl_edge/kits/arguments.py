@@ -25,6 +25,11 @@ class RowsInGraph:
     numbers_input: str | None
     texts_input: str
 
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The graph's inputs that are made of a row: the numbers, if there are any, then the texts."""
+        return (*([self.numbers_input] if self.numbers_input is not None else []), self.texts_input)
+
 
 Argument = ModelInput | RowsInGraph
 
@@ -34,6 +39,11 @@ def cells_of(rows: Table | RowsInGraph) -> tuple[tuple[str, bool], ...]:
     if isinstance(rows, RowsInGraph):
         return tuple((name, name in rows.texts) for name in rows.columns)
     return tuple((column.name, isinstance(column, CategoricalColumn)) for column in rows.columns)
+
+
+def row_type(name: str) -> str:
+    """What the type of an argument's rows is called, where there are several arguments."""
+    return f"{name[0].upper()}{name[1:]}Row"
 
 
 def arguments(inputs: Sequence[ModelInput]) -> tuple[Argument, ...]:

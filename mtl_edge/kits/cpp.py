@@ -14,7 +14,7 @@ import numpy as np
 from mtl_edge import __version__
 from mtl_edge.artifact import Manifest, ModelInput
 from mtl_edge.errors import ModelError
-from mtl_edge.kits.arguments import Argument, RowsInGraph, arguments
+from mtl_edge.kits.arguments import Argument, RowsInGraph, arguments, row_type
 from mtl_edge.kits.cpp_names import identifiers, literal
 from mtl_edge.kits.goldens import GoldenCase, Goldens
 from mtl_edge.preprocessing import (
@@ -179,7 +179,7 @@ def generate_cpp(manifest: Manifest, goldens: Goldens) -> dict[str, str]:
     tasks = list(zip(manifest.tasks, fields, strict=True))
     read = arguments(manifest.inputs)
     names = identifiers(item.name for item in read)
-    rows = ["Row"] if len(read) == 1 else identifiers(f"{name[0].upper()}{name[1:]}Row" for name in names)
+    rows = ["Row"] if len(read) == 1 else identifiers(map(row_type, names))
     generated = [_read(item, row) for item, row in zip(read, rows, strict=True)]
     by_name = {item.name: item for item in manifest.inputs}
     sources = [by_name[_graph_name(item)] for item in read]
@@ -229,7 +229,7 @@ def _answer(task: Task) -> str:
 
 def _graph_name(item: Argument) -> str:
     """The graph's input that an argument's shape is of; of rows that is the numbers, if there are any."""
-    return (item.numbers_input or item.texts_input) if isinstance(item, RowsInGraph) else item.name
+    return item.inputs[0] if isinstance(item, RowsInGraph) else item.name
 
 
 def _struct(name: str, source: ModelInput, generated: _Read) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mtl_edge.artifact import Manifest
-from mtl_edge.kits.arguments import Argument, RowsInGraph, arguments, cells_of
+from mtl_edge.kits.arguments import Argument, RowsInGraph, arguments, cells_of, row_type
 from mtl_edge.kits.identifiers import identifiers
 from mtl_edge.preprocessing import Table, Tokens
 
@@ -130,7 +130,7 @@ def _argument(item: Argument, name: str, *, alone: bool) -> _Argument:
 
 def _rows(columns: Sequence[tuple[str, bool]], steps: Mapping[str, str], name: str, *, alone: bool) -> _Argument:
     """Rows of a table: the names of columns and whether they are categories; input -> what encodes them for it."""
-    parameter, row = ("rows", "Row") if alone else (name, f"{name[0].upper()}{name[1:]}Row")
+    parameter, row = ("rows", "Row") if alone else (name, row_type(name))
     wide = len(columns) > _MOST_FIELDS
     maps = parameter if wide else f"{parameter}.map {{ it.toMap() }}"
     feeds = tuple(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mtl_edge.artifact import Manifest
-from mtl_edge.kits.arguments import Argument, RowsInGraph, arguments, cells_of
+from mtl_edge.kits.arguments import Argument, RowsInGraph, arguments, cells_of, row_type
 from mtl_edge.kits.identifiers import identifiers
 from mtl_edge.preprocessing import Table, Tokens
 
@@ -67,8 +67,7 @@ def swift_types(manifest: Manifest) -> str:
 
 def _argument(item: Argument, name: str, *, alone: bool) -> _Argument:
     if isinstance(item, RowsInGraph):
-        parts = (item.numbers_input, item.texts_input)
-        return _rows(cells_of(item), [part for part in parts if part is not None], name, alone=alone)
+        return _rows(cells_of(item), item.inputs, name, alone=alone)
     match item.preprocessing:
         case Table() as table:
             return _rows(cells_of(table), [item.name], name, alone=alone)
@@ -83,7 +82,7 @@ def _argument(item: Argument, name: str, *, alone: bool) -> _Argument:
 
 def _rows(columns: Sequence[tuple[str, bool]], inputs: Sequence[str], name: str, *, alone: bool) -> _Argument:
     """Rows of a table: the names of columns and whether they are categories; the inputs that are made of them."""
-    label, row = ("rows", "Row") if alone else (name, f"{name[0].upper()}{name[1:]}Row")
+    label, row = ("rows", "Row") if alone else (name, row_type(name))
     names = identifiers((column for column, _ in columns), _RESERVED)
     parameters = ", ".join(f"{names[column]}: {'String' if texts else 'Double'}?" for column, texts in columns)
     cells = ", ".join(f"{_text(column)}: {names[column]} as Any?" for column, _ in columns)

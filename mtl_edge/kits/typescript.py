@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 
 from mtl_edge.artifact import Manifest
-from mtl_edge.kits.arguments import Argument, RowsInGraph, arguments, cells_of
+from mtl_edge.kits.arguments import Argument, RowsInGraph, arguments, cells_of, row_type
 from mtl_edge.kits.identifiers import identifiers
 from mtl_edge.preprocessing import Table, Tokens
 from mtl_edge.tasks import (
@@ -94,7 +94,7 @@ def _samples(read: Sequence[Argument]) -> str:
     rows, members = [], []
     for item in read:
         name = names[item.name]
-        row, says, sample = _sample(item, f"{name[0].upper()}{name[1:]}Row")
+        row, says, sample = _sample(item, row_type(name))
         rows.append(row)
         several = f"readonly ({sample})[]" if " | " in sample else f"readonly {sample}[]"
         whole = "" if isinstance(item, RowsInGraph) else " | client.NdArray"

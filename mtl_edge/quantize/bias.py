@@ -45,12 +45,13 @@ def correct_biases(
     depths = _by_depth(onnx.load_from_string(prepared).graph)
     if not depths:
         return prepared
-    corrected = _with_biases(prepared, [layer for layers in depths for layer in layers])
+    every = [layer for layers in depths for layer in layers]
+    corrected = _with_biases(prepared, every)
     biased = {node.name for node in corrected.graph.node if node.input[2:] == [_bias_of(node.name)]}
     int8 = onnx.load_from_string(build(corrected.SerializeToString()))  # written once: only its biases change
     _own_biases(int8.graph, biased)
     with progress_bar("biases", total=len(depths) + 1) as bar:
-        wanted = _means(original, [layer for layers in depths for layer in layers], batches)
+        wanted = _means(original, every, batches)
         bar.advance("fp32")
         for number, layers in enumerate(depths):
             found = _means(int8.SerializeToString(), layers, batches)
