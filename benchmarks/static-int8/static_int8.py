@@ -145,7 +145,7 @@ def rows(source: Path, data: Path) -> tuple[dict[str, dict[str, float]], list[Ro
         measured = benchmark(
             models,
             base=base,
-            settings=Settings(threads=(1,), rounds=7, round_seconds=0.1, cold_starts=1, data=data / "test"),
+            settings=Settings(threads=(1,), rounds=25, round_seconds=0.1, cold_starts=1, data=data / "test"),
         )
         found = []
         for number, (tool, cost, path) in enumerate(made):

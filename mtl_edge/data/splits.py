@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 from urllib.parse import quote, unquote
 
 import numpy as np
@@ -83,6 +84,20 @@ def load_samples(path: Path, place: str = "") -> Samples:
     if len(set(lengths.values())) > 1:
         raise DataError(f"{place or path}: all arrays must have one length, found {lengths}")
     return Samples(arrays)
+
+
+def rows_of(array: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Rows of an array, copied. Of a file that :func:`load_samples` mapped, none of its pages stays resident.
+
+    Pages of a mapping count as the process's memory once they are touched, with their neighbours, so that few rows of
+    everywhere are soon the whole file. These are touched through a mapping of their own, which ends here.
+    """
+    file = array.base
+    if isinstance(file, np.memmap) and file.filename is not None and array.nbytes == file.nbytes:
+        order: Literal["C", "F"] = "C" if file.flags.c_contiguous else "F"
+        array = np.memmap(file.filename, file.dtype, "r", file.offset, file.shape, order).view(np.ndarray)
+    rows: np.ndarray = array[positions]
+    return rows
 
 
 def _mapped(folder: Path, place: str) -> dict[str, np.ndarray]:

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from mtl_edge.artifact import Manifest
+from mtl_edge.data.splits import rows_of
 from mtl_edge.errors import DataError, ModelError
 from mtl_edge.preprocessing import Preprocessing
 from mtl_edge.quantize.sampling import balanced_sample, uncovered
@@ -91,7 +92,7 @@ class CalibrationData:
         return digest.hexdigest()
 
     def _read(self, name: str, rows: np.ndarray) -> np.ndarray:
-        found = self.arrays[name][rows]
+        found = rows_of(self.arrays[name], rows)
         known = self.preprocessing.get(name)
         return found if known is None else known.apply(found)
 

@@ -3,14 +3,16 @@
 import pickle
 import shutil
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from mtl_edge.data.splits import SPLIT_NAMES, Samples, load_samples, load_splits_from
+from mtl_edge.data.splits import SPLIT_NAMES, Samples, load_samples, load_splits_from, rows_of
 from mtl_edge.errors import DataError
 
 _DTYPES = st.sampled_from(["uint8", "int64", "float16", "float32", "float64", "bool"])
@@ -122,6 +124,32 @@ def test_taken_samples_are_copies_in_the_order_asked_for() -> None:
     assert (taken["a"].tolist(), taken["b"].tolist(), len(taken)) == ([3, 1], [30, 10], 2)
     taken["a"][0] = 99
     assert samples["a"].tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_rows_are_those_asked_for_wherever_the_array_is(tmp_path: Path, order: Literal["C", "F"]) -> None:
+    """In memory, mapped from a file, or a part of what is mapped: copies, which nothing writes back."""
+    array = np.asarray(np.random.default_rng(0).normal(size=(50, 3, 4)), order=order)
+    Samples({"x": array}).save(tmp_path)
+    mapped, positions = load_samples(tmp_path)["x"], np.array([41, 0, 7, 7])
+    for source, rows in ((array, array), (mapped, array), (mapped[5:49], array[5:49])):
+        found = rows_of(source, positions)
+        np.testing.assert_array_equal(found, rows[positions])
+        found[:] = 0
+    np.testing.assert_array_equal(mapped, array)
+
+
+def test_rows_of_a_file_leave_it_out_of_memory(tmp_path: Path) -> None:
+    """A few rows of everywhere would map the whole file, for a fault brings its neighbours along."""
+    size = 64 << 20
+    Samples({"x": np.ones((size >> 10, 1 << 10), np.uint8)}).save(tmp_path)
+    mapped = load_samples(tmp_path)["x"]
+    positions = np.random.default_rng(0).permutation(len(mapped))[:8192]
+    process = psutil.Process()
+    before = process.memory_info().rss
+    for part in np.split(positions, 256):
+        assert rows_of(mapped, part).min() == 1
+    assert process.memory_info().rss - before < size / 4
 
 
 def test_pickled_objects_are_refused(tmp_path: Path) -> None:
