@@ -26,6 +26,7 @@ import msgspec
 import networks
 import onnx
 import ours
+import picture
 import tables as markdown
 from costs import Cost, ToolError, run
 from networks import Network
@@ -134,10 +135,12 @@ def tables_only(results: Path) -> None:
 
 
 def write_tables(results: Path) -> None:
-    """Print the goals; put the tables into README.md, or print them too where they are of a trial."""
+    """Print the goals and draw the pictures; put the tables into README.md, or print them too where it is a trial."""
     files = [results / f"{name}.json" for name in networks.NAMES]
     found = [msgspec.json.decode(file.read_bytes(), type=Measured) for file in files if file.exists()]
     print(markdown.goals(found))
+    for measured in found:
+        picture.draw(measured, results / f"{measured.network}.svg")
     text = markdown.page(found)
     if results == HERE:
         readme = HERE / "README.md"

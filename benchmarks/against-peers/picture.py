@@ -22,27 +22,26 @@ def draw(measured: Measured, file: Path) -> None:
     part.unlink()
 
 
-def _chart(measured: Measured) -> altair.LayerChart:
+def _chart(measured: Measured) -> altair.LayerChart | altair.FacetChart:
     points = measured.points()
     tools = list(dict.fromkeys(point.row.tool for point in points))
     data = altair.InlineData(values=[_drawn(point) for point in points])
     best = altair.InlineData(values=[_drawn(point) for point in frontier(points)])
-    x = altair.X("ratio:Q").scale(type="log", nice=False).title("latency, over that of dense fp32 (log)")
+    x = altair.X("ratio:Q").scale(type="log", nice=False, padding=12).title("latency, over that of dense fp32 (log)")
     low = min(-0.5, *(point.worst for point in points))
     y = altair.Y("loss:Q").scale(domain=[low, _MOST], nice=False).title("loss of the worst task, points or %")
     marks = altair.Chart(data).mark_point(filled=True, size=70, opacity=0.8)
     marks = marks.encode(
         x=x,
         y=y,
-        color=altair.Color("tool:N").sort(None).scale(domain=tools, scheme="tableau10").title(None),
+        color=altair.Color("tool:N").sort(None).scale(domain=tools, scheme="tableau10").legend(labelLimit=0).title(None),
         shape=altair.Shape("kind:N").scale(domain=list(_SHAPES), range=list(_SHAPES.values())).title(None),
     )
     line = altair.Chart(best).mark_line(interpolate="step-after", color="gray", strokeDash=[4, 3]).encode(x=x, y=y)
     budget = altair.Chart(altair.InlineData(values=[{"loss": HARMLESS}])).mark_rule(color="gray", opacity=0.5)
-    chart: altair.LayerChart = altair.layer(budget.encode(y=y), line, marks).properties(
+    return altair.layer(budget.encode(y=y), line, marks).properties(
         width=640, height=360, title=measured.network, background="white"
     )
-    return chart
 
 
 def _drawn(point: Point) -> dict[str, object]:

@@ -20,6 +20,7 @@ def page(found: Sequence[Measured]) -> str:
     parts = [_of_goals(found), f"Peers: {', '.join(found[0].versions.values())}."] if found else []
     for measured in found:
         parts += [f"### {measured.network}", _caption(measured), _of_tools(measured)]
+        parts += [f"![Loss of the worst task against latency]({measured.network}.svg)"]
         parts += ["All that no other model beats in latency without losing more:", _of_frontier(measured)]
         parts += [_of_errors(measured)]
     return "\n\n".join(part for part in parts if part) + "\n"
