@@ -63,7 +63,7 @@ def follow(network: "Network", name: str, out: Path, *, limit_s: float, quick: b
     write_atomically(recipe, composed(base, compression).encode())
     command = [sys.executable, "-m", "mtl_edge", "run", str(recipe), "--workdir", str(workdir)]
     cost = run(command, log=out / "log.txt", limit_s=limit_s, env={"MTL_EDGE_CACHE": str(cache)})
-    variant = f"{load_recipe(recipe).compress.variants[-1]}-int8"  # the last one is what a recipe is for
+    variant = load_recipe(recipe).compress.variants[-1]  # the last one is what a recipe is for
     result = workdir / "artifacts" / variant / MODEL_FILE
     if not result.exists():
         raise ToolError(f"{variant} is withheld, because it is slower than what it was made of")

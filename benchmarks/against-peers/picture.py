@@ -34,7 +34,11 @@ def _chart(measured: Measured) -> altair.LayerChart | altair.FacetChart:
     marks = marks.encode(
         x=x,
         y=y,
-        color=altair.Color("tool:N").sort(None).scale(domain=tools, scheme="tableau10").legend(labelLimit=0).title(None),
+        color=altair.Color("tool:N")
+        .sort(None)
+        .scale(domain=tools, scheme="tableau10")
+        .legend(labelLimit=0)
+        .title(None),
         shape=altair.Shape("kind:N").scale(domain=list(_SHAPES), range=list(_SHAPES.values())).title(None),
     )
     line = altair.Chart(best).mark_line(interpolate="step-after", color="gray", strokeDash=[4, 3]).encode(x=x, y=y)
