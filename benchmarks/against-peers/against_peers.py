@@ -110,9 +110,11 @@ def run_all(
     results = workdir if quick else HERE
     for network in made:
         with_ours = not only or OURS in only
-        recipes = () if not with_ours else ours.RECIPES[:1] if quick else ours.RECIPES
+        recipes = tuple(ours.recipes(network.name)) if with_ours else ()
         int8 = ours.INT8 if with_ours else ()
-        rows = list(let_work(network, pythons, int8=int8, recipes=recipes, limit_s=limit, quick=quick))
+        rows = list(
+            let_work(network, pythons, int8=int8, recipes=recipes[:1] if quick else recipes, limit_s=limit, quick=quick)
+        )
         if until == "measure":
             measured = measure(network, rows, quick=quick)
             text = msgspec.json.format(msgspec.json.encode(measured), indent=1) + b"\n"

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from networks import Network
 
 _FRAGMENTS = Path(__file__).parent / "recipes"
-RECIPES = tuple(sorted(path.stem for path in (*_FRAGMENTS.glob("*.toml"), *_FRAGMENTS.glob("*/"))))
-"""What follows after training: each is the tables of compression of a recipe, or a folder of those of each network."""
 INT8: dict[str, tuple[str, ...]] = {
     "default": (),
     "all in int8": ("--placement", "all"),
@@ -30,6 +28,12 @@ INT8: dict[str, tuple[str, ...]] = {
 }
 _BENCH = "[bench]\nthreads = [1]\nrounds = 2\nround_seconds = 0.01\ncold_starts = 1\n"
 """A recipe ends with a benchmark; this one hardly takes time, since all are measured together later."""
+
+
+def recipes(network: str) -> dict[str, Path]:
+    """Name -> the tables of compression of a recipe: those that any network can follow, and then a network's own."""
+    found = (*sorted(_FRAGMENTS.glob("*.toml")), *sorted((_FRAGMENTS / network).glob("*.toml")))
+    return {path.stem: path for path in found}
 
 
 def quantize(network: "Network", setting: str, out: Path, *, limit_s: float) -> Cost:
@@ -57,7 +61,7 @@ def follow(network: "Network", name: str, out: Path, *, limit_s: float, quick: b
             (cache / data_set.name).symlink_to(fetched)
     recipe = workdir / f"{network.name}.toml"
     base = (network.folder / "recipe.toml").read_text(encoding="utf-8")
-    compression = fragment(name, network.name).read_text(encoding="utf-8")
+    compression = recipes(network.name)[name].read_text(encoding="utf-8")
     if quick:
         compression = re.sub(r"(?m)^epochs = .*$", "epochs = 1", compression)
     write_atomically(recipe, composed(base, compression).encode())
@@ -69,12 +73,6 @@ def follow(network: "Network", name: str, out: Path, *, limit_s: float, quick: b
         raise ToolError(f"{variant} is withheld, because it is slower than what it was made of")
     shutil.copy(result, out / MODEL_FILE)
     return cost
-
-
-def fragment(name: str, network: str) -> Path:
-    """The file of a recipe's tables of compression."""
-    own = _FRAGMENTS / name / f"{network}.toml"
-    return own if own.exists() else _FRAGMENTS / f"{name}.toml"
 
 
 def composed(base: str, compression: str) -> str:
