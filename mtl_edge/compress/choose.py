@@ -11,6 +11,9 @@ from mtl_edge.compress.target import Target, read_target
 from mtl_edge.progress import spinner
 from mtl_edge.recipe import PruneSpec
 
+NOISE = 0.05
+"""Share of a latency by which two that are measured may differ and be the same."""
+
 
 def choose_shape(
     spec: PruneSpec, rankings: Mapping[str, Ranking], candidates: Candidates, *, share: float = 1.0
@@ -37,6 +40,7 @@ def choose_shape(
             round_to=spec.round_to,
             whole=whole_cost(cost, candidates),
             dense=dense,
+            noise=NOISE if target.of == "latency" else 0.0,
         )
     return solved.shape, Reached(
         target=str(target),

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mtl_edge.compress.candidates import Candidates
-from mtl_edge.compress.choose import choose_shape, limit_of, target_of, whole_cost
+from mtl_edge.compress.choose import NOISE, choose_shape, limit_of, target_of, whole_cost
 from mtl_edge.compress.conflict import describe
 from mtl_edge.compress.depth import demand_blocks, least_blocks, loss_changes, residual_blocks
 from mtl_edge.compress.evidence import Evidence
@@ -94,6 +94,7 @@ class Planner:
                     round_to=self.spec.round_to,
                     whole=bare,
                     evenly=True,
+                    noise=NOISE,
                 )
                 found.append((option, order[:count], solved))
                 if bare <= limit:  # with all channels; to drop more would only cost more

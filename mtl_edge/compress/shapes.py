@@ -51,12 +51,14 @@ def solve(
     whole: float = 1.0,
     evenly: bool = False,
     dense: Shape = MappingProxyType({}),
+    noise: float = 0.0,
 ) -> Solved:
     """The shape within a limit that loses least: first along one ratio for all groups, then group by group.
 
     What each group gains alone is asked for, and channels leave where the gain is highest for the importance that is
     lost. The result is taken if it loses less than the same share of every group does. Where no shape is within the
-    limit, the cheapest is taken; never one that costs more than the dense network.
+    limit, the cheapest is taken, or the largest that costs the same but for noise; never one that costs more than the
+    dense network.
 
     Args:
         rankings: what channels are worth.
@@ -66,6 +68,7 @@ def solve(
         whole: the cost with all channels: less than 1 where blocks or channels have left before.
         evenly: look along one ratio for all groups only, which takes a few measurements.
         dense: the dense network's channels of each group, where some have left before.
+        noise: share of a cost by which two that are measured may differ and be the same.
     """
     row = uniform_row(rankings, round_to)
     if limit >= whole:
@@ -79,6 +82,12 @@ def solve(
         return asked[key]
 
     plain = _first_within(row, once, limit, whole)
+    if not plain.reached:
+        as_cheap = plain.cost * (1 + noise)
+        if whole <= as_cheap:
+            return Solved(row[0], whole, reached=False, tried=len(asked))
+        if noise:  # channels that cost nothing stay
+            plain = replace(_first_within(row, once, as_cheap, whole), reached=False)
     if evenly or not plain.reached:
         return replace(plain, tried=len(asked))
     gains = {name: _gain(name, row[0], plain.shape, once, whole) for name in _largest(rankings, plain.shape)}

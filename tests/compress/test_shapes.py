@@ -67,6 +67,18 @@ def test_the_nearest_shape_is_taken_where_none_is_small_enough() -> None:
     assert solved.cost == pytest.approx(rule(solved.shape))
 
 
+@pytest.mark.parametrize("fixed", [192.0, 1e4])
+def test_channels_that_gain_less_than_noise_stay_where_the_target_is_out_of_reach(fixed: float) -> None:
+    """Of the shapes that cost what the cheapest does, but for noise, the largest is taken: maybe the dense one."""
+    rule, rankings = _Rule(fixed=fixed), _rankings(left=1.0)
+    solved = solve(rankings, rule, limit=0.3, round_to=8, noise=0.05)
+    row = uniform_row(rankings, 8)
+    assert not solved.reached
+    assert solved.shape == next(shape for shape in row if rule(shape) <= rule(row[-1]) * 1.05) != row[-1]
+    assert solved.cost == pytest.approx(rule(solved.shape))
+    assert (solved.shape == GROUPS) == (fixed == 1e4)
+
+
 def test_what_costs_more_than_the_dense_network_is_never_taken() -> None:
     """Where every narrower shape is slower, all channels stay."""
     solved = solve(_rankings(left=1.0), lambda shape: 1.0 if dict(shape) == GROUPS else 1.2, limit=0.5, round_to=8)
