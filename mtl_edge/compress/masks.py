@@ -10,8 +10,8 @@ from mtl_edge.compress.pattern import Blocks, Pattern
 Across = Literal["network", "layer"]
 
 _LEAST = 0.01
-"""Of a layer's weights, where they are compared across the network: a layer without any answers nothing, and no training
-brings it back (layer collapse: Tanaka et al. 2020, arXiv:2006.05467)."""
+"""Of a layer's weights, where they are compared across the network: a layer without any answers nothing, and no
+training brings it back (layer collapse: Tanaka et al. 2020, arXiv:2006.05467)."""
 
 
 def find_masks(
