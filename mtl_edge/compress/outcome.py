@@ -77,10 +77,11 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
     """Pruning in several steps.
 
     ``planned`` is how many there were to be, ``steps`` those that there were, ``kept`` the number of the one whose
-    network is the result. ``parameters`` are those of the network that was pruned, ``metrics`` what the dense one
-    reaches on the validation samples, from which losses are counted.
+    network is the result. ``parameters`` are those of the network that was pruned, which is called ``of``; ``metrics``
+    what the dense one reaches on the validation samples, from which losses are counted.
     """
 
+    of: str = "dense"
     planned: int
     parameters: int
     metrics: Mapping[str, Mapping[str, float]]

@@ -23,7 +23,8 @@ def schedule_tables(pruned: Mapping[str, Pruned], tasks: Sequence[Task]) -> list
 
 def _table(title: str, schedule: Schedule, tasks: Sequence[Task]) -> Table:
     own = {task: schedule.metrics[task.name][task.metrics[0].name] for task in tasks if task.name in schedule.metrics}
-    start = (Cell("0", "dense"), Cell("1.00x", sort=1.0), Cell(""))
+    whole = Cell("1.00x", sort=1.0) if schedule.of == "dense" else Cell("")
+    start = (Cell("0", "dense"), whole, Cell(""))
     rows = [(*start, *(Cell(task.metrics[0].format(value)) for task, value in own.items()))]
     for number, step in enumerate(schedule.steps, 1):
         note = "over budget" if number > schedule.kept else "the result" if number == schedule.kept else ""
@@ -36,7 +37,7 @@ def _table(title: str, schedule: Schedule, tasks: Sequence[Task]) -> Table:
         ("step", "cost", "epochs", *(f"{task.name}\n{task.metrics[0].title}" for task in own)),
         tuple(rows),
         caption="Each step removes the same factor and is fine-tuned; metrics are those on the validation samples "
-        f"after it.{f' Pruning {ended}.' if ended else ''}",
+        f"after it; costs are relative to the {schedule.of} network.{f' Pruning {ended}.' if ended else ''}",
     )
 
 

@@ -25,7 +25,13 @@ _NOISE_FILE = "noise.json"
 
 
 def prune(
-    stages: TrainingStages, data: Stage, dense: Stage, teachers: Sequence[Network], *, base: Network | None = None
+    stages: TrainingStages,
+    data: Stage,
+    dense: Stage,
+    teachers: Sequence[Network],
+    *,
+    name: str = "dense",
+    base: Network | None = None,
 ) -> Stage:
     """The dense network with fewer channels or blocks, fine-tuned with teachers (see :meth:`TrainingStages.teachers`).
 
@@ -36,18 +42,19 @@ def prune(
         data: the samples.
         dense: the network to prune.
         teachers: those who teach it.
+        name: what the network to prune is called.
         base: the network from which the tasks' losses are counted; None is the one to prune.
     """
     recipe, spec = stages.recipe, stages.recipe.compress.prune
     steps = steps_of(spec)
     if len(steps) == 1 and spec.stop == "never":
         return _prune_step(stages, "prune", steps[0], data, dense, dense, teachers)
-    done = [Network("dense", stages, dense)]
+    done = [Network(name, stages, dense)]
     before = (base or done[0]).metrics
     missed: list[tuple[Missed, ...]] = []
     for step in steps:
-        name = f"prune-{step.number}"
-        done.append(Network(name, stages, _prune_step(stages, name, step, data, dense, done[-1].stage, teachers)))
+        title = f"prune-{step.number}"
+        done.append(Network(title, stages, _prune_step(stages, title, step, data, dense, done[-1].stage, teachers)))
         missed.append(missed_budgets(recipe.tasks, before, done[-1].metrics))
         if spec.stop == "budget" and missed[-1]:
             break
@@ -68,15 +75,21 @@ def prune(
             for network, part, lost in zip(done[1:], parts, missed, strict=True)
         )
         whole = done[0].net(data).parameter_count
-        schedule = Schedule(planned=len(steps), parameters=whole, metrics=before, steps=records, kept=kept)
+        schedule = Schedule(of=name, planned=len(steps), parameters=whole, metrics=before, steps=records, kept=kept)
         write_atomically(folder / PRUNED_FILE, msgspec.json.encode(whole_course(parts, schedule)))
-        for name in (WEIGHTS_FILE, HISTORY_FILE):
-            write_atomically(folder / name, (done[kept].stage.folder / name).read_bytes())
+        for file in (WEIGHTS_FILE, HISTORY_FILE):
+            write_atomically(folder / file, (done[kept].stage.folder / file).read_bytes())
 
     return stages.stage(
         "prune",
         work,
-        {"schedule": spec, "networks": [each.stage.digest for each in done], "before": before, "missed": missed},
+        {
+            "schedule": spec,
+            "of": name,
+            "networks": [each.stage.digest for each in done],
+            "before": before,
+            "missed": missed,
+        },
         code=("compress", "recipe", "nets", "train/selection.py", *TASK_CODE),
         libraries=(),
     )

@@ -96,7 +96,7 @@ def make_variants(stages: TrainingStages, data: Stage) -> Networks:
             case "student":
                 found.append(Variant(name, student, student.train(data, teachers), "distill", dense))
             case "prune":
-                pruned = prune(before.stages, data, before.stage, teachers, base=dense)
+                pruned = prune(before.stages, data, before.stage, teachers, name=before.name, base=dense)
                 found.append(Variant(name, before.stages, pruned, "prune + distill", before))
             case "sparsify":
                 sparse = sparsify(before.stages, data, before.stage, teachers)

@@ -32,6 +32,18 @@ def test_each_step_has_its_cost_and_what_each_task_has_after_it(finished: RunRep
     assert ENDED in table.caption
 
 
+def test_costs_of_a_student_are_its_own(finished: RunReport) -> None:
+    """Metrics are counted from the dense network, which costs something else."""
+    pruned = finished.pruned["pruned"]
+    assert pruned.schedule is not None
+    schedule = msgspec.structs.replace(pruned.schedule, of="student")
+    (table,) = schedule_tables(
+        {"pruned": msgspec.structs.replace(pruned, schedule=schedule)}, finished.benchmark.base_result.tasks
+    )
+    assert table.rows[0][:2] == (Cell("0", "dense"), Cell(""))
+    assert "costs are relative to the student network" in table.caption
+
+
 def test_terminal_and_markdown_say_what_ended_it(finished: RunReport) -> None:
     """With the table of the steps; and both warn of the noise."""
     text = io.StringIO()
