@@ -27,7 +27,7 @@ def _chart(measured: Measured) -> altair.LayerChart | altair.FacetChart:
     tools = list(dict.fromkeys(point.row.tool for point in points))
     data = altair.InlineData(values=[_drawn(point) for point in points])
     best = altair.InlineData(values=[_drawn(point) for point in frontier(points)])
-    x = altair.X("ratio:Q").scale(type="log", nice=False, padding=12).title("latency, over that of dense fp32 (log)")
+    x = altair.X("ratio:Q").scale(type="log", nice=False, padding=20).title("latency, over that of dense fp32 (log)")
     low = min(-0.5, *(point.worst for point in points))
     y = altair.Y("loss:Q").scale(domain=[low, _MOST], nice=False).title("loss of the worst task, points or %")
     marks = altair.Chart(data).mark_point(filled=True, size=70, opacity=0.8)
@@ -44,7 +44,11 @@ def _chart(measured: Measured) -> altair.LayerChart | altair.FacetChart:
     line = altair.Chart(best).mark_line(interpolate="step-after", color="gray", strokeDash=[4, 3]).encode(x=x, y=y)
     budget = altair.Chart(altair.InlineData(values=[{"loss": HARMLESS}])).mark_rule(color="gray", opacity=0.5)
     return altair.layer(budget.encode(y=y), line, marks).properties(
-        width=640, height=360, title=measured.network, background="white"
+        width=640,
+        height=360,
+        title=measured.network,
+        background="white",
+        padding={"left": 5, "top": 5, "right": 60, "bottom": 5},
     )
 
 
