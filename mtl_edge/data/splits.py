@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from mmap import mmap
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote, unquote
@@ -32,7 +33,7 @@ class Samples:
 
     def take(self, indices: np.ndarray) -> "Samples":
         """The samples at these positions, copied; of a mapped file, only they are read."""
-        return Samples({name: array[indices] for name, array in self.arrays.items()})
+        return Samples({name: rows_of(array, indices) for name, array in self.arrays.items()})
 
     def save(self, folder: Path) -> None:
         """Write each array as an ``.npy`` of its name into a folder, the same bytes every time."""
@@ -93,7 +94,7 @@ def rows_of(array: np.ndarray, positions: np.ndarray) -> np.ndarray:
     everywhere are soon the whole file. These are touched through a mapping of their own, which ends here.
     """
     file = array.base
-    if isinstance(file, np.memmap) and file.filename is not None and array.nbytes == file.nbytes:
+    if isinstance(file, np.memmap) and file.filename is not None and isinstance(file.base, mmap):  # all, not a part
         order: Literal["C", "F"] = "C" if file.flags.c_contiguous else "F"
         array = np.memmap(file.filename, file.dtype, "r", file.offset, file.shape, order).view(np.ndarray)
     rows: np.ndarray = array[positions]

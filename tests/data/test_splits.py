@@ -132,7 +132,10 @@ def test_rows_are_those_asked_for_wherever_the_array_is(tmp_path: Path, order: L
     array = np.asarray(np.random.default_rng(0).normal(size=(50, 3, 4)), order=order)
     Samples({"x": array}).save(tmp_path)
     mapped, positions = load_samples(tmp_path)["x"], np.array([41, 0, 7, 7])
-    for source, rows in ((array, array), (mapped, array), (mapped[5:49], array[5:49])):
+    file = mapped.base
+    assert isinstance(file, np.memmap)
+    parts = ((mapped[5:49], array[5:49]), (file[5:49].view(np.ndarray), array[5:49]), (mapped[::-1], array[::-1]))
+    for source, rows in ((array, array), (mapped, array), *parts):
         found = rows_of(source, positions)
         np.testing.assert_array_equal(found, rows[positions])
         found[:] = 0
