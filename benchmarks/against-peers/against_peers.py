@@ -110,11 +110,9 @@ def run_all(
     results = workdir if quick else HERE
     for network in made:
         with_ours = not only or OURS in only
-        recipes = tuple(ours.recipes(network.name)) if with_ours else ()
+        recipes = list(ours.recipes(network.name))[: 1 if quick else None] if with_ours else []
         int8 = ours.INT8 if with_ours else ()
-        rows = list(
-            let_work(network, pythons, int8=int8, recipes=recipes[:1] if quick else recipes, limit_s=limit, quick=quick)
-        )
+        rows = list(let_work(network, pythons, int8=int8, recipes=recipes, limit_s=limit, quick=quick))
         if until == "measure":
             measured = measure(network, rows, quick=quick)
             text = msgspec.json.format(msgspec.json.encode(measured), indent=1) + b"\n"
@@ -137,18 +135,18 @@ def tables_only(results: Path) -> None:
 
 
 def write_tables(results: Path) -> None:
-    """Print the goals and draw the pictures; put the tables into README.md, or print them too where it is a trial."""
+    """Print the goals; put the tables into README.md, or print them too where it is a trial; and draw the pictures."""
     files = [results / f"{name}.json" for name in networks.NAMES]
     found = [msgspec.json.decode(file.read_bytes(), type=Measured) for file in files if file.exists()]
     print(markdown.goals(found))
-    for measured in found:
-        picture.draw(measured, results / f"{measured.network}.svg")
     text = markdown.page(found)
     if results == HERE:
         readme = HERE / "README.md"
         write_atomically(readme, markdown.inserted(readme.read_text(encoding="utf-8"), text).encode())
     else:
         print(text)
+    for measured in found:
+        picture.draw(measured, results / f"{measured.network}.svg")
 
 
 # --- the tools ------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The frontier as a picture: what the task that fares worst loses, against latency, of every model of one network."""
 
+import io
 from pathlib import Path
 
 import altair
@@ -15,11 +16,9 @@ _SHAPES = {"int8 alone": "circle", "pruned": "diamond"}
 
 def draw(measured: Measured, file: Path) -> None:
     """Write an SVG; ``pip install vl-convert-python`` brings what turns charts into it."""
-    chart = _chart(measured)
-    part = file.with_name(f"part-{file.name}")
-    chart.save(part, format="svg")
-    write_atomically(file, part.read_bytes())
-    part.unlink()
+    drawn = io.StringIO()
+    _chart(measured).save(drawn, format="svg")
+    write_atomically(file, drawn.getvalue())
 
 
 def _chart(measured: Measured) -> altair.LayerChart | altair.FacetChart:

@@ -32,11 +32,13 @@ def find_masks(
     if across == "layer" or not magnitudes:
         return {name: _largest(values, round(pattern * values.size)) for name, values in magnitudes.items()}
     spared = 1 - min(_LEAST, (1 - pattern) / 2)
-    compared = [
-        np.where(_largest(values, min(round(spared * values.size), values.size - 1)), np.inf, values).ravel()
-        for values in magnitudes.values()
-    ]
-    flat = _largest(np.concatenate(compared), round(pattern * sum(values.size for values in compared)))
+    compared = np.concatenate(
+        [
+            np.where(_largest(values, min(round(spared * values.size), values.size - 1)), np.inf, values).ravel()
+            for values in magnitudes.values()
+        ]
+    )
+    flat = _largest(compared, round(pattern * compared.size))
     ends = np.cumsum([values.size for values in magnitudes.values()])
     parts = np.split(flat, ends[:-1])
     return {name: part.reshape(values.shape) for part, (name, values) in zip(parts, magnitudes.items(), strict=True)}

@@ -82,12 +82,10 @@ def solve(
         return asked[key]
 
     plain = _first_within(row, once, limit, whole)
-    if not plain.reached:
+    if noise and not plain.reached:  # channels that cost nothing stay
         as_cheap = plain.cost * (1 + noise)
-        if whole <= as_cheap:
-            return Solved(row[0], whole, reached=False, tried=len(asked))
-        if noise:  # channels that cost nothing stay
-            plain = replace(_first_within(row, once, as_cheap, whole), reached=False)
+        largest = Solved(row[0], whole, reached=False) if whole <= as_cheap else None
+        plain = largest or replace(_first_within(row, once, as_cheap, whole), reached=False)
     if evenly or not plain.reached:
         return replace(plain, tried=len(asked))
     gains = {name: _gain(name, row[0], plain.shape, once, whole) for name in _largest(rankings, plain.shape)}
