@@ -22,6 +22,11 @@ class AugmentSpec(Section, frozen=True):
     flip: bool = False
     cutout: Annotated[int, Meta(ge=0)] = 0
 
+    @property
+    def changes(self) -> bool:
+        """Whether a sample is another one in each epoch."""
+        return self.shift > 0 or self.flip or self.cutout > 0
+
 
 class TrainSpec(Section, frozen=True):
     """``[train]``: how a network is fitted.

@@ -60,6 +60,7 @@ def fit(
         if (state := kept.read()) is not None:
             training.restore(state)
         ranks.wait()  # all have read it before the first writes
+        training.ask_teachers()
         writes = kept if ranks.leads else Checkpoint(None, 0)
         log = training_log(
             title,

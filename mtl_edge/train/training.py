@@ -1,7 +1,7 @@
 """A training under way: its steps, its epochs, and all that it must know to go on later."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from mtl_edge.train.distributed import Ranks
 from mtl_edge.train.learner import Learner, means
 from mtl_edge.train.log import TrainingLog
 from mtl_edge.train.measure import measure
+from mtl_edge.train.remembered import remembered
 from mtl_edge.train.sampler import Sampler
 from mtl_edge.train.schedule import make_optimizer, make_schedule
 from mtl_edge.train.selection import best_epoch
@@ -37,6 +38,15 @@ class Epoch:
 
     losses: Mapping[str, float]
     metrics: Mapping[str, Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Inputs, labels, and what the teachers say of them where that is known already."""
+
+    inputs: Tensor
+    labels: Mapping[str, Tensor]
+    taught: Mapping[str, Tensor] | None
 
 
 class FitOptions(TrainSpec, frozen=True, kw_only=True):
@@ -70,6 +80,7 @@ class Training:
         self.device = find_device(options.device)
         net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.transfers = self._transfers()
+        self.taught: Mapping[str, Tensor] | None = None
         learned = list(self.transfers.parameters())
         self.parameters = [parameter for parameter in net.parameters() if parameter.requires_grad] + learned
         self.balance = make_balance(options, learner.tasks)
@@ -80,6 +91,22 @@ class Training:
         self.sums = self._no_losses()
         self.history: list[Epoch] = []
         self.best: dict[str, Tensor] | None = None
+
+    def ask_teachers(self) -> None:
+        """Let the teachers answer all samples at once, if in all epochs together they would answer more.
+
+        What is asked is the same whenever a training goes on, so that its bits stay what they are.
+        """
+        again = self.options.augment.changes or self.options.epochs <= self.ranks.size
+        if self.teacher is None or self.teacher.spec.transfers or again or self.step == self.total:
+            return
+        self.taught = remembered(
+            lambda inputs: self._taught(inputs.to(self.device))[0],
+            self.learner,
+            self.splits.train,
+            self.options.batch_size,
+            title=f"{self.title}: teacher",
+        )
 
     def run(self, log: TrainingLog, checkpoint: Checkpoint) -> None:
         """All steps that are still to be done."""
@@ -150,7 +177,7 @@ class Training:
         )  # the last one may be small
         batches = [self._batch(part, seeds[0] + number) for number, part in enumerate(parts)]
         seed_chance(self.device, seeds[1] + self.ranks.rank)  # what drops out differs from process to process
-        losses = [loss for inputs, labels in batches for loss in self._losses(inputs, labels)]
+        losses = [loss for part in batches for loss in self._losses(part)]
         self.optimizer.zero_grad()
         values = self.balance.backward(losses, self.parameters, self.ranks, seeds[2])
         if self.options.clip_norm is not None:
@@ -165,7 +192,7 @@ class Training:
             seed_chance(self.device, seeds[1] + self.ranks.rank)
             before = {name: buffer.clone() for name, buffer in self.net.named_buffers()}
             with torch.no_grad():
-                found = self.ranks.total(torch.stack(self._losses(*batches[0])))
+                found = self.ranks.total(torch.stack(self._losses(batches[0])))
                 for name, buffer in self.net.named_buffers():
                     buffer.copy_(before[name])
             return found
@@ -173,40 +200,51 @@ class Training:
         self.balance.after_step(losses_again)
         return values
 
-    def _batch(self, batch: np.ndarray, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """This process's inputs and labels, changed by chance where the recipe says so, on the device."""
-        share, spec = self.ranks.share(batch), self.options.augment
-        if spec.shift or spec.flip or spec.cutout:
+    def _batch(self, rows: np.ndarray, seed: int) -> _Batch:
+        """This process's part, changed by chance where the recipe says so, on the device."""
+        share, spec = self.ranks.share(rows), self.options.augment
+        if spec.changes:
             # Chance is drawn for the whole batch, so that it does not depend on the number of processes.
-            inputs, labels = self._read(batch)
+            inputs, labels = self._read(rows)
             generator = torch.Generator().manual_seed(seed)
             inputs, labels = augment(inputs, labels, self.dense, spec, generator)
             inputs, labels = inputs[share], {name: label[share] for name, label in labels.items()}
         else:
-            inputs, labels = self._read(batch[share])
-        return (
+            inputs, labels = self._read(rows[share])
+        places = torch.from_numpy(rows[share])
+        taught = None if self.taught is None else {name: out[places] for name, out in self.taught.items()}
+        return _Batch(
             inputs.to(self.device, non_blocking=True),
-            {name: label.to(self.device, non_blocking=True) for name, label in labels.items()},
+            self._on_device(labels),
+            None if taught is None else self._on_device(taught),
         )
+
+    def _on_device(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: tensor.to(self.device, non_blocking=True) for name, tensor in tensors.items()}
 
     def _read(self, rows: np.ndarray) -> tuple[Tensor, dict[str, Tensor]]:
         return self.learner.inputs(self.splits.train, rows), self.learner.labels(self.splits.train, rows)
 
-    def _losses(self, inputs: Tensor, labels: Mapping[str, Tensor]) -> list[Tensor]:
+    def _losses(self, batch: _Batch) -> list[Tensor]:
         """Each task's training loss of a batch: labels, mixed with what the teachers give where there are some."""
         total = None if self.ranks.alone else self.ranks.total
-        outputs, seen = self._answers(self.net, inputs)
-        losses = self.learner.losses(outputs, labels, total)
+        outputs, seen = self._answers(self.net, batch.inputs)
+        losses = self.learner.losses(outputs, batch.labels, total)
         if self.teacher is None:
             return list(losses.values())
-        with torch.no_grad():
-            lessons = [self._answers(net, inputs) for net in self.teacher.nets]
-        taught = agreed([answers for answers, _ in lessons])
+        taught, features = (batch.taught, ()) if batch.taught is not None else self._taught(batch.inputs)
         distances = self.learner.distances(outputs, taught, self.teacher.spec.temperature, total)
-        apart = means(self.transfers(seen, [features for _, features in lessons]), total)
+        apart = means(self.transfers(seen, features), total)
         weights = {name: self.teacher.weight(name) for name in losses}
         mixed = {name: (1 - weight) * losses[name] + weight * distances[name] for name, weight in weights.items()}
         return [loss + apart[name] if name in apart else loss for name, loss in mixed.items()]
+
+    def _taught(self, inputs: Tensor) -> tuple[dict[str, Tensor], Sequence[Seen]]:
+        """What the teachers agree on, and what the heads of each have read."""
+        assert self.teacher is not None
+        with torch.no_grad():
+            lessons = [self._answers(net, inputs) for net in self.teacher.nets]
+        return agreed([answers for answers, _ in lessons]), [features for _, features in lessons]
 
     def _answers(self, net: MultiTaskNet, inputs: Tensor) -> tuple[dict[str, Tensor], Seen]:
         """What a network says, and what its heads have read; the latter only where it is transferred."""
