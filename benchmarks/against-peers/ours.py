@@ -31,9 +31,8 @@ _BENCH = "[bench]\nthreads = [1]\nrounds = 2\nround_seconds = 0.01\ncold_starts 
 
 
 def recipes(network: str) -> dict[str, Path]:
-    """Name -> the tables of compression of a recipe: those that any network can follow, and then a network's own."""
-    found = (*sorted(_FRAGMENTS.glob("*.toml")), *sorted((_FRAGMENTS / network).glob("*.toml")))
-    return {path.stem: path for path in found}
+    """Name -> the tables of compression of a network's recipes."""
+    return {path.stem: path for path in sorted((_FRAGMENTS / network).glob("*.toml"))}
 
 
 def quantize(network: "Network", setting: str, out: Path, *, limit_s: float) -> Cost:
