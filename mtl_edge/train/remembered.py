@@ -20,7 +20,6 @@ def remembered(
     batch_size: int,
     *,
     title: str,
-    most_bytes: int = MOST_BYTES,
 ) -> dict[str, Tensor] | None:
     """What is said of every sample.
 
@@ -30,10 +29,9 @@ def remembered(
         samples: all of them, in whose order the answers are.
         batch_size: how many are asked about at a time.
         title: what the progress bar says.
-        most_bytes: how much memory they may take.
 
     Returns:
-        Task -> answers ``(samples, …)`` in the memory of the CPU; None where they would take too much of it.
+        Task -> answers ``(samples, …)`` in the memory of the CPU; None where they would take more than ``MOST_BYTES``.
     """
     found: dict[str, Tensor] = {}
     with progress_bar(title, total=-(-len(samples) // batch_size)) as bar:
@@ -41,7 +39,7 @@ def remembered(
         for inputs in learner.batches(samples, batch_size):
             answers = ask(inputs)
             if not found:
-                if sum(out[0].nbytes for out in answers.values()) * len(samples) > most_bytes:
+                if sum(out[0].nbytes for out in answers.values()) * len(samples) > MOST_BYTES:
                     return None
                 found = {
                     name: torch.empty((len(samples), *out.shape[1:]), dtype=out.dtype) for name, out in answers.items()

@@ -169,10 +169,11 @@ def test_a_recipe_changes_nothing_but_its_compression() -> None:
 
 @pytest.mark.parametrize("network", ["fashion-pairs", "fashion-pairs-mobilenet", "adult-mmoe"])
 def test_every_recipe_of_a_network_can_be_read(tmp_path: Path, network: str) -> None:
-    """Those of all networks and its own, and each ends with an int8 model of what was made smaller."""
+    """There is more than one point of a frontier, and each ends with an int8 model of what was made smaller."""
     ours = script("ours")
     recipes = ours.recipes(network)
-    assert {"half", "student"} <= recipes.keys()
+    assert "half" in recipes
+    assert len(recipes) > 2
     for name, file in recipes.items():
         base = reference_recipes()[network].read_text(encoding="utf-8")
         (tmp_path / f"{network}.toml").write_text(
