@@ -28,7 +28,7 @@ def quantize(job: Job, options: Options) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         prepared = Path(scratch) / "prepared.onnx"
         prepare(job.model, prepared)
-        quantize_file(prepared, job, options)
+        quantize_file(prepared, job.target, job, options)
 
 
 def prepare(model: Path, target: Path) -> None:
@@ -38,8 +38,8 @@ def prepare(model: Path, target: Path) -> None:
     quant_pre_process(model, target, skip_symbolic_shape=True)
 
 
-def quantize_file(source: Path, job: Job, options: Options) -> None:
-    """Quantize an fp32 model with the job's samples, to the job's target."""
+def quantize_file(source: Path, target: Path, job: Job, options: Options) -> None:
+    """Quantize an fp32 model with the job's samples."""
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     kinds = {"U8": QuantType.QUInt8, "S8": QuantType.QInt8}
@@ -53,7 +53,7 @@ def quantize_file(source: Path, job: Job, options: Options) -> None:
             "reduce_range": options.get("reduce_range", False),
             "calibrate_method": CalibrationMethod[options.get("method", "MinMax")],
         }
-    quantize_static(source, job.target, Reader(job), **chosen)
+    quantize_static(source, target, Reader(job), **chosen)
 
 
 if __name__ == "__main__":
