@@ -19,6 +19,7 @@ from mtl_edge.nets.trunks.base import Features, Trunk
 from mtl_edge.nets.trunks.lenet import lenet
 from mtl_edge.nets.trunks.mlp import mlp
 from mtl_edge.nets.trunks.mobilenet import mobilenet
+from mtl_edge.nets.trunks.plain import plain
 from mtl_edge.nets.trunks.resnet import resnet
 from mtl_edge.nets.trunks.tcn import tcn
 from mtl_edge.nets.trunks.textcnn import textcnn
@@ -31,6 +32,7 @@ from mtl_edge.recipe import (
     MLPSpec,
     MobileNetSpec,
     NetSpec,
+    PlainSpec,
     ResNetSpec,
     TCNSpec,
     TextCNNSpec,
@@ -83,6 +85,8 @@ def _trunk(spec: NetSection, source: ModelInput, folder: Path, example: Tensor) 
             return mlp(nn.Identity(), features, spec.widths, spec.dropout)
         case LeNetSpec(), Pixels(), (channels, height, width) if min(height, width) >= 4:
             return lenet(channels, (height, width), spec.widths)
+        case PlainSpec(), Pixels(), (channels, _, _):
+            return plain(channels, spec.width, spec.depth)
         case ResNetSpec(), Pixels(), (channels, _, _):
             return resnet(channels, spec.width, spec.depth)
         case MobileNetSpec(), Pixels(), (channels, _, _):
@@ -103,6 +107,7 @@ def _trunk(spec: NetSection, source: ModelInput, folder: Path, example: Tensor) 
 _READS = {
     "mlp": "tables and vectors (F,)",
     "lenet": "images (C, H, W) of at least 4 x 4",
+    "plain": "images (C, H, W)",
     "resnet": "images (C, H, W)",
     "mobilenet": "images (C, H, W)",
     "textcnn": "text",

@@ -65,6 +65,17 @@ class LeNetSpec(NetSection, frozen=True, tag="lenet"):
     widths: tuple[Count, Count, Count] = (16, 32, 128)
 
 
+class PlainSpec(NetSection, frozen=True, tag="plain"):
+    """3x3 convolutions one after the other, for images; the fewest nodes, which is what small networks wait for.
+
+    ``width`` is the number of channels of the first stage; each further stage doubles it. ``depth`` is the number of
+    convolutions of each stage, the first of which halves the image.
+    """
+
+    width: Count = 32
+    depth: Annotated[tuple[Count, ...], Meta(min_length=2)] = (1, 2, 2)
+
+
 class ResNetSpec(NetSection, frozen=True, tag="resnet"):
     """Residual blocks, for images.
 
@@ -150,6 +161,7 @@ class CustomNetSpec(Section, frozen=True, tag_field="trunk", tag="python:module"
 NetSpec = (
     MLPSpec
     | LeNetSpec
+    | PlainSpec
     | ResNetSpec
     | MobileNetSpec
     | TextCNNSpec

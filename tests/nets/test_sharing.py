@@ -40,6 +40,7 @@ from mtl_edge.recipe import (
     MobileNetSpec,
     MTANSpec,
     NetSpec,
+    PlainSpec,
     PLESpec,
     ResNetSpec,
     SharingSpec,
@@ -73,6 +74,7 @@ SCHEMES: dict[str, SharingSpec] = {
 TRUNKS: dict[str, tuple[Callable[[SharingSpec], NetSpec], tuple[int, ...] | str]] = {
     "mlp": (lambda sharing: MLPSpec(sharing=sharing, widths=(16, 16), embedding=4, head_hidden=16), "table"),
     "lenet": (lambda sharing: LeNetSpec(sharing=sharing, widths=(8, 8, 16), head_hidden=16), (2, 9, 7)),
+    "plain": (lambda sharing: PlainSpec(sharing=sharing, width=8, depth=(1, 1, 1), head_hidden=16), (2, 9, 7)),
     "resnet": (lambda sharing: ResNetSpec(sharing=sharing, width=8, depth=(1, 1), head_hidden=16), (2, 9, 7)),
     "dense resnet": (lambda sharing: ResNetSpec(sharing=sharing, width=8, depth=(1, 1), head_hidden=16), (2, 9, 7)),
     "mobilenet": (lambda sharing: MobileNetSpec(sharing=sharing, depth=(1, 1), expansion=2, head_hidden=16), (2, 9, 7)),
@@ -86,7 +88,7 @@ TRUNKS: dict[str, tuple[Callable[[SharingSpec], NetSpec], tuple[int, ...] | str]
     ),
     "tcn": (lambda sharing: TCNSpec(sharing=sharing, width=16, depth=2, head_hidden=16), (2, 6)),
 }
-IMAGES = ("lenet", "resnet", "dense resnet", "mobilenet")
+IMAGES = ("lenet", "plain", "resnet", "dense resnet", "mobilenet")
 QUICK = (("mlp", "mmoe"), ("mlp", "ple"), ("mlp", "cross-stitch"), ("resnet", "mtan"))
 
 

@@ -35,6 +35,7 @@ from mtl_edge.recipe import (
     MLPSpec,
     MobileNetSpec,
     NetSpec,
+    PlainSpec,
     ResNetSpec,
     TCNSpec,
     TextCNNSpec,
@@ -50,6 +51,7 @@ CASES: dict[str, tuple[NetSpec, tuple[int, ...] | str]] = {
     "mlp of a table": (MLPSpec(widths=(32, 16), embedding=4), "table"),
     "mlp of vectors": (MLPSpec(widths=(32, 16), dropout=0.1), (12,)),
     "lenet": (LeNetSpec(widths=(8, 16, 32)), (1, 9, 11)),
+    "plain": (PlainSpec(width=16, depth=(1, 2)), (3, 12, 12)),
     "resnet": (ResNetSpec(width=16, depth=(1, 1)), (3, 12, 12)),
     "mobilenet": (MobileNetSpec(width=1.0, depth=(1, 2)), (3, 12, 12)),
     "textcnn": (TextCNNSpec(embedding=16, width=16, kernels=(3, 5)), "text"),
@@ -241,6 +243,7 @@ def test_attention_loses_whole_heads(source: Callable[..., ModelInput]) -> None:
 @pytest.mark.parametrize(
     ("spec", "shape", "message"),
     [
+        (PlainSpec(), (64,), r"'plain' reads images \(C, H, W\), found inputs of shape \(64,\)"),
         (ResNetSpec(), (64,), r"'resnet' reads images \(C, H, W\), found inputs of shape \(64,\)"),
         (MobileNetSpec(), (3, 64), r"'mobilenet' reads images \(C, H, W\), found inputs of shape \(3, 64\)"),
         (LeNetSpec(), (1, 3, 9), r"'lenet' reads images \(C, H, W\) of at least 4 x 4, found .*\(1, 3, 9\)"),

@@ -266,13 +266,13 @@ BAD_RECIPES = {
     "unknown trunk": (
         'trunk = "resnet"',
         'trunk = "vgg"',
-        "net.trunk: must be one of 'mlp', 'lenet', 'resnet', 'mobilenet', 'textcnn', 'transformer', 'tcn', or "
+        "net.trunk: must be one of 'mlp', 'lenet', 'plain', 'resnet', 'mobilenet', 'textcnn', 'transformer', 'tcn', or "
         "'python:pkg.mod:factory', found 'vgg'",
     ),
     "trunk that is a number": (
         'trunk = "resnet"',
         "trunk = 3",
-        "net.trunk: must be one of 'mlp', 'lenet', 'resnet', 'mobilenet', 'textcnn', 'transformer', 'tcn', or "
+        "net.trunk: must be one of 'mlp', 'lenet', 'plain', 'resnet', 'mobilenet', 'textcnn', 'transformer', 'tcn', or "
         "'python:pkg.mod:factory', found 3",
     ),
     "key of another trunk": (

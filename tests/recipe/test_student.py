@@ -55,8 +55,8 @@ BAD = {
     ),
     "an unknown trunk": (
         f'{BEFORE}net = {{ trunk = "lent" }}',
-        "compress.student.net.trunk: must be one of 'mlp', 'lenet', 'resnet', 'mobilenet', 'textcnn', 'transformer', "
-        "'tcn', or 'python:pkg.mod:factory', found 'lent'",
+        "compress.student.net.trunk: must be one of 'mlp', 'lenet', 'plain', 'resnet', 'mobilenet', 'textcnn', "
+        "'transformer', 'tcn', or 'python:pkg.mod:factory', found 'lent'",
     ),
     "an unknown sharing scheme": (
         f'{BEFORE}net = {{ sharing = {{ kind = "more" }} }}',

@@ -49,6 +49,13 @@ class Trunk(nn.Module):
         return Features(tuple(maps), self.pool(maps[-1]))
 
 
+def convolution(
+    before: int, after: int, kernel: int | tuple[int, int], *, stride: int = 1, padding: int = 0
+) -> tuple[nn.Module, ...]:
+    """A convolution over images with batch norm and ReLU, which the runtime makes one node of."""
+    return nn.Conv2d(before, after, kernel, stride, padding, bias=False), nn.BatchNorm2d(after), nn.ReLU()
+
+
 class ImagePool(nn.Module):
     """The mean over the image."""
 

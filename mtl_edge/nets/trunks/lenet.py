@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from mtl_edge.nets.trunks.base import ImagePool, Trunk
+from mtl_edge.nets.trunks.base import ImagePool, Trunk, convolution
 
 
 def lenet(channels: int, size: tuple[int, int], widths: tuple[int, int, int]) -> Trunk:
@@ -16,12 +16,8 @@ def lenet(channels: int, size: tuple[int, int], widths: tuple[int, int, int]) ->
     first, second, third = widths
     left = (size[0] // 4, size[1] // 4)
     stages = [
-        nn.Sequential(nn.MaxPool2d(2), *_convolution(first, second, (5, 5), padding=2)),
-        nn.Sequential(nn.MaxPool2d(2), *_convolution(second, third, left, padding=0)),
+        nn.Sequential(nn.MaxPool2d(2), *convolution(first, second, (5, 5), padding=2)),
+        nn.Sequential(nn.MaxPool2d(2), *convolution(second, third, left, padding=0)),
     ]
-    stem = nn.Sequential(*_convolution(channels, first, (5, 5), padding=2))
+    stem = nn.Sequential(*convolution(channels, first, (5, 5), padding=2))
     return Trunk(stem, list(stages), ImagePool(), (first, second, third))
-
-
-def _convolution(before: int, after: int, kernel: tuple[int, int], padding: int) -> tuple[nn.Module, ...]:
-    return nn.Conv2d(before, after, kernel, padding=padding, bias=False), nn.BatchNorm2d(after), nn.ReLU()

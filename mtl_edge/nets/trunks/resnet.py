@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mtl_edge.nets.trunks.base import ImagePool, Trunk
+from mtl_edge.nets.trunks.base import ImagePool, Trunk, convolution
 
 
 class ResidualBlock(nn.Module):
@@ -38,9 +38,7 @@ def resnet(channels: int, width: int, depth: Sequence[int]) -> Trunk:
         width: channels of the first stage.
         depth: number of blocks of each stage.
     """
-    stem = nn.Sequential(
-        nn.Conv2d(channels, width, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()
-    )
+    stem = nn.Sequential(*convolution(channels, width, 3, stride=2, padding=1))
     stages: list[nn.Module] = []
     widths = [width]
     for stage, count in enumerate(depth):
