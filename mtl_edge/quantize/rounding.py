@@ -115,8 +115,10 @@ def hessians(
         for layer in layers:
             rows = layer.rows(seen[layer.source], _ROWS, chance)  # of a map they are few, so these are converted
             rows = _in_8_bits(rows, ranges.get(layer.source)).astype(np.float32)
-            products = (rows.transpose(0, 2, 1) @ rows).astype(np.float64)
-            found[layer.weight_name] = found.get(layer.weight_name, 0.0) + products
+            products = rows.transpose(0, 2, 1) @ rows
+            if layer.weight_name not in found:
+                found[layer.weight_name] = np.zeros(products.shape)
+            found[layer.weight_name] += products  # in place: of a wide layer, each copy is tens of megabytes
     return found
 
 
@@ -137,9 +139,7 @@ def compensated(weight: np.ndarray, scale: np.ndarray, hessian: np.ndarray) -> n
     diagonal = np.diagonal(hessian, axis1=1, axis2=2)
     order = np.argsort(-diagonal, axis=1, kind="stable")  # what counts most is rounded first
     damping = np.maximum(_DAMPING * diagonal.mean(axis=1), np.finfo(np.float32).tiny)
-    damped = hessian + damping[:, None, None] * np.eye(hessian.shape[1])
-    damped = np.take_along_axis(np.take_along_axis(damped, order[:, :, None], 1), order[:, None, :], 2)
-    pull = np.linalg.cholesky(np.linalg.inv(damped)).transpose(0, 2, 1)
+    pull = _pull(hessian, damping, order)
     left = np.take_along_axis(weight, order[:, :, None], 1)
     given = left != 0  # zeros stay: between the blocks of merged layers, and where a mask has put them
     chosen = np.empty_like(left)
@@ -156,6 +156,16 @@ def compensated(weight: np.ndarray, scale: np.ndarray, hessian: np.ndarray) -> n
     np.put_along_axis(found, order[:, :, None], chosen, 1)
     better = _cost(weight - found * scale, hessian) < _cost(weight - nearest * scale, hessian)
     return np.where(better[:, None, :], found, nearest)
+
+
+def _pull(hessian: np.ndarray, damping: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """The factor of the damped inverse, upper triangular, in this order; ``(G, K, K)``."""
+    groups = np.arange(len(hessian))[:, None, None]
+    ordered = hessian[groups, order[:, :, None], order[:, None, :]]
+    diagonal = np.arange(ordered.shape[1])
+    ordered[:, diagonal, diagonal] += damping[:, None]
+    ordered = np.linalg.inv(ordered)
+    return np.linalg.cholesky(ordered).transpose(0, 2, 1)
 
 
 def _rounded(layer: Layer, hessian: np.ndarray, ends: np.ndarray, *, saturates: bool) -> tuple[np.ndarray, np.ndarray]:
