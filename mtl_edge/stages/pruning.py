@@ -24,37 +24,27 @@ PRUNED_FILE = "pruned.json"
 _NOISE_FILE = "noise.json"
 
 
-def prune(
-    stages: TrainingStages,
-    data: Stage,
-    dense: Stage,
-    teachers: Sequence[Network],
-    *,
-    name: str = "dense",
-    base: Network | None = None,
-) -> Stage:
-    """The dense network with fewer channels or blocks, fine-tuned with teachers (see :meth:`TrainingStages.teachers`).
+def prune(whole: Network, data: Stage, teachers: Sequence[Network], *, base: Network | None = None) -> Stage:
+    """A network with fewer channels or blocks, fine-tuned with teachers (see :meth:`TrainingStages.teachers`).
 
     Where the recipe asks for several steps each is a stage of its own, and the last stage is what came of them.
 
     Args:
-        stages: of the recipe by which the network was trained.
+        whole: the network to prune.
         data: the samples.
-        dense: the network to prune.
         teachers: those who teach it.
-        name: what the network to prune is called.
         base: the network from which the tasks' losses are counted; None is the one to prune.
     """
-    recipe, spec = stages.recipe, stages.recipe.compress.prune
+    stages, recipe, spec = whole.stages, whole.stages.recipe, whole.stages.recipe.compress.prune
     steps = steps_of(spec)
     if len(steps) == 1 and spec.stop == "never":
-        return _prune_step(stages, "prune", steps[0], data, dense, dense, teachers)
-    done = [Network(name, stages, dense)]
-    before = (base or done[0]).metrics
+        return _prune_step("prune", steps[0], whole, whole, data, teachers)
+    done = [whole]
+    before = (base or whole).metrics
     missed: list[tuple[Missed, ...]] = []
     for step in steps:
         title = f"prune-{step.number}"
-        done.append(Network(title, stages, _prune_step(stages, title, step, data, dense, done[-1].stage, teachers)))
+        done.append(Network(title, stages, _prune_step(title, step, whole, done[-1], data, teachers)))
         missed.append(missed_budgets(recipe.tasks, before, done[-1].metrics))
         if spec.stop == "budget" and missed[-1]:
             break
@@ -74,8 +64,14 @@ def prune(
             )
             for network, part, lost in zip(done[1:], parts, missed, strict=True)
         )
-        whole = done[0].net(data).parameter_count
-        schedule = Schedule(of=name, planned=len(steps), parameters=whole, metrics=before, steps=records, kept=kept)
+        schedule = Schedule(
+            of=whole.name,
+            planned=len(steps),
+            parameters=whole.net(data).parameter_count,
+            metrics=before,
+            steps=records,
+            kept=kept,
+        )
         write_atomically(folder / PRUNED_FILE, msgspec.json.encode(whole_course(parts, schedule)))
         for file in (WEIGHTS_FILE, HISTORY_FILE):
             write_atomically(folder / file, (done[kept].stage.folder / file).read_bytes())
@@ -85,7 +81,7 @@ def prune(
         work,
         {
             "schedule": spec,
-            "of": name,
+            "of": whole.name,
             "networks": [each.stage.digest for each in done],
             "before": before,
             "missed": missed,
@@ -96,17 +92,17 @@ def prune(
 
 
 def _prune_step(
-    stages: TrainingStages, name: str, step: Step, data: Stage, dense: Stage, parent: Stage, teachers: Sequence[Network]
+    name: str, step: Step, whole: Network, parent: Network, data: Stage, teachers: Sequence[Network]
 ) -> Stage:
-    """One step: the network of a stage with less of it, down to a share of the dense one, fine-tuned."""
-    recipe, spec = stages.recipe, step.of(stages.recipe.compress.prune)
+    """One step: a parent with less of it, down to a share of the whole network, fine-tuned."""
+    stages, recipe, spec = whole.stages, whole.stages.recipe, step.of(whole.stages.recipe.compress.prune)
     depends_on = stages.depends_on(
         {
             **stages.training_parts(data, teachers),
             "prune": spec,
             "tasks": recipe.tasks if spec.across == "budget" else without_budgets(recipe.tasks),
-            "parent": parent.digest,
-            **({"step": [step.number, step.planned], "dense": dense.digest} if step.planned > 1 else {}),
+            "parent": parent.stage.digest,
+            **({"step": [step.number, step.planned], "dense": whole.stage.digest} if step.planned > 1 else {}),
             **({"machine": this_machine(), "int8": int8_target(recipe)} if spec.target is not None else {}),
         },
         code=("compress", *(("export", "quantize") if spec.target is not None else ()), *TRAINING_CODE),
@@ -117,7 +113,7 @@ def _prune_step(
         material = stages.material(data)
         splits, learner = material.splits, material.learner
         candidates = Candidates(
-            net=stages.trained(data, dense),
+            net=whole.net(data),
             example=learner.inputs(splits.calib, slice(CALIBRATION_BATCH)),
             input_name=recipe.data.input,
             rankings={},
@@ -131,7 +127,7 @@ def _prune_step(
             share=step.share,
         )
         if step.number > 1:
-            candidates = candidates.thinner(stages.trained(data, parent))
+            candidates = candidates.thinner(parent.net(data))
         net, found = planner.prune(candidates)
         write_atomically(folder / PRUNED_FILE, msgspec.json.encode(found))
         options = stages.options(spec, recipe.seed + step.number)

@@ -7,23 +7,23 @@ import msgspec
 
 from mtl_edge.compress.pattern import read_pattern
 from mtl_edge.compress.sparsify import count_zeros, held, mask_weights
-from mtl_edge.stages.training import TRAINING_CODE, Network, TrainingStages, save_trained
+from mtl_edge.stages.training import TRAINING_CODE, Network, save_trained
 from mtl_edge.storage import Stage, write_atomically
 from mtl_edge.tasks import without_budgets
 
 SPARSIFIED_FILE = "sparsified.json"
 
 
-def sparsify(stages: TrainingStages, data: Stage, parent: Stage, teachers: Sequence[Network]) -> Stage:
+def sparsify(parent: Network, data: Stage, teachers: Sequence[Network]) -> Stage:
     """A network with the least of its weights at zero, fine-tuned with teachers while they stay so."""
-    recipe, spec = stages.recipe, stages.recipe.compress.sparsify
+    stages, recipe, spec = parent.stages, parent.stages.recipe, parent.stages.recipe.compress.sparsify
     assert spec is not None  # a recipe with this step has it
     depends_on = stages.depends_on(
         {
             **stages.training_parts(data, teachers),
             "sparsify": spec,
             "tasks": without_budgets(recipe.tasks),
-            "parent": parent.digest,
+            "parent": parent.stage.digest,
         },
         code=("compress", *TRAINING_CODE),
         libraries=stages.libraries,
@@ -31,7 +31,7 @@ def sparsify(stages: TrainingStages, data: Stage, parent: Stage, teachers: Seque
 
     def work(folder: Path) -> None:
         material = stages.material(data)
-        net, pattern = stages.trained(data, parent), read_pattern(spec.pattern)
+        net, pattern = parent.net(data), read_pattern(spec.pattern)
         masks = mask_weights(net, pattern, across=spec.across)
         options = stages.options(spec, recipe.seed + 2)
         lesson = stages.lesson(data, teachers)

@@ -96,10 +96,10 @@ def make_variants(stages: TrainingStages, data: Stage) -> Networks:
             case "student":
                 found.append(Variant(name, student, student.train(data, teachers), "distill", dense))
             case "prune":
-                pruned = prune(before.stages, data, before.stage, teachers, name=before.name, base=dense)
+                pruned = prune(before, data, teachers, base=dense)
                 found.append(Variant(name, before.stages, pruned, "prune + distill", before))
             case "sparsify":
-                sparse = sparsify(before.stages, data, before.stage, teachers)
+                sparse = sparsify(before, data, teachers)
                 pattern = stages.recipe.compress.zeros
                 found.append(Variant(name, before.stages, sparse, f"sparsify {pattern}", before, pattern))
     others = (teacher for teacher in teachers if teacher.stage != dense.stage)

@@ -54,7 +54,7 @@ def make(cache: StageCache, tmp_path_factory: pytest.TempPathFactory) -> Callabl
 def _pruned(stages: TrainingStages) -> Stage:
     data = stages.data()
     dense = stages.train(data)
-    return prune(stages, data, dense, stages.teachers(data, dense))
+    return prune(Network("dense", stages, dense), data, stages.teachers(data, dense))
 
 
 def _told(stage: Stage) -> tuple[Pruned, Schedule]:
@@ -162,7 +162,8 @@ def test_losses_are_counted_from_the_dense_network_whatever_is_pruned(
     stages = make(msgspec.structs.replace(STEPS, stop="budget"), "0.01%")
     data = stages.data()
     dense = stages.train(data)
-    stage = prune(stages, data, dense, stages.teachers(data, dense), base=Network("base", stages, taken))
+    base = Network("base", stages, taken)
+    stage = prune(Network("dense", stages, dense), data, stages.teachers(data, dense), base=base)
     _, found = _told(stage)
     assert found.kept == 3
     assert found.metrics == found.steps[-1].metrics

@@ -8,7 +8,7 @@ import pytest
 from mtl_edge.recipe import CompressSpec, DistillSpec, PruneSpec, Recipe, TrainSpec
 from mtl_edge.recipe.alone import alone
 from mtl_edge.stages.pruning import prune
-from mtl_edge.stages.training import TrainingStages
+from mtl_edge.stages.training import Network, TrainingStages
 from mtl_edge.storage import StageCache
 
 pytestmark = pytest.mark.usefixtures("tiny_data")
@@ -45,9 +45,10 @@ def test_each_teacher_is_trained_once(
     assert [teacher.net(data).tasks for teacher in teachers] == tasks
     assert len({teacher.stage.digest for teacher in teachers}) == len(teachers)
     assert len(_trainings(cache)) == trained
-    pruned = prune(stages, data, dense, teachers)
+    whole = Network("dense", stages, dense)
+    pruned = prune(whole, data, teachers)
     folders = sorted(path.name for path in cache.root.iterdir())
-    assert prune(stages, data, dense, stages.teachers(data, dense)) == pruned
+    assert prune(whole, data, stages.teachers(data, dense)) == pruned
     assert sorted(path.name for path in cache.root.iterdir()) == folders
 
 
