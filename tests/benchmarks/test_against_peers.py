@@ -90,22 +90,32 @@ def test_goals_are_met_where_every_figure_says_so() -> None:
         row("mtl-edge", 0.1, kind="pruned", kib=20, loss=0.2, setting="recipe"),
         row("pruned peer", 0.2, kind="pruned", kib=40, loss=0.2),
     )
-    assert mets(found) == [True] * 8
+    assert mets(found) == [True] * 9
 
 
 def test_each_goal_is_missed_by_its_own_figure() -> None:
     """More loss, more latency, more time, more memory; too slow, too large, too much loss, slower than fp32."""
-    peers = (row("peer", 0.4), row("pruned peer", 0.2, kind="pruned", kib=40, loss=1.0))
+    peers = (
+        row("peer", 0.4),
+        row("peer", 0.6, setting="another", seconds=1),
+        row("pruned peer", 0.2, kind="pruned", kib=40, loss=1.0),
+    )
     good = row("mtl-edge", 0.1, kind="pruned", kib=20)
-    assert mets(measured(row("mtl-edge", 0.3, loss=0.2, seconds=1), good, *peers))[:4] == [False, True, True, True]
-    assert mets(measured(row("mtl-edge", 0.5, seconds=1), good, *peers))[:4] == [True, False, True, True]
-    assert mets(measured(row("mtl-edge", 0.4, seconds=1.1), good, *peers))[:4] == [True, True, False, True]
-    assert mets(measured(row("mtl-edge", 0.4, seconds=1, mib=101), good, *peers))[:4] == [True, True, True, False]
+    alone = {
+        (0.3, 0.2, 1, 100): [False, True, True, True, True],
+        (0.5, 0.0, 1, 100): [True, False, True, True, True],
+        (0.4, 0.0, 1.1, 100): [True, True, False, True, True],
+        (0.4, 0.0, 1.4, 100): [True, True, False, False, True],
+        (0.4, 0.0, 1, 101): [True, True, True, True, False],
+    }
+    for (ratio, loss, seconds, mib), expected in alone.items():
+        mine = row("mtl-edge", ratio, loss=loss, seconds=seconds, mib=mib)
+        assert mets(measured(mine, good, *peers))[:5] == expected
     fine = row("mtl-edge", 0.4, seconds=1)
     bulky = row("mtl-edge", 0.12, kind="pruned", kib=21)
-    assert mets(measured(fine, bulky, *peers))[4:] == [False, False, True, True]
+    assert mets(measured(fine, bulky, *peers))[5:] == [False, False, True, True]
     bad = row("mtl-edge", 0.05, kind="pruned", kib=5, loss=2.0)
-    assert mets(measured(fine, bad, *peers))[4:] == [False, False, False, True]
+    assert mets(measured(fine, bad, *peers))[5:] == [False, False, False, True]
     assert mets(measured(row("mtl-edge", 1.2), good, *peers))[-1] is False
 
 
@@ -114,7 +124,7 @@ def test_nothing_is_said_of_what_was_not_measured() -> None:
     results, tables = script("results"), script("tables")
     failed = results.Row(tool="peer", setting="default", kind="int8", error="Duplicate `cat`")
     found = measured(row("mtl-edge", 0.4), failed)
-    assert mets(found) == [None] * 7 + [True]
+    assert mets(found) == [None] * 8 + [True]
     assert "- peer, default: `Duplicate 'cat'`" in tables.page([found])
 
 
