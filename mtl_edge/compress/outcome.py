@@ -156,7 +156,8 @@ def target_line(reached: Reached) -> str:
     if reached.dense_ms is not None:
         found += f" ({reached.ratio * reached.dense_ms:.3g} of {reached.dense_ms:.3g} ms)"
     if reached.holds:
-        return f"{found} for a target of {reached.target}, of {reached.tried} shapes tried"
+        how = f"of {reached.tried} shapes tried" if reached.tried else "with all channels"  # the blocks sufficed
+        return f"{found} for a target of {reached.target}, {how}"
     if reached.ratio >= 1:
         better = "none is better than the unpruned network: no channel is removed"
         return f"no shape reaches the target of {reached.target}, and {better}"

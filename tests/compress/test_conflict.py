@@ -47,6 +47,8 @@ def test_the_line_says_how_many_and_where_most() -> None:
 def test_the_line_says_what_came_of_a_target() -> None:
     """Reached, the nearest to it, or nothing removed because nothing was better."""
     assert target_line(REACHED) == "0.48x latency (0.6 of 1.25 ms) for a target of 0.5x latency, of 9 shapes tried"
+    wide = msgspec.structs.replace(REACHED, tried=0)
+    assert target_line(wide) == "0.48x latency (0.6 of 1.25 ms) for a target of 0.5x latency, with all channels"
     near = msgspec.structs.replace(REACHED, holds=False, ratio=0.7, of="size", target="0.1x size", dense_ms=None)
     assert target_line(near) == "no shape reaches the target of 0.1x size: this is the nearest, 0.70x size"
     assert target_line(msgspec.structs.replace(near, ratio=1.0)).endswith(
