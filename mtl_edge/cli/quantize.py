@@ -84,7 +84,12 @@ def _refuse_options(names: tuple[str, ...], form: str) -> None:
 @with_method
 @with_samples
 @click.option(
-    "--batch", metavar="N", type=click.IntRange(1), default=32, show_default=True, help="Samples of one batch."
+    "--batch",
+    metavar="N",
+    type=click.IntRange(1),
+    default=32,
+    show_default=True,
+    help="Samples of one batch; fewer where what they compute would take much memory.",
 )
 @click.option(
     "--seed", metavar="N", type=click.IntRange(0), default=0, show_default=True, help="Of the samples that are drawn."

@@ -1,5 +1,6 @@
 """One pass over calibration data, batch after batch: every activation is observed, none is kept."""
 
+import math
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -11,6 +12,27 @@ from onnx import TensorProto
 from mtl_edge.errors import DataError, ModelError, last_words
 from mtl_edge.graph import names_read
 from mtl_edge.quantize.observe import Observer
+
+_BATCH_BYTES = 2**23
+"""What the activations of one batch may take; two batches are in memory at a time."""
+
+
+def samples_of_a_batch(prepared: bytes, most: int) -> int:
+    """How many samples to calibrate with at once: a power of two, whose activations are few enough, or ``most``.
+
+    Args:
+        prepared: a model whose inner values have shapes, with the samples as their first axis; what has other axes of
+            unknown length is taken for short.
+        most: not more than so many.
+    """
+    graph = onnx.load_from_string(prepared).graph
+    values = 0
+    for value in (*graph.value_info, *graph.output):
+        tensor = value.type.tensor_type
+        if tensor.elem_type == TensorProto.FLOAT:
+            values += math.prod(max(axis.dim_value, 1) for axis in tensor.shape.dim[1:])
+    fitting = _BATCH_BYTES // (4 * max(values, 1))
+    return most if fitting >= most else 2 ** max(fitting.bit_length() - 1, 0)
 
 
 def calibrate(model: bytes, batches: Iterable[Mapping[str, np.ndarray]]) -> dict[str, Observer]:

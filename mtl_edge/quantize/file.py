@@ -67,7 +67,7 @@ def quantize_file(
         placement: what goes to int8: ``all`` that has a kernel; or as ``measured`` on this box, what makes the model
             faster, which is also what None means where this box is of the target's kind.
         samples: how many samples to calibrate with.
-        batch_size: samples of one batch, where the graph leaves it open.
+        batch_size: most samples of one batch, where the graph leaves it open; fewer where activations are many.
         seed: of the draw.
         cache: folder where what calibration saw and what was measured are kept for the next time; None keeps nothing.
         max_drop: budgets such as ``left=0.5pt`` or ``count=2%``: how much worse than fp32 a task's first metric may

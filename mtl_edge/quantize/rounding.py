@@ -19,8 +19,8 @@ from mtl_edge.quantize.ranges import LEVELS
 from mtl_edge.quantize.taps import tapped
 
 _QMAX = 127
-_ROWS = 256
-"""Values of one batch, for each layer; a map has many that are nearly the same."""
+_ROWS = 8
+"""Values of one sample, for each layer; a map has many that are nearly the same."""
 _DAMPING = 0.01
 """Added to the diagonal of ``H``, as a share of its mean: what few samples say of rare directions is noise."""
 _BLOCK = 64
@@ -111,9 +111,13 @@ def hessians(
     """Weight -> ``X' X`` of what its layer multiplies, ``(G, K, K)``, with inputs in 8 bits as they will be."""
     chance = np.random.default_rng(0)
     found: dict[str, np.ndarray] = {}
-    for seen in tapped(prepared, [layer.source for layer in layers], batches):
+    graph = onnx.load_from_string(prepared).graph
+    constants = {tensor.name for tensor in graph.initializer}  # which old models list among their inputs, too
+    first = next(value.name for value in graph.input if value.name not in constants)
+    for seen in tapped(prepared, [first, *(layer.source for layer in layers)], batches):
+        most = _ROWS * len(seen[first])
         for layer in layers:
-            rows = layer.rows(seen[layer.source], _ROWS, chance)  # of a map they are few, so these are converted
+            rows = layer.rows(seen[layer.source], most, chance)  # of a map they are few, so these are converted
             rows = _in_8_bits(rows, ranges.get(layer.source)).astype(np.float32)
             products = rows.transpose(0, 2, 1) @ rows
             if layer.weight_name not in found:

@@ -16,7 +16,7 @@ from mtl_edge.data.splits import Samples, load_samples
 from mtl_edge.errors import ModelError, last_words
 from mtl_edge.preprocessing import Preprocessing, RawCategories, RawNumbers, RawPixels
 from mtl_edge.progress import progress_bar, spinner
-from mtl_edge.quantize.calibrate import calibrate
+from mtl_edge.quantize.calibrate import calibrate, samples_of_a_batch
 from mtl_edge.quantize.data import CalibrationData, calibration_data
 from mtl_edge.quantize.equalize import equalize
 from mtl_edge.quantize.narrow import ChannelEnds
@@ -69,7 +69,7 @@ def calibrated_source(
         path: an fp32 ``.onnx``.
         calibration: an ``.npz``, or a folder of ``.npy`` files.
         samples: how many to draw.
-        batch_size: samples of one batch, where the graph leaves it open.
+        batch_size: most samples of one batch, where the graph leaves it open.
         seed: of the draw.
         folder: where what was seen is kept for the next time; None keeps nothing.
         equalized: whether the model's channels are scaled first, see :mod:`mtl_edge.quantize.equalize`.
@@ -125,9 +125,14 @@ def calibrated(
     folder: Path | None,
     equalized: bool,
 ) -> CalibratedSource:
-    """Calibrate a model that is loaded already; arguments are as of :class:`CalibratedSource`."""
+    """Calibrate a model that is loaded already, in smaller batches where its activations are many.
+
+    Arguments are as of :class:`CalibratedSource`.
+    """
     with spinner("prepare"):
         prepared = equalize(prepare(content)) if equalized else prepare(content)
+    if not any(isinstance(item.shape[0], int) for item in session.get_inputs()):  # or the graph demands its batch
+        data = replace(data, batch_size=samples_of_a_batch(prepared, data.batch_size))
     observed, fresh = _observe(prepared, data, folder)
     return CalibratedSource(session, manifest, prepared, data, observed, fresh)
 

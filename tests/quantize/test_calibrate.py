@@ -6,7 +6,7 @@ import pytest
 from onnx import helper, parser
 
 from mtl_edge.errors import DataError
-from mtl_edge.quantize.calibrate import calibrate
+from mtl_edge.quantize.calibrate import calibrate, samples_of_a_batch
 from mtl_edge.quantize.prepare import prepare
 
 
@@ -39,6 +39,21 @@ def test_a_generator_is_read_once(prepared: bytes) -> None:
 
     calibrate(prepared, stream())
     assert seen == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("side", "expected"), [(8, 32), (256, 16), (512, 4), (2048, 1)])
+def test_a_batch_has_fewer_samples_where_they_compute_more(side: int, expected: int) -> None:
+    """A power of two, so that activations take 8 MiB at most; or as many as were asked for; one at least."""
+    graph = parser.parse_graph(
+        f"""
+        graph (float[n, 1, {side}, {side}] image) => (float[n, 1, {side}, {side}] y) {{
+            x = Neg(image)
+            y = Exp(x)
+        }}
+        """
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    assert samples_of_a_batch(prepare(model.SerializeToString()), most=32) == expected
 
 
 @pytest.mark.parametrize(

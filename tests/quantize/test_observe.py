@@ -60,6 +60,17 @@ def test_a_large_batch_is_sampled_evenly() -> None:
     assert mean == pytest.approx(0.0, abs=0.03)
 
 
+def test_small_batches_are_sampled_as_much_as_large_ones() -> None:
+    """Of the same values in four batches, the histogram counts as many as in one."""
+    values = np.random.default_rng(0).standard_normal((32, 5000)).astype(np.float32)
+    one, four = Observer(), Observer()
+    one.update(values)
+    for part in np.split(values, 4):
+        four.update(part)
+    assert four.counts.sum() == pytest.approx(one.counts.sum(), rel=0.2)
+    assert one.counts.sum() < values.size / 4
+
+
 def test_the_moving_average_forgets_an_early_outlier() -> None:
     """One strange first batch weighs less and less."""
     observer = Observer()

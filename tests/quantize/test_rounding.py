@@ -172,8 +172,9 @@ def test_inputs_that_do_not_depend_on_each_other_give_the_nearest_weights() -> N
     assert (compensated(weight, scale, np.eye(8)[None]) == np.rint(weight / scale)).all()
 
 
-def test_what_is_kept_of_the_data_does_not_grow_with_it(prepared: bytes) -> None:
+def test_what_is_kept_of_the_data_does_not_grow_with_it(prepared: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """One matrix for each group of each layer, that of all inputs together."""
+    monkeypatch.setattr(module, "_ROWS", 16)  # all values of these small maps
     layers = layers_of(onnx.load_from_string(prepared).graph)
     once, twice = (hessians(prepared, layers, batches, {}) for batches in (BATCHES, BATCHES + BATCHES))
     for layer in layers:
@@ -213,6 +214,7 @@ def test_matrices_that_do_not_fit_together_are_found_one_after_the_other(
 ) -> None:
     """In more passes over the data, with the same result; a layer whose matrix is too large is left as it is."""
     target = find_target("x86-vnni")
+    monkeypatch.setattr(module, "_ROWS", 16)  # all values of these small maps
     together = _round(prepared, ranges, target)
     monkeypatch.setattr(module, "_HELD", 1)
     apart = _round(prepared, ranges, target)
