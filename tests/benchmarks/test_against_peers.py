@@ -114,6 +114,8 @@ def test_each_goal_is_missed_by_its_own_figure() -> None:
     fine = row("mtl-edge", 0.4, seconds=1)
     bulky = row("mtl-edge", 0.12, kind="pruned", kib=21)
     assert mets(measured(fine, bulky, *peers))[5:] == [False, False, True, True]
+    assert mets(measured(fine, bulky, row("mtl-edge", 0.1, kind="pruned", kib=90), *peers))[5:7] == [True, False]
+    assert mets(measured(fine, row("mtl-edge", 0.09, kind="pruned", kib=90), good, *peers))[5:7] == [True, True]
     bad = row("mtl-edge", 0.05, kind="pruned", kib=5, loss=2.0)
     assert mets(measured(fine, bad, *peers))[5:] == [False, False, False, True]
     assert mets(measured(row("mtl-edge", 1.2), good, *peers))[-1] is False
