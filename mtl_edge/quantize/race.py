@@ -75,9 +75,11 @@ def find_placement(
         tried = moved in (best, frozenset(), movable)
         if not tried and moves.could_gain(group, best, least) and course.beats(moved, best):
             best = moved
-    if course.ratio(best) > _GAIN:
+    ratio = course.ratio(best)  # once, so that what is reported is what was decided by
+    if ratio > _GAIN:
         best = movable
-    ratio = 1.0 if best == movable and base is None else course.ratio(best)
+    if best == movable:
+        ratio = 1.0 if base is None else course.ratio(movable)
     return Placement(kept=best, ratio=ratio, trials=course.trials)
 
 
