@@ -26,11 +26,8 @@ def samples_of_a_batch(prepared: bytes, most: int) -> int:
         most: not more than so many.
     """
     graph = onnx.load_from_string(prepared).graph
-    values = 0
-    for value in (*graph.value_info, *graph.output):
-        tensor = value.type.tensor_type
-        if tensor.elem_type == TensorProto.FLOAT:
-            values += math.prod(max(axis.dim_value, 1) for axis in tensor.shape.dim[1:])
+    shapes = (value.type.tensor_type.shape.dim for value in _known_floats(graph))
+    values = sum(math.prod(max(axis.dim_value, 1) for axis in shape[1:]) for shape in shapes)
     fitting = _BATCH_BYTES // (4 * max(values, 1))
     return most if fitting >= most else 2 ** max(fitting.bit_length() - 1, 0)
 
@@ -119,9 +116,15 @@ def _observe(observers: Mapping[str, Observer], seen: Mapping[str, np.ndarray], 
 
 def _float_values(graph: onnx.GraphProto) -> list[str]:
     """What nodes compute, where it is known to be float32."""
-    shaped = (*graph.value_info, *graph.output)
-    floats = {value.name for value in shaped if value.type.tensor_type.elem_type == TensorProto.FLOAT}
+    floats = {value.name for value in _known_floats(graph)}
     return [name for node in graph.node for name in node.output if name in floats]
+
+
+def _known_floats(graph: onnx.GraphProto) -> list[onnx.ValueInfoProto]:
+    """What is known of inner values and outputs that are float32."""
+    return [
+        value for value in (*graph.value_info, *graph.output) if value.type.tensor_type.elem_type == TensorProto.FLOAT
+    ]
 
 
 def _rectified(graph: onnx.GraphProto) -> dict[str, str]:

@@ -97,6 +97,11 @@ class CalibrationData:
         return found if known is None else known.apply(found)
 
 
+def fixed_batch(inputs: Sequence[GraphInput]) -> int | None:
+    """How many samples a graph demands at a time; None where it leaves that open."""
+    return next((item.shape[0] for item in inputs if isinstance(item.shape[0], int)), None)
+
+
 def calibration_data(
     inputs: Sequence[GraphInput],
     arrays: Mapping[str, np.ndarray],
@@ -155,7 +160,7 @@ def calibration_data(
                 f"{place}: must have a sample for each of {classes} classes of {task.name!r}, found {total}"
             )
     positions = balanced_sample(tasks, arrays, samples, np.random.default_rng(seed))
-    fixed = next((item.shape[0] for item in inputs if isinstance(item.shape[0], int)), None)
+    fixed = fixed_batch(inputs)
     if fixed is not None:
         if len(positions) < fixed:
             raise DataError(f"{place}: must have the graph's batch of {fixed} at least, found {len(positions)}")

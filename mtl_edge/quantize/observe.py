@@ -13,7 +13,7 @@ _SMALLEST = -120  # the inverse of a width must be a float32
 BINS = 2 << _HALF_BITS
 """Most bins of a histogram, one half for each sign: memory is bounded."""
 
-SAMPLED = 2**10
+_SAMPLED = 2**10
 """Most values that the histogram counts of each sample of a batch; ends and averages see all of them."""
 
 _FEW, _MANY = 2**13, 2**15
@@ -65,7 +65,7 @@ class Observer:
             self.average_high += _MOMENTUM * (high - self.average_high)
         self.low, self.high = min(self.low, low), max(self.high, high)
         self._widen()
-        sampled = min(max(SAMPLED * math.prod(values.shape[:1]), _FEW), _MANY)
+        sampled = min(max(_SAMPLED * math.prod(values.shape[:1]), _FEW), _MANY)
         stride = -(-values.size // sampled) | 1  # odd, so that it runs through all columns of an even width
         self._count(values.reshape(-1)[self._batches % stride :: stride])
         self._batches += 1

@@ -17,7 +17,7 @@ from mtl_edge.errors import ModelError, last_words
 from mtl_edge.preprocessing import Preprocessing, RawCategories, RawNumbers, RawPixels
 from mtl_edge.progress import progress_bar, spinner
 from mtl_edge.quantize.calibrate import calibrate, samples_of_a_batch
-from mtl_edge.quantize.data import CalibrationData, calibration_data
+from mtl_edge.quantize.data import CalibrationData, calibration_data, fixed_batch
 from mtl_edge.quantize.equalize import equalize
 from mtl_edge.quantize.narrow import ChannelEnds
 from mtl_edge.quantize.observe import Observer
@@ -131,7 +131,7 @@ def calibrated(
     """
     with spinner("prepare"):
         prepared = equalize(prepare(content)) if equalized else prepare(content)
-    if not any(isinstance(item.shape[0], int) for item in session.get_inputs()):  # or the graph demands its batch
+    if fixed_batch(session.get_inputs()) is None:
         data = replace(data, batch_size=samples_of_a_batch(prepared, data.batch_size))
     observed, fresh = _observe(prepared, data, folder)
     return CalibratedSource(session, manifest, prepared, data, observed, fresh)

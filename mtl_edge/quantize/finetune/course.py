@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from mtl_edge.quantize.data import CalibrationData, GraphInput
+from mtl_edge.quantize.data import CalibrationData, GraphInput, fixed_batch
 from mtl_edge.runtime import Session
 from mtl_edge.tasks import Task
 
@@ -73,6 +73,5 @@ def every_sample(data: CalibrationData, inputs: Sequence[GraphInput]) -> Calibra
         inputs: the graph's, one of which may demand a number of samples.
     """
     total = min(len(array) for array in data.arrays.values())
-    fixed = next((item.shape[0] for item in inputs if isinstance(item.shape[0], int)), None)
-    batch_size = fixed or max(min(_BATCH, total // 8), 1)
+    batch_size = fixed_batch(inputs) or max(min(_BATCH, total // 8), 1)
     return replace(data, positions=np.arange(total), batch_size=batch_size)
