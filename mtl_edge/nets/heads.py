@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from mtl_edge.nets.trunks.base import Features
+from mtl_edge.nets.trunks.base import Features, convolution
 from mtl_edge.tasks import TargetStatistics
 
 
@@ -61,10 +61,7 @@ class Decoder(nn.Module):
         super().__init__()
         self.size = size
         self.lateral = nn.ModuleList(nn.Conv2d(wide, hidden, 1) for wide in channels)
-        self.smooth = nn.ModuleList(
-            nn.Sequential(nn.Conv2d(hidden, hidden, 3, padding=1, bias=False), nn.BatchNorm2d(hidden), nn.ReLU())
-            for _ in channels[1:]
-        )
+        self.smooth = nn.ModuleList(nn.Sequential(*convolution(hidden, hidden, 3, padding=1)) for _ in channels[1:])
 
     def forward(self, features: Features) -> Tensor:
         """Maps ``(N, channels, h, w)`` -> ``(N, hidden, H, W)``."""
