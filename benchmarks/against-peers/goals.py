@@ -60,12 +60,18 @@ def _alone(ours: Sequence[Point], peers: Sequence[Point]) -> list[Verdict]:
     peer = best(peers)
     if peer is None or not ours:
         return [_unknown(goal, ours, peers) for goal in goals]
-    tried = [[(goal, *check(mine, peer)) for goal, check in goals.items()] for mine in ours]
-    mine, chosen = max(zip(ours, tried, strict=True), key=lambda pair: sum(met for _, met, _ in pair[1]))
-    return [
-        Verdict(goal=goal, met=met, why=f"{why} ({mine.row.setting} against {peer.row.name})")
-        for goal, met, why in chosen
-    ]
+    tried = []
+    for mine in ours:
+        names = f"({mine.row.setting} against {peer.row.name})"
+        found = [check(mine, peer) for check in goals.values()]
+        tried.append([(met, f"{why} {names}") for met, why in found])
+    return _that_meets_most(list(goals), tried)
+
+
+def _that_meets_most(goals: Sequence[str], tried: Sequence[Sequence[tuple[bool, str]]]) -> list[Verdict]:
+    """The verdicts of that model, of those tried, which meets most goals; the first one where several do."""
+    chosen = max(tried, key=lambda found: sum(met for met, _ in found))
+    return [Verdict(goal=goal, met=met, why=why) for goal, (met, why) in zip(goals, chosen, strict=True)]
 
 
 def _loses_no_more(mine: Point, peer: Point) -> tuple[bool, str]:
@@ -96,10 +102,10 @@ def _mib(point: Point) -> float | None:
 def _costs(
     mine: Point, theirs: Sequence[Point], of: Callable[[Point], float | None], share: float, unit: str
 ) -> tuple[bool, str]:
-    a, them = of(mine), [of(point) for point in theirs]
-    if a is None or None in them:
+    a, them = of(mine), [cost for point in theirs if (cost := of(point)) is not None]
+    if a is None or len(them) < len(theirs):
         return False, "not measured"
-    b = sum(value for value in them if value is not None)
+    b = sum(them)
     return a <= share * b, f"{a:.1f} against {b:.1f} {unit}"
 
 
@@ -118,8 +124,7 @@ def _pruned(ours: Sequence[Point], peers: Sequence[Point]) -> list[Verdict]:
         why = f"none of ours loses so little: {nearest.worst:+.2f} against {peer.worst:+.2f} ({peer.row.name})"
         return [Verdict(goal=goal, met=False, why=why) for goal in goals]
     tried = [_half_of(peer, mine) for mine in sorted(equal, key=lambda point: point.ratio.median)]
-    chosen = max(tried, key=lambda found: sum(met for met, _ in found))
-    return [Verdict(goal=goal, met=met, why=why) for goal, (met, why) in zip(goals, chosen, strict=True)]
+    return _that_meets_most(goals, tried)
 
 
 def _half_of(peer: Point, mine: Point) -> list[tuple[bool, str]]:
