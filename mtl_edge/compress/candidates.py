@@ -16,7 +16,7 @@ from mtl_edge.compress.dependencies import group_channels
 from mtl_edge.compress.importance import Ranking
 from mtl_edge.compress.prune import keep_channels
 from mtl_edge.compress.shapes import Shape
-from mtl_edge.export.to_onnx import export_onnx
+from mtl_edge.export.widths import Widths
 from mtl_edge.nets.bypass import bypassed
 from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.quantize.race import ROUNDS, latency_ratio, one_run, seconds_of
@@ -117,6 +117,10 @@ class Candidates:
         forms = self.dense
         return forms.int8 if latency_ratio(forms.fp32, forms.int8, self._batch) < 1 else forms.fp32
 
+    @cached_property
+    def _widths(self) -> Widths:
+        return Widths(self.net, self.example, self.input_name)
+
     @property
     def _batch(self) -> dict[str, np.ndarray]:
         return {self.input_name: self.example.numpy()}
@@ -126,7 +130,7 @@ class Candidates:
         return keep_channels(self.net, self.example, self.rankings, shape)
 
     def _forms(self, net: MultiTaskNet) -> Forms:
-        fp32 = export_onnx(net, self.example[:2], self.input_name)
+        fp32 = self._widths.export(net)
         int8 = quantize_static(
             fp32, [self._batch], method="minmax", target=self.target, placement="all", refinements=_PLAIN
         )

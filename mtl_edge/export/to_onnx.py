@@ -31,13 +31,15 @@ def export_onnx(net: MultiTaskNet, example: torch.Tensor, input_name: str) -> by
     Returns:
         The serialized model, without the traces of this machine that the exporter leaves in it (file names, lines).
     """
-    return export_graph(
-        net.for_export(),
-        (example,),
-        input_names=[input_name],
-        output_names=list(net.tasks),
-        dynamic_shapes=({0: torch.export.Dim("batch")},),
-    )
+    return finish(trace_net(net, example, input_name).model)
+
+
+def trace_net(
+    net: MultiTaskNet, example: torch.Tensor, input_name: str, *, optimize: bool = True
+) -> torch.onnx.ONNXProgram:
+    """What the exporter makes of a network; arguments are those of :func:`export_onnx` and :func:`trace`."""
+    shapes = ({0: torch.export.Dim("batch")},)
+    return trace(net.for_export(), (example,), [input_name], list(net.tasks), shapes, optimize=optimize)
 
 
 def export_graph(
@@ -62,6 +64,23 @@ def export_graph(
     Returns:
         The serialized model, as of :func:`export_onnx`.
     """
+    return finish(trace(module, args, input_names, output_names, dynamic_shapes, opset=opset).model)
+
+
+def trace(
+    module: nn.Module | torch.export.ExportedProgram,
+    args: tuple[torch.Tensor, ...],
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+    dynamic_shapes: tuple[dict[int, Any], ...] | None = None,
+    *,
+    opset: int = OPSET,
+    optimize: bool = True,
+) -> torch.onnx.ONNXProgram:
+    """What the exporter makes of a module, which :func:`finish` ends; arguments are those of :func:`export_graph`.
+
+    Without ``optimize`` every parameter is still an initializer of its own name.
+    """
     with quiet():
         program = torch.onnx.export(
             module,
@@ -72,9 +91,15 @@ def export_graph(
             dynamic_shapes=dynamic_shapes,
             opset_version=opset,
             verbose=False,
+            optimize=optimize,
         )
     assert program is not None  # None only for the old exporter
-    model = use_global_average_pool(program.model)
+    return program
+
+
+def finish(model: ir.Model) -> bytes:
+    """The exporter's graph with our rewrites, serialized; it may be changed in place."""
+    model = use_global_average_pool(model)
     unsign_zeros(model)
     passes.RemoveUnusedNodesPass()(model)
     passes.ClearMetadataAndDocStringPass()(model)
