@@ -11,9 +11,12 @@ import pytest
 from onnx import numpy_helper
 
 from mtl_edge.artifact import MODEL_FILE
+from mtl_edge.compress import trial
+from mtl_edge.compress.candidates import Candidates
 from mtl_edge.compress.outcome import Pruned, Withheld
 from mtl_edge.data.splits import load_samples
 from mtl_edge.errors import ParityError
+from mtl_edge.nets.bypass import bypassed
 from mtl_edge.pipeline import run
 from mtl_edge.quantize.finetune.course import Course
 from mtl_edge.quantize.outcome import Outcome
@@ -33,12 +36,13 @@ from mtl_edge.recipe import (
 from mtl_edge.report.lineage import steps
 from mtl_edge.report.outcomes import outcome_warnings
 from mtl_edge.runtime import evaluate, manifest_of, open_session
-from mtl_edge.stages import models
+from mtl_edge.stages import models, training
 from mtl_edge.stages.models import QUANTIZED_FILE, Stages
 from mtl_edge.stages.pruning import PRUNED_FILE
 from mtl_edge.stages.variants import make_variants
 from mtl_edge.storage import StageCache
 from mtl_edge.tasks import Multiclass, Regression
+from mtl_edge.train.loop import fit
 from mtl_edge.train.teacher import Teacher
 
 pytestmark = pytest.mark.slow
@@ -262,6 +266,36 @@ def test_a_dropped_block_stays_dropped_on_the_way_to_the_model(recipe: Recipe, t
     told = msgspec.json.decode((pruned.stage.folder / PRUNED_FILE).read_bytes(), type=Pruned)
     assert [block.name for block in told.dropped] == ["sharing.trunk.stages.0.0"]
     assert set(told.dropped[0].losses) == {"keys", "relu"}
+
+
+def test_as_many_blocks_leave_as_a_trial_says(recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known of each number is kept, and what was tried before an interruption is not tried again."""
+    monkeypatch.setattr(Candidates, "latency", lambda self, shape: 0.6 - 0.1 * len(bypassed(self.net)))
+    monkeypatch.setattr(Candidates, "dense_ms", 1.0)
+    titles: list[str] = []
+
+    def watched(*given: object, title: str, **options: object) -> object:
+        titles.append(title)
+        if title == "fine-tune" and titles.count(title) == 1:
+            raise KeyboardInterrupt
+        return fit(*given, title=title, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(trial, "fit", watched)
+    monkeypatch.setattr(training, "fit", watched)
+    spec = PruneSpec(epochs=1, target="0.9x latency", depth="auto")
+    recipe = msgspec.structs.replace(recipe, compress=CompressSpec(prune=spec))
+    line = Stages(recipe, StageCache(tmp_path / "stages"))
+    data = line.data()
+    with pytest.raises(KeyboardInterrupt):
+        make_variants(line, data)
+    _, pruned = make_variants(line, data).variants
+    tried = [f"prune: try {count} of 1 blocks dropped" for count in (0, 1)]
+    assert titles == ["train", *tried, "fine-tune", "fine-tune"]
+    told = msgspec.json.decode((pruned.stage.folder / PRUNED_FILE).read_bytes(), type=Pruned)
+    assert [(found.blocks, found.ratio) for found in told.trials] == [(0, 0.6), (1, 0.5)]
+    assert all(set(found.losses) == {"keys", "relu"} for found in told.trials)
+    best = min(told.trials, key=lambda found: found.worst)
+    assert len(told.dropped) == best.blocks
 
 
 def test_a_damaged_stage_is_made_again(recipe: Recipe, tmp_path: Path) -> None:

@@ -19,14 +19,14 @@ from mtl_edge.compress.shapes import Shape
 from mtl_edge.export.widths import Widths
 from mtl_edge.nets.bypass import bypassed
 from mtl_edge.nets.multitask import MultiTaskNet
-from mtl_edge.quantize.race import ROUNDS, latency_ratio, one_run, seconds_of
+from mtl_edge.quantize.race import ROUNDS, fastest_ratio, one_run, seconds_of
 from mtl_edge.quantize.refinements import Refinements
 from mtl_edge.quantize.remembered import remembered_value, without_weights
 from mtl_edge.quantize.static import quantize_static
 from mtl_edge.runtime import open_session
 from mtl_edge.storage import sha256_of
 
-_VERSION = 1
+_VERSION = 2
 """To be raised when a shape is timed in another way."""
 _PLAIN = Refinements(equalize=False, rounding="nearest", correct_bias=False)
 
@@ -86,7 +86,7 @@ class Candidates:
 
         def measure() -> float:
             forms, base = self._forms(self.narrowed(shape)), self._fastest
-            return min(latency_ratio(base, model, self._batch) for model in (forms.fp32, forms.int8))
+            return min(fastest_ratio(base, model, self._batch) for model in (forms.fp32, forms.int8))
 
         if self.folder is None:
             return measure()
@@ -115,7 +115,7 @@ class Candidates:
         if self.whole is not None:
             return self.whole._fastest
         forms = self.dense
-        return forms.int8 if latency_ratio(forms.fp32, forms.int8, self._batch) < 1 else forms.fp32
+        return forms.int8 if fastest_ratio(forms.fp32, forms.int8, self._batch) < 1 else forms.fp32
 
     @cached_property
     def _widths(self) -> Widths:

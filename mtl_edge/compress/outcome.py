@@ -33,6 +33,23 @@ class DroppedBlock(msgspec.Struct, frozen=True, kw_only=True):
     losses: dict[str, float]
 
 
+class Trialled(msgspec.Struct, frozen=True, kw_only=True):
+    """A network without so many ``blocks``, narrowed down to the target and trained for a short while.
+
+    ``losses`` is, for each task, how much more it loses on the validation samples than the dense network, relative to
+    that; ``ratio`` is its latency over the dense network's.
+    """
+
+    blocks: int
+    ratio: float
+    losses: dict[str, float]
+
+    @property
+    def worst(self) -> float:
+        """What the worst-off task loses more."""
+        return max(self.losses.values())
+
+
 class Reached(msgspec.Struct, frozen=True, kw_only=True):
     """How near the pruned network is to its target.
 
@@ -92,8 +109,8 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True):
 class Pruned(msgspec.Struct, frozen=True, kw_only=True):
     """What pruning did: what ranked the channels, each group, how near that is to a target, and blocks that left.
 
-    With a ``schedule`` of several steps that is all from the dense network on, and ``reached`` is what its last step
-    was to reach.
+    ``trials`` are the numbers of blocks that were tried out to choose from. With a ``schedule`` of several steps it is
+    all from the dense network on, but ``reached`` is what its last step was to reach, and ``trials`` are those of that.
     """
 
     importance: str
@@ -101,6 +118,7 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
     reached: Reached | None = None
     dropped: tuple[DroppedBlock, ...] = ()
     blocks: int = 0
+    trials: tuple[Trialled, ...] = ()
     schedule: Schedule | None = None
 
 
@@ -176,6 +194,17 @@ def dropped_line(pruned: Pruned) -> str:
     return f"{count} dropped ({names}), which changed losses before fine-tuning by: {changes}"
 
 
+def trials_line(pruned: Pruned) -> str:
+    """Why so many blocks were dropped, in one line; empty where there was nothing to choose from."""
+    if not pruned.trials:
+        return ""
+    tried = ", ".join(
+        f"{trial.worst:+.0%} with {f'{trial.blocks} dropped' if trial.blocks else 'all blocks'}"
+        for trial in pruned.trials
+    )
+    return f"trained for a short while, the worst-off task lost more than in the dense network: {tried}"
+
+
 def schedule_line(schedule: Schedule) -> str:
     """Which step ended a schedule before its end, and why, in one line; empty where none did, or the first one."""
     if schedule.kept == len(schedule.steps):
@@ -221,6 +250,7 @@ def pruned_lines(pruned: Mapping[str, Pruned]) -> list[str]:
             schedule_line(found.schedule) if found.schedule is not None else "",
             target_line(found.reached) if found.reached is not None else "",
             dropped_line(found),
+            trials_line(found),
             conflict_line(found),
         )
         for name, found in pruned.items()

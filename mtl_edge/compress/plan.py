@@ -1,16 +1,17 @@
-"""What leaves a network: blocks dropped x channels removed, each candidate timed before anything is fine-tuned."""
+"""What leaves a network: blocks dropped x channels removed, each candidate timed, and the best of them tried out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mtl_edge.compress.candidates import Candidates
-from mtl_edge.compress.choose import NOISE, choose_shape, limit_of, target_of, whole_cost
+from mtl_edge.compress.choose import choose_shape
 from mtl_edge.compress.conflict import describe
 from mtl_edge.compress.depth import demand_blocks, least_blocks, loss_changes, residual_blocks
 from mtl_edge.compress.evidence import Evidence
 from mtl_edge.compress.importance import rank
-from mtl_edge.compress.outcome import DroppedBlock, Pruned
-from mtl_edge.compress.shapes import Solved, solve
+from mtl_edge.compress.outcome import DroppedBlock, Pruned, Reached, Trialled
+from mtl_edge.compress.shapes import Shape
+from mtl_edge.compress.trial import Trial
 from mtl_edge.nets.bypass import bypassed, without_blocks
 from mtl_edge.nets.multitask import MultiTaskNet
 from mtl_edge.progress import spinner
@@ -21,6 +22,32 @@ _DEPTHS = 4
 
 
 @dataclass(frozen=True)
+class _Option:
+    """A shape of the network without some blocks."""
+
+    candidates: Candidates
+    dropped: tuple[DroppedBlock, ...]
+    shape: Shape
+    reached: Reached | None
+
+    @property
+    def net(self) -> MultiTaskNet:
+        """A copy of the network in that shape."""
+        return self.candidates.narrowed(self.shape)
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it has all channels."""
+        return all(self.shape[name] == ranking.channels for name, ranking in self.candidates.rankings.items())
+
+    @property
+    def near(self) -> Reached:
+        """How near it is to the target, where there is one."""
+        assert self.reached is not None
+        return self.reached
+
+
+@dataclass(frozen=True)
 class Planner:
     """What a plan is made with.
 
@@ -28,12 +55,14 @@ class Planner:
         spec: what is to leave, and by which importance.
         evidence: what training samples say of networks.
         weights: task -> its weight among the others.
+        trial: what comes of networks in a short training.
         share: how far to go on the way from the dense network to what the recipe asks for.
     """
 
     spec: PruneSpec
     evidence: Evidence
     weights: Mapping[str, float]
+    trial: Trial
     share: float = 1.0
 
     def prune(self, candidates: Candidates) -> tuple[MultiTaskNet, Pruned]:
@@ -45,22 +74,21 @@ class Planner:
         Raises:
             ModelError: the network's channels cannot be followed, or it has fewer blocks than are to be dropped.
         """
-        spec = self.spec
         whole = self._ranked(candidates)
         blocks, order = self._blocks(whole)
-        if isinstance(spec.depth, int):
-            chosen, dropped = self._without(whole, order), order
+        if self.spec.depth == "auto" and order:
+            chosen, trials = self._best(whole, order)
         else:
-            chosen, dropped = self._best(whole, order) if order else (whole, ())
-        shape, reached = choose_shape(spec, chosen.rankings, chosen, share=self.share)
+            chosen, trials = self._option(whole, order), ()
         found = Pruned(
-            importance=spec.importance,
-            groups=describe(chosen.rankings, shape),
-            reached=reached,
-            dropped=tuple(dropped),
+            importance=self.spec.importance,
+            groups=describe(chosen.candidates.rankings, chosen.shape),
+            reached=chosen.reached,
+            dropped=chosen.dropped,
             blocks=len(blocks),
+            trials=trials,
         )
-        return chosen.narrowed(shape), found
+        return chosen.net, found
 
     def _blocks(self, whole: Candidates) -> tuple[tuple[str, ...], Sequence[DroppedBlock]]:
         """The residual blocks, where the recipe lets them leave, and the order in which they would."""
@@ -77,40 +105,30 @@ class Planner:
         with spinner("prune: weigh blocks"):
             return blocks, least_blocks(whole.net, blocks, self.evidence.losses, most=count)
 
-    def _best(self, whole: Candidates, order: Sequence[DroppedBlock]) -> tuple[Candidates, Sequence[DroppedBlock]]:
-        """With as many blocks dropped as harm the worst-off task least at the target; or the fastest of all."""
-        assert self.spec.target is not None
-        found: list[tuple[Candidates, Sequence[DroppedBlock], Solved]] = []
-        target = target_of(self.spec.target, self.share, whole)
-        with spinner(f"prune: look for {target} with fewer blocks"):
-            limit = limit_of(target, whole)
-            for count in _depths(len(order)):
-                option = self._without(whole, order[:count])
-                bare = whole_cost(option.latency, option)
-                solved = solve(
-                    option.rankings,
-                    option.latency,
-                    limit=limit,
-                    round_to=self.spec.round_to,
-                    whole=bare,
-                    evenly=True,
-                    noise=NOISE,
-                )
-                found.append((option, order[:count], solved))
-                if bare <= limit:  # with all channels; to drop more would only cost more
-                    break
-            reaching = [entry for entry in found if entry[2].reached]
-            if not reaching:
-                chosen = min(found, key=lambda entry: entry[2].cost)
-            else:
-                before = self.evidence.losses(whole.net)
-                chosen = min(reaching, key=lambda entry: self._harm(entry[0], entry[2], before))
-        return chosen[0], chosen[1]
+    def _best(self, whole: Candidates, order: Sequence[DroppedBlock]) -> tuple["_Option", tuple[Trialled, ...]]:
+        """With as many blocks dropped as harm the worst-off task least at the target; or the nearest to it of all."""
+        found: list[_Option] = []
+        for count in _depths(len(order)):
+            found.append(self._option(whole, order[:count]))
+            if found[-1].near.holds and found[-1].is_wide:  # to drop more would only cost more
+                break
+        reaching = [option for option in found if option.near.holds]
+        if len(reaching) < 2:
+            return min(reaching or found, key=lambda option: option.near.ratio), ()
+        before = self.trial.losses(whole.net)
+        trials = []
+        for option in reaching:
+            count = len(option.dropped)
+            after = self.trial.losses_after(option.net, f"prune: try {count} of {len(order)} blocks dropped")
+            trials.append(Trialled(blocks=count, ratio=option.near.ratio, losses=loss_changes(before, after)))
+        best, _ = min(zip(reaching, trials, strict=True), key=lambda pair: pair[1].worst)
+        return best, tuple(trials)
 
-    def _harm(self, option: Candidates, solved: Solved, before: Mapping[str, float]) -> float:
-        """How much more the worst-off task loses in a shape than in the dense network, untrained in both."""
-        after = self.evidence.losses(self.evidence.renormed(option.narrowed(solved.shape)))
-        return max(loss_changes(before, after).values())
+    def _option(self, whole: Candidates, dropped: Sequence[DroppedBlock]) -> "_Option":
+        """What the recipe asks for, without some blocks."""
+        option = self._without(whole, dropped)
+        shape, reached = choose_shape(self.spec, option.rankings, option, share=self.share)
+        return _Option(option, tuple(dropped), shape, reached)
 
     def _without(self, whole: Candidates, dropped: Sequence[DroppedBlock]) -> Candidates:
         """Those of the network without some blocks: its channels are ranked anew."""

@@ -73,6 +73,7 @@ def whole_course(parts: Sequence[Pruned], schedule: Schedule) -> Pruned:
         groups=groups,
         reached=last.reached,
         dropped=tuple(block for part in parts for block in part.dropped),
+        trials=last.trials,
         blocks=parts[0].blocks,
         schedule=schedule,
     )

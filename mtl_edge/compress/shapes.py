@@ -49,7 +49,6 @@ def solve(
     limit: float,
     round_to: int,
     whole: float = 1.0,
-    evenly: bool = False,
     dense: Shape = MappingProxyType({}),
     noise: float = 0.0,
 ) -> Solved:
@@ -66,7 +65,6 @@ def solve(
         limit: what it may cost.
         round_to: channels left are a multiple of it.
         whole: the cost with all channels: less than 1 where blocks or channels have left before.
-        evenly: look along one ratio for all groups only, which takes a few measurements.
         dense: the dense network's channels of each group, where some have left before.
         noise: share of a cost by which two that are measured may differ and be the same.
     """
@@ -86,7 +84,7 @@ def solve(
         as_cheap = plain.cost * (1 + noise)
         largest = Solved(row[0], whole, reached=False) if whole <= as_cheap else None
         plain = largest or replace(_first_within(row, once, as_cheap, whole), reached=False)
-    if evenly or not plain.reached:
+    if not plain.reached:
         return replace(plain, tried=len(asked))
     gains = {name: _gain(name, row[0], plain.shape, once, whole) for name in _largest(rankings, plain.shape)}
     refined = _first_within(greedy_row(rankings, gains, round_to, dense), once, limit, whole)

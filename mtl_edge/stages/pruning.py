@@ -11,6 +11,7 @@ from mtl_edge.compress.evidence import Evidence
 from mtl_edge.compress.outcome import Missed, Pruned, PrunedStep, Schedule
 from mtl_edge.compress.plan import Planner
 from mtl_edge.compress.schedule import Step, missed_budgets, steps_of, whole_course
+from mtl_edge.compress.trial import Trial
 from mtl_edge.progress import spinner
 from mtl_edge.quantize.target import this_target
 from mtl_edge.recipe import Recipe
@@ -120,18 +121,19 @@ def _prune_step(
             target=int8_target(recipe),
             folder=cache_folder() / "shapes",
         )
+        options = stages.options(spec, recipe.seed + step.number)
+        lesson = stages.lesson(data, teachers)
         planner = Planner(
             spec,
             Evidence(learner, splits.train, recipe.train.batch_size),
             budget_weights(recipe.tasks) if spec.across == "budget" else recipe.train.weights,
+            Trial(learner, splits, options, lesson, stages.cache.resume_folder(name, depends_on)),
             share=step.share,
         )
         if step.number > 1:
             candidates = candidates.thinner(parent.net(data))
         net, found = planner.prune(candidates)
         write_atomically(folder / PRUNED_FILE, msgspec.json.encode(found))
-        options = stages.options(spec, recipe.seed + step.number)
-        lesson = stages.lesson(data, teachers)
         title = "fine-tune" if step.planned == 1 else f"fine-tune {step.number}/{step.planned}"
         history = stages.fit(name, depends_on, net, material, options, title=title, teacher=lesson)
         save_trained(folder, net, history)

@@ -14,17 +14,20 @@ class Sampler:
         batch_size: samples of one step, over all processes.
         seed: another seed, another order.
         groups: the source of each sample ``(N,)``, to draw from each equally often; None draws every sample once.
+        most: how many batches an epoch has at most; None sets no limit.
     """
 
     count: int
     batch_size: int
     seed: int
     groups: np.ndarray | None = None
+    most: int | None = None
 
     @property
     def steps(self) -> int:
         """Batches of one epoch; a lone last sample is left out: batch norm cannot normalise one value."""
-        return -(-self.count // self.batch_size) - (self.count % self.batch_size == 1)
+        steps = -(-self.count // self.batch_size) - (self.count % self.batch_size == 1)
+        return steps if self.most is None else min(steps, self.most)
 
     @property
     def drawn(self) -> int:

@@ -52,11 +52,12 @@ class _Batch:
 class FitOptions(TrainSpec, frozen=True, kw_only=True):
     """What the recipe says, and what this machine makes of it.
 
-    ``bf16`` runs the forward pass in bfloat16; all chance comes from ``seed``.
+    ``bf16`` runs the forward pass in bfloat16; all chance comes from ``seed``. An epoch ends after ``most_steps``.
     """
 
     bf16: bool
     seed: int
+    most_steps: int | None = None
 
 
 class Training:
@@ -328,7 +329,7 @@ def _sampler(train: Samples, options: FitOptions, title: str) -> Sampler:
             raise DataError(
                 f"{title}: train.sampling 'balanced' needs data from several sources ([data.sources]), found one"
             )
-    sampler = Sampler(len(train), options.batch_size, options.seed, groups)
+    sampler = Sampler(len(train), options.batch_size, options.seed, groups, options.most_steps)
     if sampler.steps == 0:
         raise DataError(f"{title}: the train split must have at least 2 samples, found {len(train)}")
     return sampler

@@ -32,7 +32,7 @@ def timed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
         asked.append((_values(base), _values(model)))
         return asked[-1][1] / asked[-1][0]
 
-    monkeypatch.setattr(timing, "latency_ratio", ratio)
+    monkeypatch.setattr(timing, "fastest_ratio", ratio)
     monkeypatch.setattr(timing, "seconds_of", lambda session, feeds: 2e-3)
     return asked
 

@@ -39,9 +39,22 @@ class Told:
         gone = 40_000 - net.parameter_count
         return {"size": 1 + sum(self.blocks[name] for name in bypassed(net)) + self.channels * gone}
 
-    def renormed(self, net: MultiTaskNet) -> MultiTaskNet:
-        """As it is."""
-        return net
+
+@dataclass(frozen=True)
+class Tried:
+    """A trial that changes nothing: what comes of a network is what it is told; it notes what it is asked."""
+
+    evidence: Told
+    asked: list[str]
+
+    def losses(self, net: MultiTaskNet) -> dict[str, float]:
+        """As they are."""
+        return self.evidence.losses(net)
+
+    def losses_after(self, net: MultiTaskNet, title: str) -> dict[str, float]:
+        """No training helps."""
+        self.asked.append(title)
+        return self.evidence.losses(net)
 
 
 @pytest.fixture
@@ -66,14 +79,16 @@ def dense(monkeypatch: pytest.MonkeyPatch) -> Candidates:
     return Candidates(net=net.eval(), example=X, input_name="x", rankings={}, target="x86-avx2")
 
 
-def _planner(spec: PruneSpec, *, channels: float = 0.0, share: float = 1.0) -> Planner:
+def _planner(spec: PruneSpec, *, channels: float = 0.0, share: float = 1.0, asked: list[str] | None = None) -> Planner:
     evidence = Told(dict(zip(BLOCKS, (0.3, 0.1, 0.2), strict=True)), channels)
-    return Planner(spec, evidence, {}, share)  # type: ignore[arg-type]
+    return Planner(spec, evidence, {}, Tried(evidence, asked if asked is not None else []), share)  # type: ignore[arg-type]
 
 
 def test_blocks_leave_where_channels_cannot_reach_the_target(dense: Candidates) -> None:
-    """As few as do, those that are worth least."""
-    net, found = _planner(PruneSpec(target="0.75x latency", depth="auto")).prune(dense)
+    """As few as do, those that are worth least: fewer reach nothing, and more would only cost more."""
+    asked: list[str] = []
+    net, found = _planner(PruneSpec(target="0.75x latency", depth="auto"), asked=asked).prune(dense)
+    assert (asked, found.trials) == ([], ())
     assert bypassed(net) == (BLOCKS[1],)
     assert [block.name for block in found.dropped] == [BLOCKS[1]]
     assert found.dropped[0].losses == {"size": pytest.approx(0.1, rel=0.2)}
@@ -84,10 +99,17 @@ def test_blocks_leave_where_channels_cannot_reach_the_target(dense: Candidates) 
 
 
 def test_no_block_leaves_that_is_worth_more_than_channels(dense: Candidates) -> None:
-    """Where both reach the target, the loss decides; and the other way round."""
-    spec = PruneSpec(target="0.98x latency", depth="auto")
-    assert bypassed(_planner(spec).prune(dense)[0]) == ()
-    assert bypassed(_planner(spec, channels=1e-3).prune(dense)[0]) == (BLOCKS[1],)
+    """Where both reach the target, the loss after a trial decides; and the other way round."""
+    spec, asked = PruneSpec(target="0.98x latency", depth="auto"), list[str]()
+    net, found = _planner(spec, asked=asked).prune(dense)
+    assert bypassed(net) == ()
+    assert asked == [f"prune: try {count} of 3 blocks dropped" for count in (0, 1)]
+    assert [trial.blocks for trial in found.trials] == [0, 1]
+    assert all(trial.ratio <= 0.98 for trial in found.trials)
+    assert found.trials[0].worst < found.trials[1].worst == pytest.approx(0.1, abs=0.01)
+    net, found = _planner(spec, channels=1e-3).prune(dense)
+    assert bypassed(net) == (BLOCKS[1],)
+    assert found.trials[0].worst > found.trials[1].worst
 
 
 def test_a_target_that_nothing_reaches_gives_the_nearest(dense: Candidates) -> None:

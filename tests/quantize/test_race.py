@@ -92,6 +92,25 @@ def test_the_clock_is_real(prepared: bytes) -> None:
     assert 0.3 < found.ratio <= 1.0
 
 
+@pytest.mark.parametrize(("each", "turns"), [(0.0, 40), (1.0, 9)], ids=["quick", "slow"])
+def test_the_fastest_of_many_short_turns_counts(
+    each: float, turns: int, prepared: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Forty of each, or as many as a race has where they take long; what is disturbed in some is not so in all."""
+    clock, asked = [0.0], list[str]()
+
+    def seconds(session: str, feeds: object, *, turn: float) -> float:
+        asked.append(session)
+        clock[0] += each
+        return {"base": 2.0, "model": 1.0}[session] * (1.0 if len(asked) in (7, 10) else 5.0)
+
+    monkeypatch.setattr(race, "open_session", lambda model, threads: "base" if model == prepared else "model")
+    monkeypatch.setattr(race, "seconds_of", seconds)
+    monkeypatch.setattr(race.time, "perf_counter", lambda: clock[0])
+    assert race.fastest_ratio(prepared, b"", {"x": np.zeros((1, 4), np.float32)}) == 0.5
+    assert asked == ["base", "model"] * turns
+
+
 def test_what_there_is_no_hope_for_is_not_tried(prepared: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """A layer that is faster in int8 by itself does not leave it where that would take conversions, too."""
     rule = _Rule(monkeypatch, trunk=0.25, left_head=0.5, right_head=1.5)

@@ -29,6 +29,16 @@ def test_epochs_and_seeds_differ_and_repeat() -> None:
     assert (np.concatenate(Sampler(50, 8, 1).epoch(1)) == orders[1, 1]).all()
 
 
+@given(st.integers(2, 300), st.integers(2, 64), st.integers(1, 8))
+def test_an_epoch_ends_after_as_many_batches_as_it_may_have(count: int, batch_size: int, most: int) -> None:
+    """They are the first of those that it would have."""
+    whole, part = Sampler(count, batch_size, 0), Sampler(count, batch_size, 0, most=most)
+    batches = part.epoch(3)
+    assert len(batches) == part.steps == min(most, whole.steps)
+    assert all((one == other).all() for one, other in zip(batches, whole.epoch(3), strict=False))
+    assert part.drawn == sum(map(len, batches))
+
+
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=4), st.integers(0, 1000))
 def test_balanced_sampling_draws_equally_from_each_source(sizes: list[int], seed: int) -> None:
     """Counts differ by one at most, and no sample comes twice more often than another of its source."""
