@@ -15,7 +15,9 @@ from onnx import TensorProto, helper
 
 from mtl_edge.artifact import Lineage, Manifest, Measured, write_artifact
 from mtl_edge.cli import main
+from mtl_edge.cli.options import _imported_meanwhile
 from mtl_edge.compress.outcome import Withheld
+from mtl_edge.errors import ModelError
 from mtl_edge.tasks import Regression
 
 RECIPE = """
@@ -242,6 +244,17 @@ def test_help_names_every_command() -> None:
     assert all(word in _run("--help").output for word in ("run", "bench", "--debug"))
     assert "--workdir" in _run("run", "--help").output
     assert all(option in _run("bench", "--help").output for option in ("--against", "--dim", "--data", "--json"))
+
+
+def test_what_commands_need_is_imported_while_models_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is there in the end, after an error too; what is not installed is for the command itself to tell."""
+    (tmp_path / "needed_by_commands.py").write_text("import time; time.sleep(0.1); done = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModelError), _imported_meanwhile("needed_by_nobody_at_all", "needed_by_commands"):
+        raise ModelError("hostile")
+    assert sys.modules.pop("needed_by_commands").done
 
 
 def test_train_prints_the_metrics_and_where_the_weights_are(folder: Path) -> None:

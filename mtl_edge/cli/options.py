@@ -1,6 +1,10 @@
 """Options and types that several commands share."""
 
+import contextlib
+import importlib
 import re
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +53,28 @@ class Guarded(click.Command):
 
         given = [ctx.params[param.name] for param in self.params if param.type is MODEL and param.name]
         models = [path for value in given for path in (value if isinstance(value, tuple) else (value,))]
-        for model in dict.fromkeys(models):
-            if model is not None:
-                admit(model)
+        with _imported_meanwhile("numpy", "onnxruntime"):
+            for model in dict.fromkeys(models):
+                if model is not None:
+                    admit(model)
         return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _imported_meanwhile(*names: str) -> Iterator[None]:
+    """Import what all such commands need while other processes look at their models; it takes as long as one does."""
+
+    def load() -> None:
+        for name in names:
+            with contextlib.suppress(ImportError):  # the command itself says what is missing
+                importlib.import_module(name)
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
 
 
 with_calib = click.option(
