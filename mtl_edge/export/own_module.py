@@ -16,7 +16,7 @@ from mtl_edge.errors import DataError, ModelError
 from mtl_edge.export.examples import Example
 from mtl_edge.export.explain import explain
 from mtl_edge.export.hops import Hop, check_hop, require
-from mtl_edge.export.to_onnx import OPSET, export_graph, quiet
+from mtl_edge.export.to_onnx import OPSET, finish, quiet, trace
 from mtl_edge.nets.checkpoint import read_weights
 from mtl_edge.nets.custom import find_factory
 from mtl_edge.runtime import open_session
@@ -81,7 +81,7 @@ def export_module(
     try:
         with quiet():
             program = torch.export.export(flat, args, dynamic_shapes=shapes)
-        model = export_graph(program, args, input_names=list(inputs), output_names=list(expected), opset=opset)
+        model = finish(trace(program, args, list(inputs), list(expected), opset=opset).model)
     except Exception as error:  # torch raises many kinds
         raise ModelError(explain(error, source=source, traced=_lines_of(program))) from error
     model = model if batch else _with_name_of_batch(model)

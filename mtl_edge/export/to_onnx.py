@@ -42,31 +42,6 @@ def trace_net(
     return trace(net.for_export(), (example,), [input_name], list(net.tasks), shapes, optimize=optimize)
 
 
-def export_graph(
-    module: nn.Module | torch.export.ExportedProgram,
-    args: tuple[torch.Tensor, ...],
-    *,
-    input_names: Sequence[str],
-    output_names: Sequence[str],
-    dynamic_shapes: tuple[dict[int, Any], ...] | None = None,
-    opset: int = OPSET,
-) -> bytes:
-    """Write any module as ONNX; what :mod:`torch.onnx` raises of it is raised.
-
-    Args:
-        module: in evaluation mode; it reads tensors and gives tensors. Or what :mod:`torch.export` made of one.
-        args: what to trace it with.
-        input_names: one for each of them.
-        output_names: one for each output.
-        dynamic_shapes: which axes of each input are open; None fixes all, or leaves it to the program.
-        opset: the operator set.
-
-    Returns:
-        The serialized model, as of :func:`export_onnx`.
-    """
-    return finish(trace(module, args, input_names, output_names, dynamic_shapes, opset=opset).model)
-
-
 def trace(
     module: nn.Module | torch.export.ExportedProgram,
     args: tuple[torch.Tensor, ...],
@@ -77,9 +52,16 @@ def trace(
     opset: int = OPSET,
     optimize: bool = True,
 ) -> torch.onnx.ONNXProgram:
-    """What the exporter makes of a module, which :func:`finish` ends; arguments are those of :func:`export_graph`.
+    """What the exporter makes of any module, for :func:`finish`; what :mod:`torch.onnx` raises of it is raised.
 
-    Without ``optimize`` every parameter is still an initializer of its own name.
+    Args:
+        module: in evaluation mode; it reads tensors and gives tensors. Or what :mod:`torch.export` made of one.
+        args: what to trace it with.
+        input_names: one for each of them.
+        output_names: one for each output.
+        dynamic_shapes: which axes of each input are open; None fixes all, or leaves it to the program.
+        opset: the operator set.
+        optimize: without it every parameter is still an initializer of its own name.
     """
     with quiet():
         program = torch.onnx.export(
@@ -98,7 +80,7 @@ def trace(
 
 
 def finish(model: ir.Model) -> bytes:
-    """The exporter's graph with our rewrites, serialized; it may be changed in place."""
+    """The exporter's graph with our rewrites, serialized, as of :func:`export_onnx`; it may be changed in place."""
     model = use_global_average_pool(model)
     unsign_zeros(model)
     passes.RemoveUnusedNodesPass()(model)
