@@ -36,7 +36,7 @@ class DroppedBlock(msgspec.Struct, frozen=True, kw_only=True):
 class Trialled(msgspec.Struct, frozen=True, kw_only=True):
     """A network without so many ``blocks``, narrowed down to the target and trained for a short while.
 
-    ``losses`` is, for each task, how much more it loses on the validation samples than the dense network, relative to
+    ``losses`` is, for each task, how much more it loses on the validation samples than before pruning, relative to
     that; ``ratio`` is its latency over the dense network's.
     """
 
@@ -202,7 +202,7 @@ def trials_line(pruned: Pruned) -> str:
         f"{trial.worst:+.0%} with {f'{trial.blocks} dropped' if trial.blocks else 'all blocks'}"
         for trial in pruned.trials
     )
-    return f"trained for a short while, the worst-off task lost more than in the dense network: {tried}"
+    return f"after a short training the worst-off task loses more than before pruning by: {tried}"
 
 
 def schedule_line(schedule: Schedule) -> str:

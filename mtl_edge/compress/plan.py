@@ -105,7 +105,7 @@ class Planner:
         with spinner("prune: weigh blocks"):
             return blocks, least_blocks(whole.net, blocks, self.evidence.losses, most=count)
 
-    def _best(self, whole: Candidates, order: Sequence[DroppedBlock]) -> tuple["_Option", tuple[Trialled, ...]]:
+    def _best(self, whole: Candidates, order: Sequence[DroppedBlock]) -> tuple[_Option, tuple[Trialled, ...]]:
         """With as many blocks dropped as harm the worst-off task least at the target; or the nearest to it of all."""
         found: list[_Option] = []
         for count in _depths(len(order)):
@@ -124,7 +124,7 @@ class Planner:
         best, _ = min(zip(reaching, trials, strict=True), key=lambda pair: pair[1].worst)
         return best, tuple(trials)
 
-    def _option(self, whole: Candidates, dropped: Sequence[DroppedBlock]) -> "_Option":
+    def _option(self, whole: Candidates, dropped: Sequence[DroppedBlock]) -> _Option:
         """What the recipe asks for, without some blocks."""
         option = self._without(whole, dropped)
         shape, reached = choose_shape(self.spec, option.rankings, option, share=self.share)

@@ -138,5 +138,5 @@ def test_a_line_says_what_came_of_each_number_of_blocks() -> None:
     losses = ({"left": 0.1, "right": 0.32}, {"left": 0.41, "right": -0.02})
     trials = tuple(Trialled(blocks=count, ratio=0.5, losses=found) for count, found in enumerate(losses))
     line = trials_line(Pruned(importance="taylor", groups=(), blocks=3, trials=trials))
-    assert line.endswith("more than in the dense network: +32% with all blocks, +41% with 1 dropped")
+    assert line.endswith("more than before pruning by: +32% with all blocks, +41% with 1 dropped")
     assert trials_line(Pruned(importance="taylor", groups=(), blocks=3)) == ""
