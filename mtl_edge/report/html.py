@@ -54,6 +54,7 @@ NOTHING = Additions()
 
 def run_to_html(report: "RunReport", added: Additions = NOTHING) -> str:
     """The page of a finished run; profiles that are given take the place of its own."""
+    from mtl_edge.compress.outcome import pruned_lines, sparsified_lines
     from mtl_edge.report.charts.training import curves
     from mtl_edge.report.outcomes import outcome_tables, run_warnings
     from mtl_edge.report.schedule import schedule_tables
@@ -68,6 +69,7 @@ def run_to_html(report: "RunReport", added: Additions = NOTHING) -> str:
         added if added.profiles else replace(added, profiles=report.profiles.found),
         report=report,
         schedules=schedule_tables(report.pruned, benchmark.base_result.tasks),
+        notes=[*pruned_lines(report.pruned), *sparsified_lines(report.sparse)],
         quantized=outcome_tables(report.quantized),
         outcomes=run_warnings(report),
         curves=curves(trained, benchmark.base_result.tasks, names, PAGE),
@@ -89,6 +91,7 @@ def _render(
     *,
     report: "RunReport | None" = None,
     schedules: Sequence[Table] = (),
+    notes: Sequence[str] = (),
     quantized: Sequence[Table] = (),
     outcomes: Sequence[str] = (),
     curves: Sequence["Curve"] = (),
@@ -135,6 +138,7 @@ def _render(
         damage=_damage(added.damage),
         boxes=_boxes(added.boxes) if added.boxes is not None else None,
         schedules=schedules,
+        notes=notes,
         quantized=quantized,
         curves=curves,
         trained=trained,

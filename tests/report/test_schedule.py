@@ -7,6 +7,7 @@ from rich.console import Console
 
 from mtl_edge.report.document import RunReport
 from mtl_edge.report.finished import show_run
+from mtl_edge.report.html import run_to_html
 from mtl_edge.report.markdown import run_to_markdown
 from mtl_edge.report.outcomes import noise_warnings
 from mtl_edge.report.schedule import schedule_tables
@@ -44,11 +45,11 @@ def test_costs_of_a_student_are_its_own(finished: RunReport) -> None:
     assert "costs are relative to the student network" in table.caption
 
 
-def test_terminal_and_markdown_say_what_ended_it(finished: RunReport) -> None:
-    """With the table of the steps; and both warn of the noise."""
+def test_every_form_says_what_ended_it(finished: RunReport) -> None:
+    """With the table of the steps; and all warn of the noise."""
     text = io.StringIO()
     show_run(finished, Console(file=text, width=200))
-    for form in (text.getvalue(), run_to_markdown(finished, picture=None)):
+    for form in (text.getvalue(), run_to_markdown(finished, picture=None), run_to_html(finished)):
         assert ENDED in form
         assert "pruned, step by step" in form
         assert "MISSES 0.5 pt" in form
