@@ -11,7 +11,7 @@ from mtl_edge.compress.target import Target, read_target
 from mtl_edge.progress import spinner
 from mtl_edge.recipe import PruneSpec
 
-NOISE = 0.05
+_NOISE = 0.05
 """Share of a latency by which two that are measured may differ and be the same."""
 
 
@@ -30,17 +30,17 @@ def choose_shape(
     if spec.target is None:
         ratio = spec.ratio if share == 1 else round(1 - (1 - spec.ratio) ** share, 9)
         return uniform(rankings, ratio=ratio, round_to=spec.round_to, dense=dense), None
-    target = target_of(spec.target, share, candidates)
+    target = _target_of(spec.target, share, candidates)
     with spinner(f"prune: look for {target}"):
         cost = {"latency": candidates.latency, "size": candidates.size, "parameters": candidates.parameters}[target.of]
         solved = solve(
             rankings,
             cost,
-            limit=limit_of(target, candidates),
+            limit=_limit_of(target, candidates),
             round_to=spec.round_to,
-            whole=whole_cost(cost, candidates),
+            whole=_whole_cost(cost, candidates),
             dense=dense,
-            noise=NOISE if target.of == "latency" else 0.0,
+            noise=_NOISE if target.of == "latency" else 0.0,
         )
     return solved.shape, Reached(
         target=str(target),
@@ -52,18 +52,18 @@ def choose_shape(
     )
 
 
-def target_of(text: str, share: float, candidates: Candidates) -> Target:
+def _target_of(text: str, share: float, candidates: Candidates) -> Target:
     """A recipe's target, or what of it is to be reached so far on the way from the dense network."""
     target = read_target(text)
     return target.part(share, candidates.dense_ms if target.absolute and share < 1 else 1.0)
 
 
-def limit_of(target: Target, candidates: Candidates) -> float:
+def _limit_of(target: Target, candidates: Candidates) -> float:
     """What a shape may cost, relative to the dense network."""
     return target.amount / candidates.dense_ms if target.absolute else target.amount
 
 
-def whole_cost(cost: Callable[[Shape], float], candidates: Candidates) -> float:
+def _whole_cost(cost: Callable[[Shape], float], candidates: Candidates) -> float:
     """What a network costs with all its channels, relative to the dense one; that is known of the dense one itself."""
     if candidates.whole is None:
         return 1.0

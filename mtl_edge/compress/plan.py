@@ -30,8 +30,7 @@ class _Option:
     shape: Shape
     reached: Reached | None
 
-    @property
-    def net(self) -> MultiTaskNet:
+    def narrowed(self) -> MultiTaskNet:
         """A copy of the network in that shape."""
         return self.candidates.narrowed(self.shape)
 
@@ -88,7 +87,7 @@ class Planner:
             blocks=len(blocks),
             trials=trials,
         )
-        return chosen.net, found
+        return chosen.narrowed(), found
 
     def _blocks(self, whole: Candidates) -> tuple[tuple[str, ...], Sequence[DroppedBlock]]:
         """The residual blocks, where the recipe lets them leave, and the order in which they would."""
@@ -119,7 +118,7 @@ class Planner:
         trials = []
         for option in reaching:
             count = len(option.dropped)
-            after = self.trial.losses_after(option.net, f"prune: try {count} of {len(order)} blocks dropped")
+            after = self.trial.losses_after(option.narrowed(), f"prune: try {count} of {len(order)} blocks dropped")
             trials.append(Trialled(blocks=count, ratio=option.near.ratio, losses=loss_changes(before, after)))
         best, _ = min(zip(reaching, trials, strict=True), key=lambda pair: pair[1].worst)
         return best, tuple(trials)

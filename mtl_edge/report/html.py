@@ -54,9 +54,8 @@ NOTHING = Additions()
 
 def run_to_html(report: "RunReport", added: Additions = NOTHING) -> str:
     """The page of a finished run; profiles that are given take the place of its own."""
-    from mtl_edge.compress.outcome import pruned_lines, sparsified_lines
     from mtl_edge.report.charts.training import curves
-    from mtl_edge.report.outcomes import outcome_tables, run_warnings
+    from mtl_edge.report.outcomes import outcome_tables, run_notes, run_warnings
     from mtl_edge.report.schedule import schedule_tables
 
     benchmark = report.benchmark
@@ -69,7 +68,7 @@ def run_to_html(report: "RunReport", added: Additions = NOTHING) -> str:
         added if added.profiles else replace(added, profiles=report.profiles.found),
         report=report,
         schedules=schedule_tables(report.pruned, benchmark.base_result.tasks),
-        notes=[*pruned_lines(report.pruned), *sparsified_lines(report.sparse)],
+        notes=run_notes(report),
         quantized=outcome_tables(report.quantized),
         outcomes=run_warnings(report),
         curves=curves(trained, benchmark.base_result.tasks, names, PAGE),

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 def run_to_markdown(report: "RunReport", *, picture: str | None) -> str:
     """A finished run as Markdown tables, with a link to the picture's file."""
-    from mtl_edge.compress.outcome import pruned_lines, sparsified_lines
-    from mtl_edge.report.outcomes import outcome_tables, run_warnings
+    from mtl_edge.report.outcomes import outcome_tables, run_notes, run_warnings
     from mtl_edge.report.schedule import schedule_tables
 
     tasks = report.benchmark.base_result.tasks
@@ -33,9 +32,7 @@ def run_to_markdown(report: "RunReport", *, picture: str | None) -> str:
         *outcome_tables(report.quantized),
         *teacher_tables(report.validation, tasks),
     ]
-    remarks = run_warnings(report)
-    notes = [*pruned_lines(report.pruned), *sparsified_lines(report.sparse)]
-    return _document(report.name, report.benchmark, picture, tables, remarks, notes)
+    return _document(report.name, report.benchmark, picture, tables, run_warnings(report), run_notes(report))
 
 
 def bench_to_markdown(name: str, benchmark: Benchmark, *, picture: str | None, boxes: Boxes | None = None) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from mtl_edge.compress.outcome import schedule_warnings, withheld_lines
+from mtl_edge.compress.outcome import pruned_lines, schedule_warnings, sparsified_lines, withheld_lines
 from mtl_edge.quantize.audit import NO_KERNEL, Audit, Precision
 from mtl_edge.quantize.budgets import WithinBudgets
 from mtl_edge.quantize.finetune.course import Finetuned
@@ -30,6 +30,11 @@ def outcome_tables(quantized: Mapping[str, Outcome]) -> list[Table]:
     audits = {name: outcome.audit for name, outcome in quantized.items()}
     tuned = {name: outcome.finetuned for name, outcome in quantized.items() if outcome.finetuned is not None}
     return [*([_budgets(within, tuned)] if within else []), _audits(audits)]
+
+
+def run_notes(report: RunReport) -> list[str]:
+    """What was done to a run's networks; one sentence each."""
+    return [*pruned_lines(report.pruned), *sparsified_lines(report.sparse)]
 
 
 def run_warnings(report: RunReport) -> list[str]:
