@@ -53,7 +53,7 @@ class Guarded(click.Command):
 
         given = [ctx.params[param.name] for param in self.params if param.type is MODEL and param.name]
         models = [path for value in given for path in (value if isinstance(value, tuple) else (value,))]
-        with _imported_meanwhile("numpy", "onnxruntime"):
+        with _imported_meanwhile("numpy", "onnx", "onnxruntime"):
             for model in dict.fromkeys(models):
                 if model is not None:
                     admit(model)
